@@ -1,6 +1,9 @@
 package raft
 
-import "math/rand/v2"
+import (
+	"math"
+	"math/rand/v2"
+)
 
 // Config of a Node. The zero value of each field but ID means its default.
 // Durations are on the host's clock (Time, nanoseconds).
@@ -11,8 +14,9 @@ type Config struct {
 	// Heartbeat is how often a leader makes itself heard. Default 50 ms.
 	Heartbeat Time
 	// Election is how long a follower waits for its leader before it
-	// campaigns: a random time in [Election, 2*Election). Default 300 ms, at
-	// least 3*Heartbeat.
+	// campaigns: a random time in [Election, 2*Election), and half an Election
+	// more for each of up to two voters with a higher priority. At least
+	// 3*Heartbeat. Default 6*Heartbeat, that is 300 ms.
 	Election Time
 	// Lease is how long a replica that heard its leader refuses to elect
 	// another, and, less MaxDrift, how long the leader may read without
@@ -36,9 +40,11 @@ type Config struct {
 	MaxInflightBytes  int
 	MaxInflightFrames int
 	// MaxUncommittedBytes bounds the entries a leader takes beyond its commit
-	// index; more is ErrOverloaded. Default 64 MiB.
+	// index, and what it has committed and its state machine not yet applied;
+	// more is ErrOverloaded. Default 64 MiB.
 	MaxUncommittedBytes int
-	// MaxApplyBytes bounds Apply of one Output. Default 4 MiB.
+	// MaxApplyBytes bounds Apply of one Output, and four times as much what is
+	// handed out and not yet reported by Applied. Default 4 MiB.
 	MaxApplyBytes int
 	// MaxReads bounds waiting ReadIndex calls. Default 65536.
 	MaxReads int
@@ -69,4 +75,79 @@ type State struct {
 	Snapshot SnapshotMeta
 	// Entries are the log; those up to Snapshot.Index may be missing.
 	Entries []Entry
+}
+
+// Bounds of numbers that come from outside. No honest replica comes near, and
+// below them no sum overflows.
+const (
+	maxTerm  Term  = 1 << 62
+	maxIndex Index = 1 << 62
+	// never is a deadline that does not come.
+	never Time = math.MaxInt64
+)
+
+const millisecond Time = 1e6
+
+// withDefaults returns c with every zero field replaced by its default.
+func (c Config) withDefaults() Config {
+	def(&c.Heartbeat, 50*millisecond)
+	def(&c.Election, 6*c.Heartbeat)
+	def(&c.Lease, c.Election/2)
+	def(&c.MaxDrift, c.Lease/10)
+	def(&c.DiskStall, 2*c.Election)
+	def(&c.MaxAppendBytes, 1<<20)
+	def(&c.MaxInflightBytes, 8<<20)
+	def(&c.MaxInflightFrames, 3)
+	def(&c.MaxUncommittedBytes, 64<<20)
+	def(&c.MaxApplyBytes, 4<<20)
+	def(&c.MaxReads, 65536)
+	def(&c.MaxChunkBytes, 256<<10)
+	def(&c.TrailingEntries, 4096)
+	def(&c.TrailingBytes, 16<<20)
+	def(&c.PromoteWithin, 256)
+	if c.Rand == nil {
+		c.Rand = rand.New(rand.NewPCG(uint64(c.ID), 0))
+	}
+	return c
+}
+
+func def[T Time | int](field *T, value T) {
+	if *field == 0 {
+		*field = value
+	}
+}
+
+// check reports the first field that cannot be.
+func (c Config) check() error {
+	switch {
+	case c.ID == None:
+		return &ConfigError{"ID", "is missing"}
+	case c.Heartbeat < 8:
+		return &ConfigError{"Heartbeat", "is less than 8 ns"}
+	case c.Election < 3*c.Heartbeat:
+		return &ConfigError{"Election", "is less than three heartbeats"}
+	case c.Election > 1<<53:
+		return &ConfigError{"Election", "is more than a hundred days"}
+	case c.Lease < 0 || c.Lease > c.Election:
+		return &ConfigError{"Lease", "is not within [0, Election]"}
+	case c.MaxDrift < 0 || c.MaxDrift >= c.Lease:
+		return &ConfigError{"MaxDrift", "is not within [0, Lease)"}
+	case c.DiskStall < 0:
+		return &ConfigError{"DiskStall", "is negative"}
+	}
+	for _, f := range []struct {
+		name  string
+		value int
+	}{
+		{"MaxAppendBytes", c.MaxAppendBytes}, {"MaxInflightBytes", c.MaxInflightBytes},
+		{"MaxInflightFrames", c.MaxInflightFrames}, {"MaxUncommittedBytes", c.MaxUncommittedBytes},
+		{"MaxApplyBytes", c.MaxApplyBytes}, {"MaxReads", c.MaxReads}, {"MaxChunkBytes", c.MaxChunkBytes},
+		{"TrailingEntries", c.TrailingEntries}, {"TrailingBytes", c.TrailingBytes},
+		{"PromoteWithin", c.PromoteWithin},
+	} {
+		if f.value < 0 {
+			return &ConfigError{f.name, "is negative"}
+		}
+	}
+	return nil
 }

@@ -67,14 +67,16 @@ type AppendEntries struct {
 
 // AppendReply answers AppendEntries. On success everything up to Match is
 // durable at the sender and equal to the leader's log. On a rejection,
-// ConflictTerm and ConflictIndex tell where the logs may still agree, so that
-// the leader backs up over a whole term at once (end of section 5.3).
+// ConflictIndex and ConflictTerm tell where the logs may still agree, so that
+// the leader backs up over whole terms at once (end of section 5.3).
 type AppendReply struct {
-	Term          Term
-	Rejected      bool
-	PrevIndex     Index // of the rejected AppendEntries
-	Match         Index
-	ConflictTerm  Term // term of the follower's entry at PrevIndex, 0 if it has none
+	Term      Term
+	Rejected  bool
+	PrevIndex Index // of the rejected AppendEntries
+	Match     Index
+	// ConflictIndex is the last index up to PrevIndex at which the follower
+	// has an entry that is not newer than PrevTerm; ConflictTerm is its term.
+	ConflictTerm  Term
 	ConflictIndex Index
 }
 

@@ -1,22 +1,32 @@
 package raft
 
-// Output is what the steps since the last Output ask the host to do. Its
+// Output is what the inputs since the last Output ask the host to do. Its
 // fields stand in the order in which they are carried out:
 //
-//  1. SendNow leaves at once: it speaks about nothing that must be on disk.
-//  2. HardState, Entries (and Base) are appended to the host's log as one save
+//  1. Lease and LeaseIndex are told to the readers.
+//  2. SendNow leaves at once: it speaks about nothing that must be on disk.
+//  3. HardState, Base and Entries are appended to the host's log as one save
 //     with the number Save. The host may have many saves under way; they
 //     become durable in order. When save n is durable the host calls Saved(n).
-//  3. Send leaves when save number Save and all before it are durable.
-//  4. Chunk is written to the snapshot being received.
-//  5. Apply is handed to the state machine, in order, on another thread.
-//  6. Reads, Changed, SendSnapshots, Lease are told to whom they concern.
+//  4. Send leaves when save number Save and all before it are durable.
+//  5. Chunks are written to the snapshot being received.
+//  6. Apply is handed to the state machine, in order, on another thread.
+//  7. Reads, Changed, SendSnapshots are told to whom they concern.
 //
-// The zero Output asks for nothing.
+// The zero Output asks for nothing, but that there is no lease.
 type Output struct {
+	// Lease is the end of the time in which this leader may answer reads from
+	// its own state; 0 is no lease. Every Output carries the present value.
+	// It may be used once the state machine has applied LeaseIndex. The read
+	// must be evaluated first, then Lease loaded, then the clock read: the
+	// answer counts only if the clock is still before Lease. LeaseIndex must
+	// be loaded after the read was invoked and before it is evaluated.
+	Lease      Time
+	LeaseIndex Index
+
 	SendNow []Envelope
 
-	// Save numbers the save: 0 if Send waits for nothing new, else one more
+	// Save numbers the save: 0 if there is nothing new to save, else one more
 	// than the save before. If it is 0 and Send is not empty, Send still waits
 	// for all earlier saves.
 	Save uint64
@@ -31,12 +41,13 @@ type Output struct {
 
 	Send []Envelope
 
-	// Chunk is a piece of a snapshot that is being received, or nil.
-	Chunk *Chunk
+	// Chunks are pieces of the snapshot that is being received. When one is
+	// written the host calls ChunkWritten, which asks the leader for more.
+	Chunks []Chunk
 
 	// Apply holds committed entries that directly follow those handed out
-	// before. Entries here may not yet be durable on this node; they are on a
-	// quorum.
+	// before. Entries here may not yet be durable on this node; they are
+	// durable on a quorum, so that no crash of this node takes them back.
 	Apply []Entry
 
 	// Reads are finished ReadIndex calls.
@@ -48,13 +59,6 @@ type Output struct {
 
 	// SendSnapshots asks for chunks to be read and sent as InstallSnapshot.
 	SendSnapshots []SnapshotRequest
-
-	// Lease is the end of the time in which this leader may answer reads from
-	// its own state; 0 is no lease. It may be used once the state machine has
-	// applied LeaseIndex. The read must be evaluated first and the clock read
-	// after it: the answer counts only if the clock is still before Lease.
-	Lease      Time
-	LeaseIndex Index
 }
 
 // Envelope is a message and whom it is for.

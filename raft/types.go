@@ -14,8 +14,8 @@ type Term uint64
 // Index is a position in the log; the first entry has index 1.
 type Index uint64
 
-// Time is a moment on the host's own clock in nanoseconds. The clock must never
-// run backwards and should count the time a machine is suspended
+// Time is a moment on the host's own clock in nanoseconds, not negative. The
+// clock must never run backwards and should count the time a machine is suspended
 // (CLOCK_BOOTTIME). Times of two nodes are never compared.
 type Time int64
 
@@ -28,6 +28,20 @@ const (
 	Candidate
 	Leader
 )
+
+// String returns the role as the paper writes it.
+func (r Role) String() string {
+	switch r {
+	case PreCandidate:
+		return "pre-candidate"
+	case Candidate:
+		return "candidate"
+	case Leader:
+		return "leader"
+	default:
+		return "follower"
+	}
+}
 
 // EntryKind says who reads an entry's data.
 type EntryKind uint8
@@ -69,6 +83,10 @@ type Member struct {
 	// Promote asks the leader to make this non-voter a voter by itself once it
 	// has caught up.
 	Promote bool
+	// Leaving marks a member of a joint configuration that is gone from the one
+	// that follows: an outgoing voter that is removed, not demoted. Only the
+	// core sets it.
+	Leaving bool
 	// Replaces is removed in the same change that promotes this member: how a
 	// replica that lost its disk takes its own old place. None replaces nobody.
 	Replaces ID
