@@ -1,0 +1,201 @@
+package api
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// WatchOptions say what to watch.
+type WatchOptions struct {
+	// Recursive watches everything below the path too.
+	Recursive bool
+	// From is the log index of the first change wanted; 0: from now on.
+	From uint64
+}
+
+// Watch calls f with every change of path, in order, until ctx ends or f returns an
+// error, which it returns. A lost connection is made again at any node, and
+// goes on where it broke off: no change is missed and none comes twice.
+// CodeGone: the history does not go back that far; list again, then watch from
+// the listing's index.
+func (c *Client) Watch(ctx context.Context, path string, o WatchOptions, f func(Change) error) error {
+	w := &watcher{client: c, path: path, recursive: o.Recursive, f: f}
+	if o.From > 0 {
+		w.id, w.hasID = o.From-1, true
+	}
+	failures := 0
+	for {
+		progress, err := w.connect(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case w.stopped != nil:
+			return w.stopped
+		case err != nil && !w.reconnects(err):
+			return err
+		case progress:
+			failures = 0
+		}
+		failures++
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(min(time.Duration(failures)*retryPause, time.Second)):
+		}
+	}
+}
+
+// watcher is the state of one watch over its reconnects.
+type watcher struct {
+	client    *Client
+	path      string
+	recursive bool
+	f         func(Change) error
+	id        uint64 // the last id seen: all changes up to here were delivered
+	hasID     bool
+	// delivered counts the changes of the index after id that were delivered
+	// before the connection broke; they come again and are skipped.
+	delivered int
+	skip      int
+	stopped   error // what f returned
+}
+
+func (w *watcher) reconnects(err error) bool {
+	code := CodeOf(err)
+	return errors.Is(err, errNoAnswer) || code.Info().Retry
+}
+
+// connect runs one connection; progress: something arrived.
+func (w *watcher) connect(ctx context.Context) (progress bool, err error) {
+	values := url.Values{"watch": {"true"}}
+	if w.recursive {
+		values.Set("recursive", "true")
+	}
+	k := call{method: http.MethodGet, path: kvPath(w.path), query: values, header: http.Header{"Accept": {"text/event-stream"}}, what: "the watch of " + w.path}
+	if w.hasID {
+		k.header.Set("Last-Event-ID", strconv.FormatUint(w.id, 10))
+	}
+	err = errNoAnswer
+	for _, addr := range w.client.order() {
+		attempt, cancel := context.WithCancel(ctx)
+		response, failure := w.client.once(attempt, addr, k)
+		if failure != nil {
+			cancel()
+			if fatal := tlsError(addr, failure); fatal != nil {
+				return false, fatal
+			}
+			continue
+		}
+		if response.StatusCode != http.StatusOK {
+			err = decode(response, k, &struct{}{})
+			cancel()
+			if !w.reconnects(err) {
+				return false, err
+			}
+			continue
+		}
+		w.client.remember(addr)
+		err = w.read(response, cancel)
+		cancel()
+		return true, err
+	}
+	return false, err
+}
+
+// silence is how long a stream may say nothing, heartbeats included, before it is
+// taken for dead: a paused node keeps its connections open.
+const silence = 15 * time.Second
+
+func (w *watcher) read(response *http.Response, cancel context.CancelFunc) error {
+	defer response.Body.Close()
+	alarm := time.AfterFunc(silence, cancel)
+	defer alarm.Stop()
+	w.skip, w.delivered = w.delivered, 0
+	lines := bufio.NewScanner(response.Body)
+	lines.Buffer(nil, maxEvent)
+	var e sentEvent
+	for lines.Scan() {
+		alarm.Reset(silence)
+		if !e.add(lines.Bytes()) {
+			continue
+		}
+		if err := w.dispatch(e); err != nil {
+			return err
+		}
+		e = sentEvent{}
+	}
+	return errNoAnswer
+}
+
+// maxEvent bounds one line of a stream, in bytes: a value of the largest size,
+// escaped in the worst way.
+const maxEvent = 8 << 20
+
+// dispatch handles one complete event.
+func (w *watcher) dispatch(e sentEvent) error {
+	switch e.name {
+	case "put", "delete":
+		var change Change
+		if err := json.Unmarshal(e.data.Bytes(), &change); err != nil {
+			return errNoAnswer
+		}
+		if err := w.deliver(change); err != nil {
+			return err
+		}
+	case "gone", "end":
+		var failure Error
+		if err := json.Unmarshal(e.data.Bytes(), &failure); err != nil {
+			return errNoAnswer
+		}
+		return &failure
+	}
+	if e.hasID {
+		w.id, w.hasID, w.delivered, w.skip = e.id, true, 0, 0
+	}
+	return nil
+}
+
+func (w *watcher) deliver(change Change) error {
+	w.delivered++
+	if w.skip > 0 {
+		w.skip--
+		return nil
+	}
+	w.stopped = w.f(change)
+	return w.stopped
+}
+
+// sentEvent collects the lines of one server-sent event.
+type sentEvent struct {
+	name  string
+	id    uint64
+	hasID bool
+	data  bytes.Buffer
+}
+
+// add takes one line and reports whether the event is complete.
+func (e *sentEvent) add(line []byte) bool {
+	field, value, _ := strings.Cut(string(line), ":")
+	value = strings.TrimPrefix(value, " ")
+	switch {
+	case len(line) == 0:
+		return true
+	case field == "event":
+		e.name = value
+	case field == "data":
+		e.data.WriteString(value)
+	case field == "id":
+		if id, err := strconv.ParseUint(value, 10, 64); err == nil {
+			e.id, e.hasID = id, true
+		}
+	}
+	return false
+}

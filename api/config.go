@@ -1,0 +1,86 @@
+package api
+
+import (
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"time"
+)
+
+// Config configures a Server. Backend is required; every other field has a default.
+type Config struct {
+	Backend Backend
+	// Name is the node's name, sent along with forwarded requests.
+	Name string
+	// TLS makes the server speak TLS. When it has ClientCAs, every request but
+	// those for health needs a client certificate signed by them.
+	TLS *tls.Config
+	// ForwardTLS is how the server speaks to the leader's API; nil: plain text.
+	ForwardTLS *tls.Config
+	// Hosts are Host names, without port, that are let in besides loopback's
+	// names when the server listens on loopback.
+	Hosts []string
+
+	MaxValue       int64         // bytes of a value. Default 1 MiB
+	MaxHeader      int           // bytes of a request's headers. Default 16 KiB
+	MaxConnections int           // open connections; more wait to be accepted. Default 4096
+	MaxWatches     int           // open watches and event streams; more are refused. Default 1024
+	HeaderTimeout  time.Duration // to send the headers. Default 5 s
+	BodyTimeout    time.Duration // to send the body. Default 30 s
+	IdleTimeout    time.Duration // between requests of a connection. Default 60 s
+	// RequestTimeout is how long the node works on a request that does not say
+	// so itself (header Synod-Timeout, at most 60 s). Default 5 s.
+	RequestTimeout time.Duration
+	// Heartbeat is how often a quiet watch sends a sign of life. Default 5 s.
+	Heartbeat time.Duration
+	// SlowClient is how long a watch waits for its client to read before it is
+	// dropped. Default 10 s.
+	SlowClient time.Duration
+	// Logger gets what an operator should know; nil discards it.
+	Logger *slog.Logger
+}
+
+// maxTimeout bounds what a request may ask for in Synod-Timeout.
+const maxTimeout = 60 * time.Second
+
+func (c Config) withDefaults() Config {
+	set := func(d *time.Duration, value time.Duration) {
+		if *d == 0 {
+			*d = value
+		}
+	}
+	if c.MaxValue == 0 {
+		c.MaxValue = 1 << 20
+	}
+	if c.MaxHeader == 0 {
+		c.MaxHeader = 16 << 10
+	}
+	if c.MaxConnections == 0 {
+		c.MaxConnections = 4096
+	}
+	if c.MaxWatches == 0 {
+		c.MaxWatches = 1024
+	}
+	set(&c.HeaderTimeout, 5*time.Second)
+	set(&c.BodyTimeout, 30*time.Second)
+	set(&c.IdleTimeout, 60*time.Second)
+	set(&c.RequestTimeout, 5*time.Second)
+	set(&c.Heartbeat, 5*time.Second)
+	set(&c.SlowClient, 10*time.Second)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func (c Config) check() error {
+	switch {
+	case c.Backend == nil:
+		return errors.New("api: Config.Backend is nil")
+	case c.MaxValue < 0 || c.MaxHeader < 0 || c.MaxConnections < 0 || c.MaxWatches < 0:
+		return errors.New("api: a limit in Config is negative")
+	case c.HeaderTimeout < 0 || c.BodyTimeout < 0 || c.IdleTimeout < 0 || c.RequestTimeout < 0 || c.Heartbeat < 0 || c.SlowClient < 0:
+		return errors.New("api: a time in Config is negative")
+	}
+	return nil
+}

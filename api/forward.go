@@ -1,0 +1,161 @@
+package api
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// maxAnswer bounds what a forwarded request may bring back, in bytes: a page
+// of the largest values would not fit through a follower, its limit must be lowered.
+const maxAnswer = 64 << 20
+
+func newForwardClient(config *tls.Config) *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{
+			TLSClientConfig:     config,
+			DialContext:         (&net.Dialer{Timeout: time.Second}).DialContext,
+			MaxIdleConnsPerHost: 256,
+			MaxConnsPerHost:     1024,
+			IdleConnTimeout:     30 * time.Second,
+			DisableCompression:  true,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// failOrForward sends a request that only the leader can answer there, once.
+// Everything else is answered with err.
+func (s *Server) failOrForward(ctx context.Context, w http.ResponseWriter, r *http.Request, body []byte, err error) {
+	e := asError(err)
+	if e.Code == CodeInternal {
+		s.config.Logger.Error("request failed", "path", r.URL.Path, "reason", err)
+	}
+	forwarded := r.Header.Get(headerForwarded) != ""
+	if e.Code != CodeNoLeader || e.Leader == nil || e.Leader.API == "" || forwarded {
+		writeError(w, e)
+		return
+	}
+	s.counters.forwarded.Add(1)
+	s.forward(ctx, w, r, body, *e.Leader)
+}
+
+// forward sends r to the leader and passes the answer on.
+func (s *Server) forward(ctx context.Context, w http.ResponseWriter, r *http.Request, body []byte, leader Leader) {
+	request, err := s.forwardRequest(ctx, r, r.URL, body, leader)
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	answer, err := s.forwards.Do(request)
+	if err != nil {
+		writeError(w, forwardError(r, leader, err))
+		return
+	}
+	defer answer.Body.Close()
+	for _, name := range []string{"Content-Type", "Retry-After", headerIndex, headerVersion, headerLeader, headerNode} {
+		if value := answer.Header.Get(name); value != "" {
+			w.Header().Set(name, value)
+		}
+	}
+	content, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	if err != nil {
+		writeError(w, forwardError(r, leader, err))
+		return
+	}
+	w.WriteHeader(answer.StatusCode)
+	w.Write(content) // a client that has gone is found by net/http
+}
+
+// ask reads a JSON answer from the leader.
+func (s *Server) ask(ctx context.Context, r *http.Request, leader Leader, address string, answer any) error {
+	request, err := s.forwardRequest(ctx, r, &url.URL{Path: address}, nil, leader)
+	if err != nil {
+		return err
+	}
+	response, err := s.forwards.Do(request)
+	if err != nil {
+		return forwardError(r, leader, err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return &Error{Code: CodeNoLeader, Message: "the leader does not answer", Why: response.Status}
+	}
+	return json.NewDecoder(io.LimitReader(response.Body, maxAnswer)).Decode(answer)
+}
+
+func (s *Server) forwardRequest(ctx context.Context, r *http.Request, at *url.URL, body []byte, leader Leader) (*http.Request, error) {
+	target := url.URL{Scheme: "http", Host: leader.API, Path: at.Path, RawPath: at.RawPath, RawQuery: at.RawQuery}
+	if s.config.ForwardTLS != nil {
+		target.Scheme = "https"
+	}
+	request, err := http.NewRequestWithContext(ctx, r.Method, target.String(), bytes.NewReader(body))
+	if err != nil {
+		return nil, &Error{Code: CodeNoLeader, Message: "the leader cannot be reached from here", Leader: &leader, Why: err.Error()}
+	}
+	for _, name := range []string{"Accept", "Content-Type", headerRequestID} {
+		if value := r.Header.Get(name); value != "" {
+			request.Header.Set(name, value)
+		}
+	}
+	request.Header.Set(headerForwarded, cmp.Or(s.config.Name, "node"))
+	if deadline, ok := ctx.Deadline(); ok {
+		// The leader gives up a little before we do, so that its answer arrives.
+		left := max(time.Until(deadline)*9/10, time.Millisecond)
+		request.Header.Set(headerTimeout, left.String())
+	}
+	return request, nil
+}
+
+// forwardError tells a request that surely never left this node from one whose
+// answer was lost on the way back.
+func forwardError(r *http.Request, leader Leader, err error) *Error {
+	why := fmt.Sprintf("the leader %s at %s: %s", leader.Name, leader.API, Reason(err))
+	if r.Method == http.MethodGet || r.Method == http.MethodHead || neverSent(err) {
+		return &Error{Code: CodeNoLeader, Message: "the leader does not answer", Why: why, Leader: &leader,
+			Do: []string{"try again in a second: a new leader is being elected"}}
+	}
+	return &Error{Code: CodeUnknown, Message: fmt.Sprintf("the %s of %q may or may not have happened", r.Method, r.URL.Path), Why: why,
+		RequestID: r.Header.Get(headerRequestID), Do: []string{"read it back, or repeat it with the same Synod-Request-Id"}}
+}
+
+// neverSent reports whether a request failed before a byte of it could have
+// arrived: the connection was never made.
+func neverSent(err error) bool {
+	e, ok := errors.AsType[*net.OpError](err)
+	return ok && e.Op == "dial"
+}
+
+// Reason says in words why a connection failed: what errors of package net mean, without
+// their Go names.
+func Reason(err error) string {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
+		return "no answer in time"
+	case errors.Is(err, context.Canceled):
+		return "given up"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the connection broke off"
+	}
+	if e, ok := errors.AsType[*net.DNSError](err); ok {
+		return "the name " + e.Name + " is not known"
+	}
+	if e, ok := errors.AsType[*net.OpError](err); ok && e.Err != nil {
+		return trimSyscall(e.Err.Error())
+	}
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		return trimSyscall(e.Err.Error())
+	}
+	return trimSyscall(err.Error())
+}

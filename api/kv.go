@@ -1,0 +1,160 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// getKV answers a read, a listing or a watch.
+func (s *Server) getKV(w http.ResponseWriter, r *http.Request) {
+	switch values := r.URL.Query(); {
+	case values.Has("watch"):
+		s.watchKV(w, r)
+	case values.Has("list"):
+		s.listKV(w, r)
+	default:
+		s.readKV(w, r)
+	}
+}
+
+func (s *Server) readKV(w http.ResponseWriter, r *http.Request) {
+	q := newQuery(r, "level", "index")
+	options := q.read()
+	path := r.PathValue("path")
+	ctx, cancel, err := s.requestContext(r)
+	if err = errors.Join(q.err, checkPath(path), err); err != nil {
+		writeError(w, err)
+		return
+	}
+	defer cancel()
+	entry, index, err := s.config.Backend.Get(ctx, path, options)
+	if index > 0 {
+		w.Header().Set(headerIndex, strconv.FormatUint(index, 10))
+	}
+	if err != nil {
+		s.failOrForward(ctx, w, r, nil, err)
+		return
+	}
+	w.Header().Set(headerVersion, strconv.FormatUint(entry.Version, 10))
+	if acceptsJSON(r) {
+		writeJSON(w, http.StatusOK, entry)
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Length", strconv.Itoa(len(entry.Value)))
+	if _, err := w.Write(entry.Value); err != nil {
+		s.config.Logger.Debug("answer not delivered", "path", path, "reason", err)
+	}
+}
+
+func (s *Server) listKV(w http.ResponseWriter, r *http.Request) {
+	q := newQuery(r, "list", "level", "index", "limit", "after", "recursive")
+	q.flag("list")
+	options := ListOptions{ReadOptions: q.read(), Recursive: q.flag("recursive"), Limit: q.limit(), After: q.values.Get("after")}
+	path := r.PathValue("path")
+	ctx, cancel, err := s.requestContext(r)
+	if path != "" { // "" lists the top
+		err = errors.Join(err, checkPath(path))
+	}
+	if err = errors.Join(q.err, err); err != nil {
+		writeError(w, err)
+		return
+	}
+	defer cancel()
+	page, err := s.config.Backend.List(ctx, path, options)
+	if err != nil {
+		s.failOrForward(ctx, w, r, nil, err)
+		return
+	}
+	w.Header().Set(headerIndex, strconv.FormatUint(page.Index, 10))
+	if page.Entries == nil {
+		page.Entries = []Entry{}
+	}
+	writeJSON(w, http.StatusOK, page)
+}
+
+func (s *Server) putKV(w http.ResponseWriter, r *http.Request) {
+	s.writeKV(w, r, newQuery(r, "version"))
+}
+
+func (s *Server) deleteKV(w http.ResponseWriter, r *http.Request) {
+	s.writeKV(w, r, newQuery(r, "version", "recursive"))
+}
+
+// writeKV carries out a PUT or a DELETE.
+func (s *Server) writeKV(w http.ResponseWriter, r *http.Request, q *query) {
+	write := Write{Path: r.PathValue("path"), Version: q.version(), Recursive: q.flag("recursive")}
+	id, idErr := requestID(r)
+	write.RequestID = id
+	ctx, cancel, err := s.requestContext(r)
+	if err = errors.Join(q.err, checkPath(write.Path), idErr, err); err != nil {
+		writeError(w, err)
+		return
+	}
+	defer cancel()
+	body, err := s.readBody(w, r)
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	write.Value = body
+	var done Written
+	if r.Method == http.MethodDelete {
+		done, err = s.config.Backend.Delete(ctx, write)
+	} else {
+		done, err = s.config.Backend.Put(ctx, write)
+	}
+	if err != nil {
+		s.failOrForward(ctx, w, r, body, withRequestID(err, id))
+		return
+	}
+	w.Header().Set(headerIndex, strconv.FormatUint(done.Index, 10))
+	if done.Version > 0 {
+		w.Header().Set(headerVersion, strconv.FormatUint(done.Version, 10))
+	}
+	writeJSON(w, http.StatusOK, done)
+}
+
+// withRequestID puts the write's id into its error, for the advice to repeat it.
+func withRequestID(err error, id RequestID) error {
+	e := asError(err)
+	if id == (RequestID{}) {
+		return e
+	}
+	copied := *e
+	copied.RequestID = id.String()
+	return &copied
+}
+
+// readBody reads at most MaxValue bytes, and refuses a larger body without reading it.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.ContentLength > s.config.MaxValue {
+		w.Header().Set("Connection", "close")
+		return nil, tooLarge(strconv.FormatInt(r.ContentLength, 10)+" bytes", s.config.MaxValue)
+	}
+	// A recorder in a test has no deadline; a connection has.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.config.BodyTimeout))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.config.MaxValue))
+	if _, is := errors.AsType[*http.MaxBytesError](err); is {
+		return nil, tooLarge("more", s.config.MaxValue)
+	}
+	if err != nil {
+		return nil, badRequest("the body ended early", err.Error())
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	return body, nil
+}
+
+func tooLarge(got string, limit int64) *Error {
+	return &Error{Code: CodeTooLarge, Message: "the value is too large", Why: fmt.Sprintf("%s, the limit is %d bytes", got, limit),
+		Do: []string{"keep large data elsewhere and write its address here"}}
+}
+
+func acceptsJSON(r *http.Request) bool {
+	return strings.Contains(r.Header.Get("Accept"), "application/json")
+}

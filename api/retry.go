@@ -1,0 +1,217 @@
+package api
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// retryPause is how long a client waits before it asks again: an election
+// takes a few hundred milliseconds.
+const retryPause = 50 * time.Millisecond
+
+// attempts is what a client remembers while it retries one operation.
+type attempts struct {
+	call    call
+	maybe   bool   // a write was sent and not answered: it may have happened
+	refused error  // the last answer that said "not now"
+	lost    error  // the last failure to connect or to get an answer
+	at      string // where that was
+	rounds  int    // rounds in which no node could be connected to
+}
+
+// do carries out k at any node, and fills v with the answer.
+func (c *Client) do(ctx context.Context, k call, v any) error {
+	if _, has := ctx.Deadline(); !has {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.config.Timeout)
+		defer cancel()
+	}
+	a := &attempts{call: k}
+	for {
+		reached, done, err := c.round(ctx, a, v)
+		if done {
+			return err
+		}
+		if !reached {
+			a.rounds++
+		}
+		if a.rounds >= c.config.Rounds && !a.maybe && a.refused == nil {
+			return c.unreachable(a)
+		}
+		select {
+		case <-ctx.Done():
+			return c.outOfTime(ctx, a)
+		case <-time.After(retryPause * time.Duration(1+a.rounds)):
+		}
+	}
+}
+
+// round asks each address once. done: err is the operation's result.
+func (c *Client) round(ctx context.Context, a *attempts, v any) (reached, done bool, err error) {
+	queue := c.order()
+	asked := map[string]bool{}
+	for len(queue) > 0 {
+		addr := queue[0]
+		queue = queue[1:]
+		if asked[addr] {
+			continue
+		}
+		asked[addr] = true
+		err := c.attempt(ctx, addr, a, v)
+		if !errors.Is(err, errNoAnswer) {
+			reached = true
+			if !c.again(a, err) {
+				c.remember(addr)
+				return true, true, c.final(a, err)
+			}
+			if e, ok := errors.AsType[*Error](err); ok && e.Leader != nil && e.Leader.API != "" {
+				queue = append([]string{e.Leader.API}, queue...)
+			}
+		} else if fatal := tlsError(addr, a.lost); fatal != nil {
+			return true, true, fatal
+		}
+		if ctx.Err() != nil {
+			return reached, true, c.outOfTime(ctx, a)
+		}
+	}
+	return reached, false, nil
+}
+
+// attempt asks one node. errNoAnswer: there was none, a.lost says why.
+func (c *Client) attempt(ctx context.Context, addr string, a *attempts, v any) error {
+	ctx, cancel := c.attemptContext(ctx)
+	defer cancel()
+	response, err := c.once(ctx, addr, a.call)
+	if err == nil {
+		err = decode(response, a.call, v)
+	}
+	if _, is := errors.AsType[*Error](err); err == nil || is {
+		return err
+	}
+	a.lost, a.at = err, addr
+	if a.call.id != (RequestID{}) || a.call.method == http.MethodPost {
+		a.maybe = a.maybe || !neverSent(err)
+	}
+	return errNoAnswer
+}
+
+// attemptContext leaves time for other nodes when one hangs: a third of the whole.
+func (c *Client) attemptContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok || len(c.config.Addrs) == 1 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, max(time.Until(deadline)/3, 500*time.Millisecond))
+}
+
+// again reports whether the answer err allows another attempt. A change of the
+// group without request id is not repeated once it may have happened.
+func (c *Client) again(a *attempts, err error) bool {
+	code := CodeOf(err)
+	if err == nil {
+		return false
+	}
+	if code == CodeUnknown && a.call.id != (RequestID{}) {
+		a.maybe, a.refused = true, err
+		return true
+	}
+	if !code.Info().Retry || code == CodeTimeout {
+		return false
+	}
+	a.refused = err
+	return a.call.id != (RequestID{}) || !a.maybe
+}
+
+// final turns an answer into the operation's result: a "not now" after an attempt
+// that may have happened leaves the outcome unknown.
+func (c *Client) final(a *attempts, err error) error {
+	if err == nil || !a.maybe {
+		return err
+	}
+	if CodeOf(err).Info().Retry {
+		return c.unknown(a)
+	}
+	return err
+}
+
+func (c *Client) outOfTime(ctx context.Context, a *attempts) error {
+	switch {
+	case a.maybe:
+		return c.unknown(a)
+	case errors.Is(ctx.Err(), context.Canceled):
+		return &Error{Code: CodeInterrupted, Message: a.call.what + " was given up"}
+	case a.refused != nil:
+		return a.refused
+	case neverSent(a.lost):
+		return c.unreachable(a)
+	}
+	return &Error{Code: CodeTimeout, Message: a.call.what + " got no answer in time", Why: fmt.Sprintf("%s at %s", Reason(a.lost), a.at),
+		Do: []string{"give it more time with --timeout, or another node with --addr"}}
+}
+
+func (c *Client) unknown(a *attempts) error {
+	why := Reason(a.lost)
+	if a.refused != nil {
+		why = a.refused.Error()
+		if e, ok := errors.AsType[*Error](a.refused); ok {
+			why = strings.TrimSuffix(e.Message+": "+e.Why, ": ")
+		}
+	}
+	return &Error{Code: CodeUnknown, Message: a.call.what + " may or may not have happened", Why: why, RequestID: a.call.id.String(),
+		Do: []string{"read it back, or repeat it safely with the same request id"}}
+}
+
+func (c *Client) unreachable(a *attempts) error {
+	return &Error{Code: CodeReach, Message: "no node answers at " + strings.Join(c.config.Addrs, ", "),
+		Why: fmt.Sprintf("%s: %s, %d tries each", a.at, Reason(a.lost), max(a.rounds, 1)),
+		Do:  []string{"start a cluster here:  node dev", "or say where it is:  --addr HOST:PORT or NODE_ADDR"}}
+}
+
+// tlsError explains a failed handshake; asking again would not help.
+func tlsError(addr string, err error) error {
+	e := &Error{Code: CodeTLS, Do: []string{"check --tls-ca, --tls-cert and --tls-key"}}
+	if _, is := errors.AsType[tls.RecordHeaderError](err); is || err != nil && strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
+		e.Message, e.Why = "the node at "+addr+" speaks plain text", "TLS was spoken"
+		e.Do = []string{"leave out --tls-ca, --tls-cert and --tls-key"}
+		return e
+	}
+	if cause, is := errors.AsType[*tls.CertificateVerificationError](err); is {
+		e.Message, e.Why = "the certificate of the node at "+addr+" is not accepted", trimX509(cause.Err)
+		return e
+	}
+	if alert, is := errors.AsType[tls.AlertError](err); is {
+		e.Message, e.Why = "the node at "+addr+" does not accept our certificate", trimSyscall(alert.Error())
+		return e
+	}
+	return nil
+}
+
+func trimX509(err error) string {
+	if _, is := errors.AsType[x509.UnknownAuthorityError](err); is {
+		return "it is not signed by the given authority"
+	}
+	return strings.TrimPrefix(err.Error(), "x509: ")
+}
+
+// order returns the addresses, the one that answered last first.
+func (c *Client) order() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.good == "" || c.good == c.config.Addrs[0] {
+		return slices.Clone(c.config.Addrs)
+	}
+	return append([]string{c.good}, c.config.Addrs...)
+}
+
+func (c *Client) remember(addr string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.good = addr
+}
