@@ -1,0 +1,116 @@
+package coordination
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// Errors of operations and queries. Each but the last two stands for a [Code].
+var (
+	// ErrMalformed tells that an operation or a result cannot be decoded.
+	ErrMalformed = errors.New("coordination: malformed operation")
+	// ErrInvalidPath tells that a path breaks the rules of [CheckPath].
+	ErrInvalidPath = errors.New("coordination: invalid path")
+	// ErrNotFound tells that there is no node at the path.
+	ErrNotFound = errors.New("coordination: node not found")
+	// ErrVersion tells that the node's version is not the one expected.
+	ErrVersion = errors.New("coordination: version mismatch")
+	// ErrHasChildren tells that a node with children was to be deleted and
+	// Recursive was not set.
+	ErrHasChildren = errors.New("coordination: node has children")
+	// ErrDataTooLarge tells that the data exceeds Limits.DataBytes.
+	ErrDataTooLarge = errors.New("coordination: data too large")
+	// ErrTooManyNodes tells that the tree would exceed Limits.Nodes.
+	ErrTooManyNodes = errors.New("coordination: too many nodes")
+	// ErrTreeFull tells that the tree would exceed Limits.TreeBytes.
+	ErrTreeFull = errors.New("coordination: tree is full")
+	// ErrDeleteTooLarge tells that a recursive deletion would remove more than
+	// Limits.DeleteNodes nodes at once: delete its parts first.
+	ErrDeleteTooLarge = errors.New("coordination: too many nodes to delete at once")
+	// ErrRoot tells that the root cannot be deleted.
+	ErrRoot = errors.New("coordination: the root cannot be deleted")
+
+	// ErrHistoryGone tells that events after the index asked for have been
+	// dropped: read the tree anew and watch from there.
+	ErrHistoryGone = errors.New("coordination: event history is gone")
+	// ErrCorrupt tells that a snapshot's bytes do not add up.
+	ErrCorrupt = errors.New("coordination: corrupt snapshot")
+)
+
+// Code tells how an operation ended. The numbers are stable: they go over the
+// wire and into the log's results.
+type Code uint8
+
+// The codes. Nothing has changed unless the code is CodeOK.
+const (
+	CodeOK             Code = 0
+	CodeMalformed      Code = 1  // ErrMalformed
+	CodeInvalidPath    Code = 2  // ErrInvalidPath
+	CodeNotFound       Code = 3  // ErrNotFound
+	CodeVersion        Code = 4  // ErrVersion; Stat is the node's as it is
+	CodeHasChildren    Code = 5  // ErrHasChildren
+	CodeDataTooLarge   Code = 6  // ErrDataTooLarge
+	CodeTooManyNodes   Code = 7  // ErrTooManyNodes
+	CodeTreeFull       Code = 8  // ErrTreeFull
+	CodeDeleteTooLarge Code = 9  // ErrDeleteTooLarge
+	CodeRoot           Code = 10 // ErrRoot
+)
+
+var codeErrors = [...]error{nil, ErrMalformed, ErrInvalidPath, ErrNotFound, ErrVersion, ErrHasChildren,
+	ErrDataTooLarge, ErrTooManyNodes, ErrTreeFull, ErrDeleteTooLarge, ErrRoot}
+
+// Err is nil for CodeOK and otherwise the error that the code stands for.
+func (c Code) Err() error {
+	if int(c) < len(codeErrors) {
+		return codeErrors[c]
+	}
+	return fmt.Errorf("coordination: unknown result code %d", uint8(c))
+}
+
+// Result is how an operation ended.
+type Result struct {
+	Code Code
+	// Index is that of the operation in the log. If Code is CodeOK, whoever
+	// watches from here on sees everything that happens after the operation.
+	Index uint64
+	// Nodes is how many nodes the operation created, changed and deleted,
+	// including implicit parents.
+	Nodes uint64
+	// Stat is the node's after the operation; of a deleted node the last one;
+	// for CodeVersion and CodeHasChildren the present one. Otherwise zero, and
+	// also if the version did not match because there is no node.
+	Stat Stat
+}
+
+// Err is r.Code.Err().
+func (r Result) Err() error { return r.Code.Err() }
+
+// appendTo encodes r: the code, then the other fields as unsigned varints in
+// their order. A Stat without create index is left out.
+func (r Result) appendTo(dst []byte) []byte {
+	dst = append(dst, byte(r.Code))
+	dst = binary.AppendUvarint(dst, r.Index)
+	dst = binary.AppendUvarint(dst, r.Nodes)
+	if r.Stat == (Stat{}) {
+		return dst
+	}
+	return r.Stat.appendTo(dst)
+}
+
+// DecodeResult reads what [Tree.Apply] returned. The error matches
+// [ErrMalformed].
+func DecodeResult(data []byte) (Result, error) {
+	if len(data) == 0 {
+		return Result{}, fmt.Errorf("%w: empty result", ErrMalformed)
+	}
+	d := decoder{data: data[1:]}
+	r := Result{Code: Code(data[0]), Index: d.number(), Nodes: d.number()}
+	if len(d.data) > 0 {
+		r.Stat = d.stat()
+	}
+	if d.bad || len(d.data) > 0 {
+		return Result{}, fmt.Errorf("%w: result of %d bytes", ErrMalformed, len(data))
+	}
+	return r, nil
+}
