@@ -1,0 +1,119 @@
+package cluster
+
+import "sync"
+
+// presence knows both connections with a peer and tells OnUp and OnDown.
+//
+// A peer is up from the moment we can send to it until either connection is
+// lost. Neither loss closes the other connection: two nodes that did so could
+// close each other's new connections for ever.
+type presence struct {
+	link *Link
+	id   NodeID
+
+	mu    sync.Mutex // held during OnUp and OnDown, which keeps them in order
+	name  string     // pinned by the first Hello
+	epoch uint64     // of the newest process known
+	out   *outgoing
+	in    *incoming
+	up    bool
+}
+
+func (p *presence) outgoingUp(o *outgoing) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.out = o
+	p.newEpoch(o.epoch)
+	p.rise()
+}
+
+func (p *presence) outgoingDown(o *outgoing) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.out == o {
+		p.out = nil
+		p.fall()
+	}
+}
+
+// incomingUp makes c the peer's connection in place of an older one; false if
+// the one there is belongs to a newer process.
+func (p *presence) incomingUp(c *incoming) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.in != nil && p.in.epoch > c.epoch {
+		return false
+	}
+	if p.in != nil {
+		p.in.retire()
+	}
+	p.in = c
+	p.newEpoch(c.epoch)
+	if p.out != nil {
+		p.rise()
+	}
+	return true
+}
+
+func (p *presence) incomingDown(c *incoming) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.in == c {
+		p.in = nil
+		p.fall()
+	}
+}
+
+// newEpoch ends what belongs to an earlier process of the peer.
+func (p *presence) newEpoch(epoch uint64) {
+	if p.epoch != 0 && p.epoch != epoch {
+		p.fall()
+	}
+	p.epoch = epoch
+	if p.out != nil && p.out.epoch != epoch {
+		_ = p.out.conn.Close()
+		p.out = nil
+	}
+	if p.in != nil && p.in.epoch < epoch {
+		p.in.retire()
+		p.in = nil
+	}
+}
+
+func (p *presence) rise() {
+	if p.up {
+		return
+	}
+	p.up = true
+	p.link.log.Debug("peer up", "peer", p.id.String(), "name", p.name, "epoch", p.epoch)
+	if p.link.config.OnUp != nil {
+		p.link.config.OnUp(p.id)
+	}
+}
+
+func (p *presence) fall() {
+	if !p.up {
+		return
+	}
+	p.up = false
+	p.link.log.Debug("peer down", "peer", p.id.String(), "name", p.name)
+	if p.link.config.OnDown != nil {
+		p.link.config.OnDown(p.id)
+	}
+}
+
+// setName pins the peer's name; false if it had another one.
+func (p *presence) setName(name string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.name == "" {
+		p.name = name
+	}
+	return p.name == name
+}
+
+func (p *presence) whoAndUp() (string, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.name, p.up
+}
