@@ -1,0 +1,433 @@
+package cluster
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/synod-go/synod/messages"
+)
+
+// GossipConfig says how a node takes part in gossip. Self, Name and Listen
+// must be set.
+type GossipConfig struct {
+	Self NodeID
+	Name string
+
+	// Listen is the host:port for UDP and TCP; the host must be an IP address.
+	// Port 0 picks one.
+	Listen string
+
+	// Advertise is the host:port that others use; default: Listen.
+	Advertise string
+
+	// Label keeps clusters apart that can reach each other: members of another
+	// label are not heard. At most 255 bytes.
+	Label string
+
+	// Keys encrypt gossip: the first one sends, all of them receive. 16, 24 or
+	// 32 bytes each. Without keys anyone who can send a packet can forge members.
+	Keys [][]byte
+
+	// Meta is what the node tells about itself; Node is set to Self. Encoded,
+	// at most MaxMeta bytes.
+	Meta *messages.NodeMeta
+
+	// Seeds are host:port of members to join, tried again every RejoinInterval
+	// together with what Extra returns: configured voters, for example. This
+	// is what heals a partition, which memberlist alone does not.
+	Seeds []string
+	Extra func() []string
+
+	// RejoinInterval is spread by a quarter each way. Default 10 s.
+	RejoinInterval time.Duration
+
+	// Book, if set, gets the members' link addresses.
+	Book *Book
+
+	// OnChange, if set, gets all members after each change, and OnAlive each
+	// node whose address is new. Both are called one at a time on a goroutine of
+	// the gossip, and may block it but nothing else.
+	OnChange func([]Member)
+	OnAlive  func(NodeID)
+
+	// Logger's default logs nothing.
+	Logger *slog.Logger
+}
+
+// MaxMeta is the most that a node can tell about itself, in encoded bytes.
+const MaxMeta = memberlist.MetaMaxSize
+
+// ErrMetaTooLarge says that a NodeMeta is above MaxMeta.
+var ErrMetaTooLarge = fmt.Errorf("cluster: node metadata above %d bytes", MaxMeta)
+
+// Member is a node as gossip sees it. It may be out of date, and with a lost
+// key it may be a lie.
+type Member struct {
+	ID     NodeID
+	Name   string
+	Gossip string // host:port
+	Meta   *messages.NodeMeta
+}
+
+// Gossip finds the nodes of a cluster. Safe for concurrent use.
+type Gossip struct {
+	config GossipConfig
+	log    *slog.Logger
+	list   *memberlist.Memberlist
+	ring   *memberlist.Keyring // nil without keys
+	notify chan struct{}       // cap 1: something changed
+	stop   chan struct{}
+	wait   sync.WaitGroup
+
+	mu      sync.Mutex
+	meta    []byte // encoded own metadata
+	members map[string]Member
+	left    bool
+}
+
+// StartGossip joins the gossip. That no seed answers is no error: it goes on trying.
+func StartGossip(c GossipConfig) (*Gossip, error) {
+	c.RejoinInterval = cmp.Or(c.RejoinInterval, 10*time.Second)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Self == 0 || c.Name == "" {
+		return nil, errors.New("cluster: GossipConfig.Self or Name is missing")
+	}
+	g := &Gossip{config: c, log: c.Logger, members: map[string]Member{},
+		notify: make(chan struct{}, 1), stop: make(chan struct{})}
+	meta, err := g.encode(c.Meta)
+	if err != nil {
+		return nil, err
+	}
+	g.meta = meta
+	config, err := g.memberlistConfig()
+	if err != nil {
+		return nil, err
+	}
+	if g.list, err = memberlist.Create(config); err != nil {
+		return nil, fmt.Errorf("cluster: gossip: %w", err)
+	}
+	g.wait.Go(g.report)
+	g.wait.Go(g.rejoin)
+	return g, nil
+}
+
+func (g *Gossip) memberlistConfig() (*memberlist.Config, error) {
+	c := memberlist.DefaultLANConfig()
+	// Each incarnation has a name of its own, so that a node that lost its
+	// disk never argues with its former self about who is alive.
+	c.Name = g.config.Name + "/" + g.config.Self.String()
+	c.Label = g.config.Label
+	c.ProbeInterval, c.ProbeTimeout = 500*time.Millisecond, 250*time.Millisecond
+	c.PushPullInterval = 5 * time.Second
+	c.RetransmitMult = 4
+	c.DeadNodeReclaimTime = 10 * time.Second
+	c.TCPTimeout = 2 * time.Second
+	c.Delegate, c.Events = gossipDelegate{g}, gossipEvents{g}
+	c.Logger = log.New(gossipLog{g.log}, "", 0)
+
+	var err error
+	if c.BindAddr, c.BindPort, err = splitAddress(g.config.Listen); err != nil {
+		return nil, err
+	}
+	c.AdvertisePort = c.BindPort
+	if g.config.Advertise != "" {
+		if c.AdvertiseAddr, c.AdvertisePort, err = splitAddress(g.config.Advertise); err != nil {
+			return nil, err
+		}
+	}
+	if len(g.config.Keys) > 0 {
+		if g.ring, err = memberlist.NewKeyring(g.config.Keys, g.config.Keys[0]); err != nil {
+			return nil, fmt.Errorf("cluster: gossip key: %w", err)
+		}
+		c.Keyring = g.ring
+	}
+	return c, nil
+}
+
+// splitAddress resolves a host name, because memberlist wants an IP address.
+func splitAddress(addr string) (host string, port int, err error) {
+	host, service, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", 0, fmt.Errorf("cluster: gossip address: %w", err)
+	}
+	if port, err = strconv.Atoi(service); err != nil || port < 0 || port > 65535 {
+		return "", 0, fmt.Errorf("cluster: gossip address %q: not a port", addr)
+	}
+	if host == "" {
+		return "0.0.0.0", port, nil
+	}
+	if net.ParseIP(host) != nil {
+		return host, port, nil
+	}
+	ip, err := net.ResolveIPAddr("ip", host)
+	if err != nil {
+		return "", 0, fmt.Errorf("cluster: gossip address: %w", err)
+	}
+	return ip.String(), port, nil
+}
+
+func (g *Gossip) encode(meta *messages.NodeMeta) ([]byte, error) {
+	own := &messages.NodeMeta{}
+	if meta != nil {
+		own = proto.Clone(meta).(*messages.NodeMeta)
+	}
+	own.Node = uint64(g.config.Self)
+	data, err := proto.Marshal(own)
+	if err != nil {
+		return nil, fmt.Errorf("cluster: node metadata: %w", err)
+	}
+	if len(data) > MaxMeta {
+		return nil, ErrMetaTooLarge
+	}
+	return data, nil
+}
+
+// Addr returns the host:port at which others reach this node's gossip.
+func (g *Gossip) Addr() string {
+	self := g.list.LocalNode()
+	return net.JoinHostPort(self.Addr.String(), strconv.Itoa(int(self.Port)))
+}
+
+// Members returns the members that gossip holds for alive, this one among
+// them, by name and id. Treat Meta as read-only.
+func (g *Gossip) Members() []Member {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.SortedFunc(maps.Values(g.members), func(a, b Member) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	})
+}
+
+// UpdateMeta changes what the node tells about itself and waits up to timeout
+// until somebody was told. ErrMetaTooLarge leaves the old metadata.
+func (g *Gossip) UpdateMeta(meta *messages.NodeMeta, timeout time.Duration) error {
+	data, err := g.encode(meta)
+	if err != nil {
+		return err
+	}
+	g.mu.Lock()
+	g.meta = data
+	left := g.left
+	g.mu.Unlock()
+	if left {
+		return errors.New("cluster: gossip was left")
+	}
+	if err := g.list.UpdateNode(timeout); err != nil {
+		return fmt.Errorf("cluster: gossip: %w", err)
+	}
+	return nil
+}
+
+// Join tries addresses at once and returns how many answered.
+func (g *Gossip) Join(addrs ...string) (int, error) {
+	n, err := g.list.Join(addrs)
+	if err != nil {
+		return n, fmt.Errorf("cluster: gossip: %w", err)
+	}
+	return n, nil
+}
+
+// UseKey makes key the one that encrypts; it is added to those that decrypt.
+// Rotate by AddKey on all nodes, then UseKey on all, then RemoveKey on all.
+func (g *Gossip) UseKey(key []byte) error {
+	if err := g.AddKey(key); err != nil {
+		return err
+	}
+	return g.ring.UseKey(key)
+}
+
+// AddKey lets key decrypt.
+func (g *Gossip) AddKey(key []byte) error {
+	if g.ring == nil {
+		return errors.New("cluster: gossip was started without keys")
+	}
+	return g.ring.AddKey(key)
+}
+
+// RemoveKey stops key from decrypting; the one in use cannot be removed.
+func (g *Gossip) RemoveKey(key []byte) error {
+	if g.ring == nil {
+		return errors.New("cluster: gossip was started without keys")
+	}
+	return g.ring.RemoveKey(key)
+}
+
+// Leave tells the others that this node goes, waiting up to timeout until
+// somebody heard, and ends the gossip. A second call does nothing.
+func (g *Gossip) Leave(timeout time.Duration) error { return g.end(timeout) }
+
+// Close ends the gossip without a word; the others will suspect the node.
+func (g *Gossip) Close() error { return g.end(0) }
+
+func (g *Gossip) end(timeout time.Duration) error {
+	g.mu.Lock()
+	ended := g.left
+	g.left = true
+	g.mu.Unlock()
+	if ended {
+		return nil
+	}
+	var err error
+	if timeout > 0 {
+		err = g.list.Leave(timeout)
+	}
+	close(g.stop)
+	err = errors.Join(err, g.list.Shutdown())
+	g.wait.Wait()
+	if err != nil {
+		return fmt.Errorf("cluster: gossip: %w", err)
+	}
+	return nil
+}
+
+// report hands changes on. memberlist holds its locks while it calls its
+// delegates, so those only note the change and this goroutine does the rest.
+func (g *Gossip) report() {
+	for {
+		select {
+		case <-g.stop:
+			return
+		case <-g.notify:
+		}
+		members := g.Members()
+		addrs := map[NodeID]string{}
+		for _, m := range members {
+			if m.ID != g.config.Self && m.Meta.GetLink() != "" {
+				addrs[m.ID] = m.Meta.GetLink()
+			}
+		}
+		if g.config.Book != nil {
+			for _, id := range g.config.Book.setGossip(addrs) {
+				if g.config.OnAlive != nil {
+					g.config.OnAlive(id)
+				}
+			}
+		}
+		if g.config.OnChange != nil {
+			g.config.OnChange(members)
+		}
+	}
+}
+
+// rejoin exchanges the state with seeds and voters again and again.
+func (g *Gossip) rejoin() {
+	for {
+		addrs := slices.Clone(g.config.Seeds)
+		if g.config.Extra != nil {
+			addrs = append(addrs, g.config.Extra()...)
+		}
+		self := g.Addr()
+		slices.Sort(addrs)
+		addrs = slices.DeleteFunc(slices.Compact(addrs), func(a string) bool { return a == "" || a == self })
+		if len(addrs) > 0 {
+			if _, err := g.list.Join(addrs); err != nil {
+				g.log.Debug("no seed answers", "seeds", addrs, "error", err)
+			}
+		}
+		timer := time.NewTimer(g.rejoinDelay())
+		select {
+		case <-timer.C:
+		case <-g.stop:
+			timer.Stop()
+			return
+		}
+	}
+}
+
+// rejoinDelay is short while the node is alone.
+func (g *Gossip) rejoinDelay() time.Duration {
+	mean := g.config.RejoinInterval
+	if g.list.NumMembers() < 2 {
+		mean = min(mean, time.Second)
+	}
+	return time.Duration((0.75 + rand.Float64()/2) * float64(mean))
+}
+
+func (g *Gossip) changed() {
+	select {
+	case g.notify <- struct{}{}:
+	default:
+	}
+}
+
+// set notes a member as memberlist tells it. Metadata that is none leaves the
+// member out: whoever sends it is not one of us.
+func (g *Gossip) set(n *memberlist.Node) {
+	meta := new(messages.NodeMeta)
+	if err := proto.Unmarshal(n.Meta, meta); err != nil || meta.Node == 0 {
+		g.log.Debug("member without valid metadata", "member", n.Name)
+		return
+	}
+	name, ok := strings.CutSuffix(n.Name, "/"+NodeID(meta.Node).String())
+	if !ok {
+		g.log.Warn("member whose name and metadata differ", "member", n.Name, "node", NodeID(meta.Node).String())
+		return
+	}
+	g.mu.Lock()
+	g.members[n.Name] = Member{ID: NodeID(meta.Node), Name: name, Meta: meta,
+		Gossip: net.JoinHostPort(n.Addr.String(), strconv.Itoa(int(n.Port)))}
+	g.mu.Unlock()
+	g.changed()
+}
+
+type gossipEvents struct{ g *Gossip }
+
+func (e gossipEvents) NotifyJoin(n *memberlist.Node)   { e.g.set(n) }
+func (e gossipEvents) NotifyUpdate(n *memberlist.Node) { e.g.set(n) }
+
+func (e gossipEvents) NotifyLeave(n *memberlist.Node) {
+	e.g.mu.Lock()
+	delete(e.g.members, n.Name)
+	e.g.mu.Unlock()
+	e.g.changed()
+}
+
+type gossipDelegate struct{ g *Gossip }
+
+func (d gossipDelegate) NodeMeta(int) []byte {
+	d.g.mu.Lock()
+	defer d.g.mu.Unlock()
+	return d.g.meta
+}
+
+func (gossipDelegate) NotifyMsg([]byte)                {}
+func (gossipDelegate) GetBroadcasts(int, int) [][]byte { return nil }
+func (gossipDelegate) LocalState(bool) []byte          { return nil }
+func (gossipDelegate) MergeRemoteState([]byte, bool)   {}
+
+// gossipLog turns memberlist's lines into records: its errors and warnings
+// become warnings, the rest debug.
+type gossipLog struct{ log *slog.Logger }
+
+func (l gossipLog) Write(line []byte) (int, error) {
+	text := bytes.TrimSpace(line)
+	level := slog.LevelDebug
+	for _, prefix := range []string{"[ERR]", "[ERROR]", "[WARN]", "[INFO]", "[DEBUG]"} {
+		if rest, ok := bytes.CutPrefix(text, []byte(prefix)); ok {
+			text = bytes.TrimSpace(rest)
+			if prefix[1] == 'E' || prefix[1] == 'W' {
+				level = slog.LevelWarn
+			}
+		}
+	}
+	l.log.Log(context.Background(), level, "gossip", "text", string(text))
+	return len(line), nil
+}
