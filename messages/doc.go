@@ -4,4 +4,4 @@
 // between these types and the plain Go values of the cores.
 package messages
 
-//go:generate protoc --go_out=. --go_opt=paths=source_relative raft.proto link.proto
+//go:generate protoc --go_out=. --go_opt=paths=source_relative raft.proto link.proto join.proto

@@ -585,7 +585,7 @@ type AppendEntries struct {
 	PrevIndex uint64                 `protobuf:"varint,1,opt,name=prev_index,json=prevIndex,proto3" json:"prev_index,omitempty"`
 	PrevTerm  uint64                 `protobuf:"varint,2,opt,name=prev_term,json=prevTerm,proto3" json:"prev_term,omitempty"`
 	Commit    uint64                 `protobuf:"varint,3,opt,name=commit,proto3" json:"commit,omitempty"`
-	// Entries in raft.AppendEntriesEncoding's flat form: one opaque field, because
+	// Entries in the flat form of raft.AppendEntriesData: one opaque field, because
 	// a message for each entry costs ten times the CPU.
 	Entries       []byte `protobuf:"bytes,4,opt,name=entries,proto3" json:"entries,omitempty"`
 	unknownFields protoimpl.UnknownFields

@@ -1,0 +1,57 @@
+package raftnode
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/synod-go/synod/raft"
+)
+
+// ErrNameTaken: a live member has the newcomer's name.
+var ErrNameTaken = errors.New("raftnode: the name belongs to a member that answers")
+
+// Admit proposes a place for a newcomer, as a non-voter that is to be promoted
+// when fewer than voters members vote. One that has the name of a member which
+// no longer answers takes that member's place: a node that lost its disk comes
+// back under another id. done is told the outcome of the proposal, inside the
+// actor; it must not block.
+func (h *Handle) Admit(m raft.Member, voters int, done func(error)) {
+	h.tell(func(a *Actor) {
+		members, err := admitted(a.core.Status(), m, voters)
+		if err == nil {
+			_, err = a.core.ChangeMembership(members, a.core.Configuration().Version)
+		}
+		done(err)
+	})
+}
+
+// admitted is the wanted list of members with the newcomer in it.
+func admitted(s raft.Status, m raft.Member, voters int) ([]raft.Member, error) {
+	members := slices.Clone(s.Configuration.Members)
+	taken := slices.IndexFunc(members, func(old raft.Member) bool { return old.Name == m.Name })
+	if taken >= 0 {
+		old := members[taken]
+		if old.ID == s.ID || answers(s, old.ID) {
+			return nil, fmt.Errorf("%w: %s", ErrNameTaken, m.Name)
+		}
+		if !old.Voter && !old.Promote {
+			members = slices.Delete(members, taken, taken+1)
+			return append(members, m), nil
+		}
+		m.Promote, m.Replaces = true, old.ID
+		return append(members, m), nil
+	}
+	n := 0
+	for _, old := range members {
+		if old.Voter || old.Promote && old.Replaces == raft.None {
+			n++
+		}
+	}
+	m.Promote = n < voters
+	return append(members, m), nil
+}
+
+func answers(s raft.Status, id raft.ID) bool {
+	return slices.ContainsFunc(s.Peers, func(p raft.PeerStatus) bool { return p.ID == id && p.Active })
+}

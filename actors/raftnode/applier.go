@@ -1,0 +1,190 @@
+package raftnode
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/synod-go/synod/actors"
+	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/replica"
+)
+
+// What the applier is sent, in the order of the log.
+type (
+	// applyBatch holds committed entries and who waits for them.
+	applyBatch struct {
+		entries []raft.Entry
+		calls   []*call // nil, or one place for each entry
+	}
+	// readAt ends calls when index is applied.
+	readAt struct {
+		index raft.Index
+		calls []*call
+	}
+	// takeSnapshot asks for a picture of the state as it then is.
+	takeSnapshot struct{ call *call }
+	// installSnapshot replaces the state by a received snapshot that is durable.
+	installSnapshot struct{ meta raft.SnapshotMeta }
+)
+
+// applier runs the state machine in an actor of its own, so that a slow one
+// never delays a heartbeat.
+type applier struct {
+	cfg     Config
+	handle  *Handle
+	machine *replica.Replica
+
+	index   raft.Index // of the last applied entry
+	waiting []readAt   // by index
+	entries []replica.Entry
+	results []replica.Result
+	behind  int // bytes applied since the group's actor was woken for it
+}
+
+func (p *applier) Receive(ctx actor.Context) {
+	batch, ok := ctx.Message().(*actors.Batch)
+	if !ok {
+		return
+	}
+	for _, item := range batch.Messages {
+		switch m := item.Message.(type) {
+		case applyBatch:
+			p.apply(m)
+		case readAt:
+			p.read(m)
+		case takeSnapshot:
+			p.snapshot(m)
+		case installSnapshot:
+			p.install(m)
+		}
+	}
+}
+
+// apply carries out committed entries and answers who waits for them.
+func (p *applier) apply(b applyBatch) {
+	b = b.after(p.index)
+	if len(b.entries) == 0 {
+		return
+	}
+	p.entries = p.entries[:0]
+	for _, e := range b.entries {
+		entry := replica.Entry{Index: uint64(e.Index)}
+		if e.Kind == raft.EntryCommand {
+			entry.Data = e.Data
+		}
+		p.entries = append(p.entries, entry)
+		p.behind += len(e.Data)
+		p.index = e.Index
+	}
+	p.results = slices.Grow(p.results[:0], len(b.entries))[:len(b.entries)]
+	if err := p.machine.Apply(p.entries, p.results); err != nil {
+		p.fail(b, err)
+		return
+	}
+	p.advance()
+	for i, c := range b.calls {
+		if c != nil {
+			c.finish(outcome{result: p.results[i], index: b.entries[i].Index})
+		}
+	}
+	clear(p.entries)
+	clear(p.results)
+}
+
+// after drops what a snapshot has already brought.
+func (b applyBatch) after(applied raft.Index) applyBatch {
+	n := 0
+	for n < len(b.entries) && b.entries[n].Index <= applied {
+		if b.calls != nil && b.calls[n] != nil {
+			b.calls[n].finish(outcome{err: ErrUnknown})
+		}
+		n++
+	}
+	b.entries = b.entries[n:]
+	if b.calls != nil {
+		b.calls = b.calls[n:]
+	}
+	return b
+}
+
+// advance publishes the applied index and ends the reads that waited for it.
+// The group's actor learns it at its next turn; it is woken only when much was
+// applied, so that it hands out more.
+func (p *applier) advance() {
+	p.handle.applied.Store(uint64(p.index))
+	n := 0
+	for n < len(p.waiting) && p.waiting[n].index <= p.index {
+		p.waiting[n].finish()
+		n++
+	}
+	p.waiting = slices.Delete(p.waiting, 0, n)
+	if p.behind >= wakeAfterBytes {
+		p.behind = 0
+		p.handle.wake()
+	}
+}
+
+// wakeAfterBytes is well below raft.Config.MaxApplyBytes.
+const wakeAfterBytes = 256 << 10
+
+func (p *applier) read(r readAt) {
+	if r.index <= p.index {
+		r.finish()
+		return
+	}
+	at, _ := slices.BinarySearchFunc(p.waiting, r.index, func(w readAt, i raft.Index) int {
+		return int(int64(w.index) - int64(i))
+	})
+	p.waiting = slices.Insert(p.waiting, at, r)
+}
+
+func (r readAt) finish() {
+	for _, c := range r.calls {
+		c.finish(outcome{index: r.index})
+	}
+}
+
+// fail ends a replica whose state machine cannot go on.
+func (p *applier) fail(b applyBatch, err error) {
+	for _, c := range b.calls {
+		if c != nil {
+			c.finish(outcome{err: ErrUnknown})
+		}
+	}
+	p.cfg.FailStop(fmt.Errorf("raftnode: apply in %s: %w", p.cfg.Name, err))
+}
+
+// snapshot takes the picture here and has it written elsewhere.
+func (p *applier) snapshot(m takeSnapshot) {
+	picture, err := p.machine.Snapshot()
+	index := p.index
+	p.handle.tell(func(a *Actor) {
+		if err != nil {
+			a.snapshotDone(raft.SnapshotMeta{}, m.call, err)
+			return
+		}
+		a.writePicture(index, picture, m.call)
+	})
+}
+
+// install restores the state machine from a received snapshot.
+func (p *applier) install(m installSnapshot) {
+	if m.meta.Index <= p.index {
+		p.handle.tell(func(a *Actor) { a.core.SnapshotFailed(m.meta.Index) })
+		return
+	}
+	reader, err := p.cfg.Store.OpenSnapshot(p.cfg.Group, uint64(m.meta.Index))
+	if err == nil {
+		err = p.machine.Restore(reader)
+		reader.Close()
+	}
+	if err != nil {
+		p.cfg.FailStop(fmt.Errorf("raftnode: install snapshot %d of %s: %w", m.meta.Index, p.cfg.Name, err))
+		return
+	}
+	p.index = m.meta.Index
+	p.advance()
+	p.handle.tell(func(a *Actor) { a.installed(m.meta) })
+}

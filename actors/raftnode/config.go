@@ -1,0 +1,100 @@
+package raftnode
+
+import (
+	"errors"
+	"log/slog"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/replica"
+	"github.com/synod-go/synod/storage"
+)
+
+// Config of a group's replica. Fields without a default are required.
+type Config struct {
+	// Raft configures the core; Raft.ID is the node's storage incarnation.
+	Raft raft.Config
+	// Group numbers the group in the log and on the wire, Name names it in
+	// logs and events.
+	Group storage.Group
+	Name  string
+	// Store is the node's log and snapshots, shared with other groups.
+	Store *storage.Store
+	// Bootstrap is the first configuration. It is used only if the log holds
+	// nothing of the group.
+	Bootstrap []raft.Member
+	// Machine makes an empty state machine. It is called at each start of the
+	// actor, also after a panic.
+	Machine func() replica.StateMachine
+	// Replica configures sessions and digest.
+	Replica replica.Config
+	// Peer returns the actor that takes a peer's messages. A message to a nil
+	// PID is dropped.
+	Peer func(raft.ID) *actor.PID
+	// Clock must count on while the machine is suspended.
+	Clock func() raft.Time
+
+	// SnapshotBytes of log since the last snapshot make the next one. Default
+	// 64 MiB.
+	SnapshotBytes int
+	// MaxProposals and MaxProposalBytes bound what waits in the inbox, and
+	// MaxReads the reads that do; more is ErrOverloaded. Defaults 65536,
+	// 64 MiB, 65536.
+	MaxProposals     int
+	MaxProposalBytes int
+	MaxReads         int
+
+	// Changed is called inside the actor when role, term, leader or
+	// configuration changed; it must not block. Optional.
+	Changed func(View)
+	// Event tells of a snapshot, a digest mismatch and the like, for
+	// operators; it must not block. Optional.
+	Event func(kind string, attrs ...slog.Attr)
+	// FailStop is called when the replica must not go on: its log failed or
+	// its state differs from the majority's. It must not block.
+	FailStop func(error)
+	// Logger defaults to discarding.
+	Logger *slog.Logger
+}
+
+func (c Config) withDefaults() (Config, error) {
+	switch {
+	case c.Raft.ID == raft.None:
+		return c, errors.New("raftnode: Config.Raft.ID is missing")
+	case c.Store == nil:
+		return c, errors.New("raftnode: Config.Store is missing")
+	case c.Machine == nil:
+		return c, errors.New("raftnode: Config.Machine is missing")
+	case c.Peer == nil:
+		return c, errors.New("raftnode: Config.Peer is missing")
+	case c.Clock == nil:
+		return c, errors.New("raftnode: Config.Clock is missing")
+	case c.FailStop == nil:
+		return c, errors.New("raftnode: Config.FailStop is missing")
+	}
+	setDefault(&c.Raft.MaxChunkBytes, 256<<10)
+	setDefault(&c.SnapshotBytes, 64<<20)
+	setDefault(&c.MaxProposals, 65536)
+	setDefault(&c.MaxProposalBytes, 64<<20)
+	setDefault(&c.MaxReads, 65536)
+	if c.Replica.Limits.DigestEvery == 0 {
+		c.Replica.Limits.DigestEvery = 4096
+	}
+	if c.Changed == nil {
+		c.Changed = func(View) {}
+	}
+	if c.Event == nil {
+		c.Event = func(string, ...slog.Attr) {}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c, nil
+}
+
+func setDefault(value *int, to int) {
+	if *value == 0 {
+		*value = to
+	}
+}

@@ -1,0 +1,364 @@
+package raftnode
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/replica"
+)
+
+// Errors of calls on a Handle, beside those of package raft and replica.
+var (
+	// ErrNotCommitted: another entry was committed in the place of the
+	// proposed one. The command was surely not applied and never will be.
+	ErrNotCommitted = errors.New("raftnode: surely not committed")
+	// ErrUnknown: the replica cannot tell any more whether the command was
+	// applied. It may have been.
+	ErrUnknown = errors.New("raftnode: outcome unknown")
+	// ErrOverloaded: a bound of Config is reached; nothing was done.
+	ErrOverloaded = errors.New("raftnode: overloaded")
+	// ErrDiskFull: the disk is below its reserve; nothing was done.
+	ErrDiskFull = errors.New("raftnode: disk full")
+	// ErrStopped: the actor has stopped for good.
+	ErrStopped = errors.New("raftnode: stopped")
+)
+
+// Handle is how the rest of the process talks to a group's actor. Calls wait in
+// its inbox, not in the mailbox: many calls cost one message. A Handle outlives
+// restarts of its actor and is safe for concurrent use.
+type Handle struct {
+	cfg    Config
+	system *actor.ActorSystem
+	pid    *actor.PID
+
+	mu     sync.Mutex
+	in     inbox
+	awake  bool // a wake message is on its way
+	closed error
+	wanted uint64        // the save whose end the actor waits for, 0 is none
+	gone   chan struct{} // closed when the present instance of the actor ends
+
+	lease      atomic.Int64 // raft.Time: end of the lease, 0 is none
+	leaseIndex atomic.Uint64
+	applied    atomic.Uint64
+	machine    atomic.Pointer[replica.Replica]
+	view       atomic.Pointer[View]
+}
+
+// View is what a replica last knew about its group.
+type View struct {
+	Role          raft.Role
+	Term          raft.Term
+	Leader        raft.ID
+	Configuration raft.Configuration
+}
+
+// inbox collects what happened since the actor's last turn.
+type inbox struct {
+	proposals []*call
+	bytes     int // of proposals
+	reads     []*call
+	saved     uint64
+	lost      []raft.ID
+	tasks     []func(*Actor)
+}
+
+// call is one proposal or read on its way.
+type call struct {
+	command []byte
+	index   raft.Index // of the entry; for a read, the index to wait for
+	term    raft.Term
+	done    chan outcome    // holds one
+	gone    <-chan struct{} // of the actor's instance that has the call
+}
+
+type outcome struct {
+	result replica.Result
+	index  raft.Index
+	err    error
+}
+
+func (c *call) finish(o outcome) { c.done <- o }
+
+var calls = sync.Pool{New: func() any { return &call{done: make(chan outcome, 1)} }}
+
+// wait returns the outcome. If ctx or the actor ends first the call is left
+// behind and the error is ctx's or ErrUnknown: a proposal may still be applied.
+func (c *call) wait(ctx context.Context) (outcome, error) {
+	select {
+	case o := <-c.done:
+		*c = call{done: c.done}
+		calls.Put(c)
+		return o, o.err
+	case <-ctx.Done():
+		return outcome{}, ctx.Err()
+	case <-c.gone:
+		return outcome{}, ErrUnknown
+	}
+}
+
+// Propose replicates command, an entry in package replica's envelope, and
+// returns its result once it is applied here. The command must not be changed
+// afterwards. Errors: raft.ErrNotLeader and ErrOverloaded (nothing was done),
+// ErrNotCommitted (surely not), ErrUnknown and ctx's error (may have been).
+func (h *Handle) Propose(ctx context.Context, command []byte) (replica.Result, raft.Index, error) {
+	c := calls.Get().(*call)
+	c.command = command
+	if err := h.enqueue(c, false); err != nil {
+		return replica.Result{}, 0, err
+	}
+	o, err := c.wait(ctx)
+	return o.result, o.index, err
+}
+
+// ReadIndex returns once the local state machine holds everything that was
+// acknowledged anywhere before the call.
+func (h *Handle) ReadIndex(ctx context.Context) (raft.Index, error) {
+	c := calls.Get().(*call)
+	if err := h.enqueue(c, true); err != nil {
+		return 0, err
+	}
+	o, err := c.wait(ctx)
+	return o.index, err
+}
+
+func (h *Handle) enqueue(c *call, read bool) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.closed != nil:
+		return h.closed
+	case read && len(h.in.reads) >= h.cfg.MaxReads:
+		return ErrOverloaded
+	case !read && (len(h.in.proposals) >= h.cfg.MaxProposals || h.in.bytes >= h.cfg.MaxProposalBytes):
+		return ErrOverloaded
+	case read:
+		h.in.reads = append(h.in.reads, c)
+	default:
+		h.in.proposals = append(h.in.proposals, c)
+		h.in.bytes += len(c.command)
+	}
+	c.gone = h.gone
+	h.wakeLocked()
+	return nil
+}
+
+// WaitApplied returns once the local state machine has applied index.
+func (h *Handle) WaitApplied(ctx context.Context, index raft.Index) error {
+	if h.Applied() >= index {
+		return nil
+	}
+	c := calls.Get().(*call)
+	gone, err := h.do(func(a *Actor) { a.toApplier(readAt{index: index, calls: []*call{c}}) })
+	if err != nil {
+		return err
+	}
+	c.gone = gone
+	_, err = c.wait(ctx)
+	return err
+}
+
+// do runs f inside the actor, unless the channel it returns is closed before.
+func (h *Handle) do(f func(*Actor)) (gone <-chan struct{}, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed != nil {
+		return nil, h.closed
+	}
+	h.in.tasks = append(h.in.tasks, f)
+	h.wakeLocked()
+	return h.gone, nil
+}
+
+// ask runs f inside the actor and returns its answer.
+func ask[T any](ctx context.Context, h *Handle, f func(*Actor) (T, error)) (T, error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	answers := make(chan answer, 1)
+	var zero T
+	gone, err := h.do(func(a *Actor) {
+		value, err := f(a)
+		answers <- answer{value, err}
+	})
+	if err != nil {
+		return zero, err
+	}
+	select {
+	case got := <-answers:
+		return got.value, got.err
+	case <-ctx.Done():
+		return zero, ctx.Err()
+	case <-gone:
+		return zero, ErrUnknown
+	}
+}
+
+// Status asks the core.
+func (h *Handle) Status(ctx context.Context) (raft.Status, error) {
+	return ask(ctx, h, func(a *Actor) (raft.Status, error) { return a.core.Status(), nil })
+}
+
+// ChangeMembership proposes the wanted members, if the configuration's version
+// is still version. It returns the index of the change; WaitApplied of that
+// index tells when it is committed.
+func (h *Handle) ChangeMembership(ctx context.Context, members []raft.Member, version raft.Index) (raft.Index, error) {
+	return ask(ctx, h, func(a *Actor) (raft.Index, error) { return a.core.ChangeMembership(members, version) })
+}
+
+// TransferLeadership starts handing the leadership to to, or with raft.None to
+// the best follower. The View tells when it has happened.
+func (h *Handle) TransferLeadership(ctx context.Context, to raft.ID) error {
+	_, err := ask(ctx, h, func(a *Actor) (struct{}, error) { return struct{}{}, a.core.TransferLeadership(to) })
+	return err
+}
+
+// Snapshot takes a snapshot of the state machine now, whatever the compaction
+// policy says, and returns its index once it is durable.
+func (h *Handle) Snapshot(ctx context.Context) (raft.Index, error) {
+	c := calls.Get().(*call)
+	gone, err := h.do(func(a *Actor) { a.snapshot(c) })
+	if err != nil {
+		return 0, err
+	}
+	c.gone = gone
+	o, err := c.wait(ctx)
+	return o.index, err
+}
+
+// PeerLost tells the replica that the connection to a peer closed.
+func (h *Handle) PeerLost(id raft.ID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed == nil && len(h.in.lost) < maxLostHints {
+		h.in.lost = append(h.in.lost, id)
+		h.wakeLocked()
+	}
+}
+
+// maxLostHints bounds the hints of one turn; they are only hints.
+const maxLostHints = 64
+
+// View returns what the replica last knew; it costs nothing.
+func (h *Handle) View() View { return *h.view.Load() }
+
+// Applied is the last index the local state machine has applied.
+func (h *Handle) Applied() raft.Index { return raft.Index(h.applied.Load()) }
+
+// Machine is the replicated state machine; restarts of the actor replace it.
+func (h *Handle) Machine() *replica.Replica { return h.machine.Load() }
+
+// ReadLease runs f on the state machine if this replica holds a lease, and
+// reports whether the answer counts: f is evaluated first and the clock read
+// after it, so that a pause in between cannot make a stale answer look fresh.
+func (h *Handle) ReadLease(f func(index uint64)) bool {
+	if h.lease.Load() == 0 || h.applied.Load() < h.leaseIndex.Load() {
+		return false
+	}
+	if err := h.Machine().View(f); err != nil {
+		return false
+	}
+	until := raft.Time(h.lease.Load())
+	return until != 0 && h.cfg.Clock() < until
+}
+
+// HoldsLease reports whether ReadLease would work now.
+func (h *Handle) HoldsLease() bool {
+	until := raft.Time(h.lease.Load())
+	return until != 0 && h.cfg.Clock() < until
+}
+
+// PID is the actor's address in this process.
+func (h *Handle) PID() *actor.PID { return h.pid }
+
+// tell runs f inside the actor at its next turn, if there is one.
+func (h *Handle) tell(f func(*Actor)) { _, _ = h.do(f) }
+
+// wake asks for a turn of the actor.
+func (h *Handle) wake() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.wakeLocked()
+}
+
+// savedUpTo reports a finished save. wake is false when nobody waits for it.
+func (h *Handle) savedUpTo(save uint64, wake bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.in.saved = max(h.in.saved, save)
+	if wake || h.wanted != 0 && h.wanted <= save {
+		h.wanted = 0
+		h.wakeLocked()
+	}
+}
+
+// wantSaved asks for a wake when save is durable.
+func (h *Handle) wantSaved(save uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.wanted = save
+	if h.in.saved >= save {
+		h.wakeLocked()
+	}
+}
+
+// wakeLocked sends at most one wake message per turn of the actor.
+func (h *Handle) wakeLocked() {
+	if !h.awake {
+		h.awake = true
+		h.system.Root.Send(h.pid, wake{})
+	}
+}
+
+// take hands the inbox to the actor and leaves the emptied one in its place.
+func (h *Handle) take(in *inbox) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	saved := h.in.saved
+	*in, h.in = h.in, inbox{
+		proposals: in.proposals[:0],
+		reads:     in.reads[:0],
+		lost:      in.lost[:0],
+		tasks:     in.tasks[:0],
+		saved:     saved,
+	}
+	h.awake = false
+}
+
+// renew starts a new instance's life: what waited for the one before ends as
+// unknown, since nobody can tell any more.
+func (h *Handle) renew() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.gone != nil {
+		close(h.gone)
+	}
+	h.gone = make(chan struct{})
+	h.in = inbox{}
+	h.awake = false
+	h.lease.Store(0)
+}
+
+// close ends the handle for good: calls that wait and further ones fail.
+func (h *Handle) close(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed != nil {
+		return
+	}
+	h.closed = err
+	h.lease.Store(0)
+	for _, c := range h.in.proposals {
+		c.finish(outcome{err: err}) // never left the inbox: surely not done
+	}
+	h.in = inbox{}
+	if h.gone != nil {
+		close(h.gone)
+	}
+}

@@ -1,0 +1,63 @@
+package raftnode
+
+import "github.com/synod-go/synod/raft"
+
+// pendingCalls are the proposals whose entries are not committed yet, in the
+// order of their indexes. A proposal stays here when this replica stops
+// leading: its entry may still be committed by the next leader.
+type pendingCalls struct {
+	queue []*call
+	// stale are those of former leaderships: their entry may have been
+	// overwritten by one that is in queue.
+	stale []*call
+}
+
+// add notes that calls were proposed from first on in term.
+func (p *pendingCalls) add(calls []*call, first raft.Index, term raft.Term) {
+	if len(p.queue) > 0 && p.queue[len(p.queue)-1].term != term {
+		p.stale = append(p.stale, p.queue...)
+		p.queue = nil
+	}
+	for i, c := range calls {
+		c.index, c.term, c.command = first+raft.Index(i), term, nil
+		p.queue = append(p.queue, c)
+	}
+}
+
+// take returns the calls that entries, which are committed, decide: the i-th
+// belongs to the i-th entry, nil if nobody here waits for it. A call whose
+// place was taken by an entry of another term is finished: it will never be
+// committed (the Log Matching Property, Raft section 5.3).
+func (p *pendingCalls) take(entries []raft.Entry) []*call {
+	if len(p.queue) == 0 && len(p.stale) == 0 {
+		return nil
+	}
+	matched := make([]*call, len(entries))
+	p.stale = match(p.stale, entries, matched)
+	p.queue = match(p.queue, entries, matched)
+	return matched
+}
+
+// match moves the calls that entries decide out of waiting.
+func match(waiting []*call, entries []raft.Entry, matched []*call) []*call {
+	first := entries[0].Index
+	kept := waiting[:0]
+	for n, c := range waiting {
+		switch {
+		case c.index > entries[len(entries)-1].Index:
+			if n == 0 {
+				return waiting
+			}
+			kept = append(kept, c)
+		case c.index < first:
+			// A snapshot went past it: the entry is not here to be compared.
+			c.finish(outcome{err: ErrUnknown})
+		case entries[c.index-first].Term == c.term:
+			matched[c.index-first] = c
+		default:
+			c.finish(outcome{err: ErrNotCommitted})
+		}
+	}
+	clear(waiting[len(kept):])
+	return kept
+}

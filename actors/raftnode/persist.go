@@ -1,0 +1,152 @@
+package raftnode
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/storage"
+)
+
+// The records a Raft group writes to the node's log. Integers are
+// little-endian.
+//
+//	type  index               data
+//	1     0 (state)           term u64, vote u64                      hard state
+//	2     the last entry's    entries as raft.AppendEntriesData       appended; replaces all from its first index on
+//	3     the snapshot's      index u64, term u64, configuration      the log starts over after this snapshot
+//	4     0 (state)           configuration                           how the group began: before index 1
+const (
+	RecordHardState uint8 = 1
+	RecordEntries   uint8 = 2
+	RecordBase      uint8 = 3
+	RecordBootstrap uint8 = 4
+)
+
+func hardStateRecord(group storage.Group, h raft.HardState) storage.Record {
+	data := make([]byte, 16)
+	binary.LittleEndian.PutUint64(data, uint64(h.Term))
+	binary.LittleEndian.PutUint64(data[8:], uint64(h.Vote))
+	return storage.Record{Group: group, Type: RecordHardState, Data: data}
+}
+
+func entriesRecord(group storage.Group, entries []raft.Entry, data []byte) storage.Record {
+	return storage.Record{Group: group, Type: RecordEntries, Index: uint64(entries[len(entries)-1].Index), Data: data}
+}
+
+func baseRecord(group storage.Group, meta raft.SnapshotMeta) storage.Record {
+	data := make([]byte, 16, 256)
+	binary.LittleEndian.PutUint64(data, uint64(meta.Index))
+	binary.LittleEndian.PutUint64(data[8:], uint64(meta.Term))
+	data = append(data, raft.EncodeConfiguration(meta.Configuration)...)
+	return storage.Record{Group: group, Type: RecordBase, Index: uint64(meta.Index), Data: data}
+}
+
+func bootstrapRecord(group storage.Group, members []raft.Member) storage.Record {
+	configuration := raft.Bootstrap(members...).Configuration
+	return storage.Record{Group: group, Type: RecordBootstrap, Data: raft.EncodeConfiguration(configuration)}
+}
+
+// DecodeHardState reads a RecordHardState.
+func DecodeHardState(data []byte) (raft.HardState, error) {
+	if len(data) != 16 {
+		return raft.HardState{}, fmt.Errorf("raftnode: hard state of %d bytes, want 16", len(data))
+	}
+	return raft.HardState{
+		Term: raft.Term(binary.LittleEndian.Uint64(data)),
+		Vote: raft.ID(binary.LittleEndian.Uint64(data[8:])),
+	}, nil
+}
+
+// DecodeBase reads a RecordBase; the meta's Size and Checksum are not in it.
+func DecodeBase(data []byte) (raft.SnapshotMeta, error) {
+	if len(data) < 16 {
+		return raft.SnapshotMeta{}, fmt.Errorf("raftnode: base record of %d bytes", len(data))
+	}
+	configuration, err := raft.DecodeConfiguration(data[16:])
+	return raft.SnapshotMeta{
+		Index:         raft.Index(binary.LittleEndian.Uint64(data)),
+		Term:          raft.Term(binary.LittleEndian.Uint64(data[8:])),
+		Configuration: configuration,
+	}, err
+}
+
+// recovery rebuilds a replica's state from the records of its group.
+type recovery struct {
+	hard      raft.HardState
+	bootstrap raft.Configuration
+	base      raft.SnapshotMeta
+	entries   []raft.Entry
+	records   int
+}
+
+// add takes one record in the order in which they were written.
+func (r *recovery) add(record storage.Record) (err error) {
+	r.records++
+	switch record.Type {
+	case RecordBootstrap:
+		r.bootstrap, err = raft.DecodeConfiguration(record.Data)
+	case RecordHardState:
+		r.hard, err = DecodeHardState(record.Data)
+	case RecordBase:
+		r.base, err = DecodeBase(record.Data)
+		r.entries = nil
+	case RecordEntries:
+		var entries []raft.Entry
+		entries, err = raft.DecodeEntries(record.Data)
+		if err == nil {
+			err = r.append(entries)
+		}
+	default:
+		err = fmt.Errorf("raftnode: unknown record type %d", record.Type)
+	}
+	return err
+}
+
+// append adds entries, which replace all from their first index on: a later
+// leader overwrote what an earlier one had left.
+func (r *recovery) append(entries []raft.Entry) error {
+	if len(entries) == 0 {
+		return errors.New("raftnode: empty entries record")
+	}
+	first := entries[0].Index
+	switch {
+	case len(r.entries) == 0:
+		// The log starts here: what came before was released.
+	case first > r.entries[len(r.entries)-1].Index+1:
+		return fmt.Errorf("raftnode: log goes from index %d to %d", r.entries[len(r.entries)-1].Index, first)
+	case first <= r.entries[0].Index:
+		r.entries = nil
+	default:
+		r.entries = r.entries[:first-r.entries[0].Index]
+	}
+	r.entries = append(r.entries, entries...)
+	return nil
+}
+
+// state joins the log with the newest snapshot, or with the group's beginning
+// if there is none. The snapshot may be newer than the log (a crash between the
+// snapshot's commit and the base record) or end inside it.
+func (r *recovery) state(snapshot raft.SnapshotMeta) (raft.State, error) {
+	if snapshot.Index == 0 {
+		snapshot.Configuration = r.bootstrap
+	}
+	if snapshot.Index < r.base.Index {
+		return raft.State{}, fmt.Errorf("raftnode: the log starts after snapshot %d, but the newest whole snapshot ends at %d",
+			r.base.Index, snapshot.Index)
+	}
+	entries := r.entries
+	if n := len(entries); n > 0 && entries[0].Index <= snapshot.Index {
+		if last := entries[n-1].Index; last < snapshot.Index {
+			entries = nil
+		} else if at := entries[snapshot.Index-entries[0].Index]; at.Term != snapshot.Term {
+			entries = nil // an uncommitted branch that the snapshot's leader had overwritten
+		}
+	}
+	if len(entries) > 0 && entries[0].Index > snapshot.Index+1 {
+		return raft.State{}, fmt.Errorf("raftnode: entries %d to %d are missing between snapshot and log",
+			snapshot.Index+1, entries[0].Index-1)
+	}
+	return raft.State{HardState: r.hard, Snapshot: snapshot, Entries: entries}, nil
+}

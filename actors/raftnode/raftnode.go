@@ -1,0 +1,327 @@
+package raftnode
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/synod-go/synod/actors"
+	"github.com/synod-go/synod/messages"
+	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/replica"
+	"github.com/synod-go/synod/storage"
+)
+
+// wake tells the actor that its inbox or its clock wants a turn. There is at
+// most one under way from the inbox and one from the timer.
+type wake struct{}
+
+// Control lets a wake into a full mailbox.
+func (wake) Control() {}
+
+// Actor is one replica of a group with a mailbox, a disk and peers. Messages
+// and calls become steps of the core, the core's output becomes effects; no
+// decision of the protocol is taken here. The fields belong to the actor's
+// goroutine.
+type Actor struct {
+	cfg    Config
+	handle *Handle
+	log    *slog.Logger
+
+	system *actor.ActorSystem
+	core   *raft.Node
+	in     inbox
+	timer  *time.Timer
+	due    raft.Time // what the timer is set to
+
+	applier     *actor.PID
+	snapshotter *actor.PID
+
+	saved   uint64 // the newest durable save
+	issued  uint64 // the newest save handed to the log
+	held    []heldSend
+	pending pendingCalls
+	reads   map[uint64][]*call // by the core's ref
+	nextRef uint64
+
+	logBytes     int // appended since the last snapshot
+	snapshotting bool
+	lastSnapshot raft.Index
+	pinCheck     raft.Time // when to ask next whether this group pins the log
+	digests      digests
+	encoded      encodedEntries
+	refused      uint64 // messages that could not be read
+}
+
+// heldSend waits for the saves before it, with nothing to save itself.
+type heldSend struct {
+	after uint64
+	send  []raft.Envelope
+}
+
+// Spawn starts the actor of one group under name. Its supervisor restarts it
+// after a panic; it then rebuilds itself from the log like a restarted process.
+func Spawn(system *actor.ActorSystem, c Config, name string, strategy actor.SupervisorStrategy) (*Handle, error) {
+	c, err := c.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	h := &Handle{cfg: c, system: system, gone: make(chan struct{})}
+	h.view.Store(&View{})
+	mailbox := actors.MailboxConfig{MaxMessages: 4096}
+	props := actor.PropsFromProducer(
+		actors.Guard(c.Logger, func() actor.Actor { return &Actor{cfg: c, handle: h, log: c.Logger} }),
+		actor.WithMailbox(mailbox.Producer()),
+		actor.WithGuardian(strategy),
+		actor.WithSupervisor(strategy))
+	h.pid = actor.NewPID(system.Address(), name)
+	if _, err := system.Root.SpawnNamed(props, name); err != nil {
+		return nil, fmt.Errorf("raftnode: spawn %s: %w", name, err)
+	}
+	return h, nil
+}
+
+// Receive has one case for each thing that can happen to the actor.
+func (a *Actor) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		a.start(ctx)
+	case *actors.Batch:
+		a.turn(m.Messages)
+	case *actor.Restarting:
+		a.stopTimer()
+	case *actor.Stopping:
+		a.stopTimer()
+		a.handle.close(ErrStopped)
+	}
+}
+
+// start rebuilds the replica from the log: after a start of the process and
+// after a panic alike.
+func (a *Actor) start(ctx actor.Context) {
+	a.handle.renew()
+	a.system = ctx.ActorSystem()
+	a.reads = make(map[uint64][]*call)
+	machine, err := replica.New(a.cfg.Replica, a.cfg.Machine())
+	if err != nil {
+		panic(&actors.FailStop{Err: err})
+	}
+	state, err := a.recover(machine)
+	if err != nil {
+		panic(&actors.FailStop{Err: err})
+	}
+	for _, e := range state.Entries {
+		a.logBytes += len(e.Data)
+	}
+	if a.core, err = raft.New(a.cfg.Raft, state); err != nil {
+		panic(&actors.FailStop{Err: err})
+	}
+	a.handle.machine.Store(machine)
+	a.handle.applied.Store(uint64(state.Snapshot.Index))
+	a.spawnChildren(ctx, machine, state.Snapshot)
+	a.timer = time.AfterFunc(time.Hour, func() { a.system.Root.Send(a.handle.pid, wake{}) })
+	a.publish()
+	a.turn(nil)
+}
+
+// recover reads the group's log and restores the newest whole snapshot.
+func (a *Actor) recover(machine *replica.Replica) (raft.State, error) {
+	var r recovery
+	if err := a.cfg.Store.Replay(a.cfg.Group, r.add); err != nil {
+		return raft.State{}, fmt.Errorf("raftnode: replay %s: %w", a.cfg.Name, err)
+	}
+	metas, err := a.cfg.Store.Snapshots(a.cfg.Group)
+	if err != nil {
+		return raft.State{}, fmt.Errorf("raftnode: snapshots of %s: %w", a.cfg.Name, err)
+	}
+	var errs error
+	for _, meta := range metas {
+		snapshot, err := restore(a.cfg.Store, meta, machine)
+		if err == nil {
+			return r.state(snapshot)
+		}
+		errs = errors.Join(errs, err)
+	}
+	if errs != nil {
+		return raft.State{}, fmt.Errorf("raftnode: no snapshot of %s can be restored: %w", a.cfg.Name, errs)
+	}
+	if r.records == 0 && len(a.cfg.Bootstrap) > 0 {
+		record := bootstrapRecord(a.cfg.Group, a.cfg.Bootstrap)
+		if err := r.add(record); err != nil {
+			return raft.State{}, err
+		}
+		// It is durable before whatever the core saves next, a vote say.
+		a.cfg.Store.Append([]storage.Record{record}, func(err error) { a.failIf(err) })
+	}
+	return r.state(raft.SnapshotMeta{})
+}
+
+// failIf ends the node when its log has failed.
+func (a *Actor) failIf(err error) bool {
+	if err != nil {
+		a.cfg.FailStop(fmt.Errorf("raftnode: save of %s: %w", a.cfg.Name, err))
+	}
+	return err != nil
+}
+
+// restore loads one snapshot into the machine.
+func restore(store *storage.Store, meta storage.SnapshotMeta, machine *replica.Replica) (raft.SnapshotMeta, error) {
+	reader, err := store.OpenSnapshot(meta.Group, meta.Index)
+	if err != nil {
+		return raft.SnapshotMeta{}, err
+	}
+	defer reader.Close()
+	configuration, err := raft.DecodeConfiguration(meta.Header)
+	if err != nil {
+		return raft.SnapshotMeta{}, err
+	}
+	if err := machine.Restore(reader); err != nil {
+		return raft.SnapshotMeta{}, fmt.Errorf("raftnode: restore snapshot %d: %w", meta.Index, err)
+	}
+	return raft.SnapshotMeta{Index: raft.Index(meta.Index), Term: raft.Term(meta.Term),
+		Configuration: configuration, Size: meta.Size, Checksum: meta.Checksum}, nil
+}
+
+// turn is one batch: everything that arrived, then one output.
+func (a *Actor) turn(batch []actors.Item) {
+	a.handle.take(&a.in)
+	if a.in.saved > a.saved {
+		a.saved = a.in.saved
+		a.core.Saved(a.saved)
+	}
+	a.core.Tick(a.cfg.Clock())
+	for i := range batch {
+		if m, ok := batch[i].Message.(*messages.RaftMessage); ok {
+			a.receive(m)
+		}
+	}
+	a.core.Applied(a.handle.Applied())
+	for _, id := range a.in.lost {
+		a.core.PeerLost(id)
+	}
+	a.startReads()
+	a.propose()
+	for _, task := range a.in.tasks {
+		task(a)
+	}
+	a.carryOut(a.core.Output())
+	a.compactIfDue()
+	a.reportDigest()
+	a.arm()
+	clear(a.in.tasks)
+	clear(a.in.proposals)
+	clear(a.in.reads)
+}
+
+// receive passes a message of a peer to the core. The link has checked that it
+// comes from whom it says.
+func (a *Actor) receive(w *messages.RaftMessage) {
+	if raft.ID(w.To) != a.cfg.Raft.ID || storage.Group(w.Group) != a.cfg.Group {
+		a.refused++
+		return
+	}
+	switch body := w.Body.(type) {
+	case *messages.RaftMessage_DigestReport:
+		a.onDigestReport(raft.ID(w.From), body.DigestReport)
+		return
+	case *messages.RaftMessage_Quarantine:
+		a.onQuarantine(raft.ID(w.From), body.Quarantine)
+		return
+	}
+	m, err := decode(w)
+	if err != nil {
+		a.refused++
+		a.log.Warn("message refused", "group", a.cfg.Name, "from", w.From, "error", err)
+		return
+	}
+	a.core.Step(raft.ID(w.From), m)
+}
+
+// propose hands the waiting commands to the core, stamped with this leader's
+// clock: log time is the greatest stamp so far.
+func (a *Actor) propose() {
+	if len(a.in.proposals) == 0 {
+		return
+	}
+	if a.cfg.Store.Full() {
+		a.refuse(ErrDiskFull)
+		return
+	}
+	now := time.Now().UnixMilli()
+	commands := make([][]byte, len(a.in.proposals))
+	for i, c := range a.in.proposals {
+		replica.SetTime(c.command, now)
+		commands[i] = c.command
+	}
+	first, err := a.core.Propose(commands)
+	if errors.Is(err, raft.ErrOverloaded) {
+		err = ErrOverloaded
+	}
+	if err != nil {
+		a.refuse(err)
+		return
+	}
+	a.pending.add(a.in.proposals, first, a.core.Term())
+}
+
+func (a *Actor) refuse(err error) {
+	for _, c := range a.in.proposals {
+		c.finish(outcome{err: err})
+	}
+}
+
+// startReads gives all waiting reads one number: one round confirms them all.
+func (a *Actor) startReads() {
+	if len(a.in.reads) == 0 {
+		return
+	}
+	a.nextRef++
+	if err := a.core.ReadIndex(a.nextRef); err != nil {
+		for _, c := range a.in.reads {
+			c.finish(outcome{err: err})
+		}
+		return
+	}
+	a.reads[a.nextRef] = append([]*call(nil), a.in.reads...)
+}
+
+// spawnChildren starts the applier and the snapshotter. They end with this
+// actor and are made anew with it.
+func (a *Actor) spawnChildren(ctx actor.Context, machine *replica.Replica, snapshot raft.SnapshotMeta) {
+	mailbox := actors.MailboxConfig{MaxMessages: 1 << 20} // bounded by the core: MaxApplyBytes, one chunk a peer
+	spawn := func(child actor.Actor) *actor.PID {
+		return ctx.Spawn(actor.PropsFromProducer(actors.Guard(a.log, func() actor.Actor { return child }),
+			actor.WithMailbox(mailbox.Producer())))
+	}
+	s := &snapshotter{cfg: a.cfg, handle: a.handle}
+	a.snapshotter = spawn(s)
+	a.applier = spawn(&applier{cfg: a.cfg, handle: a.handle, machine: machine, index: snapshot.Index})
+	s.applier.Store(a.applier)
+}
+
+// arm sets the timer to the core's deadline, unless it already is.
+func (a *Actor) arm() {
+	due := a.core.Deadline()
+	if due == a.due {
+		return
+	}
+	a.due = due
+	a.timer.Reset(max(0, time.Duration(due-a.cfg.Clock())))
+}
+
+func (a *Actor) stopTimer() {
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+}
+
+// publish tells the rest of the process what changed.
+func (a *Actor) publish() {
+	status := a.core.Status()
+	view := View{Role: status.Role, Term: status.Term, Leader: status.Leader, Configuration: status.Configuration}
+	a.handle.view.Store(&view)
+	a.cfg.Changed(view)
+}

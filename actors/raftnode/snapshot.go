@@ -1,0 +1,272 @@
+package raftnode
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/synod-go/synod/actors"
+	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/storage"
+)
+
+// writeSnapshot asks for a picture to be written and made durable.
+type writeSnapshot struct {
+	meta    raft.SnapshotMeta
+	picture io.WriterTo
+	call    *call // who asked, or nil
+}
+
+// snapshotter does the slow disk work of snapshots in an actor of its own. It
+// alone may block in Receive: nobody waits for it but other snapshots.
+type snapshotter struct {
+	cfg     Config
+	handle  *Handle
+	applier atomic.Pointer[actor.PID]
+
+	receiving *storage.SnapshotReceiver
+	meta      raft.SnapshotMeta // of receiving
+	reading   *storage.SnapshotReader
+}
+
+func (s *snapshotter) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *actors.Batch:
+		for _, item := range m.Messages {
+			s.handleMessage(ctx, item.Message)
+		}
+	case *actor.Stopping, *actor.Restarting:
+		s.closeReader()
+		if s.receiving != nil {
+			s.receiving.Suspend()
+			s.receiving = nil
+		}
+	}
+}
+
+func (s *snapshotter) handleMessage(ctx actor.Context, message any) {
+	switch m := message.(type) {
+	case writeSnapshot:
+		meta, err := s.write(m)
+		s.handle.tell(func(a *Actor) { a.snapshotDone(meta, m.call, err) })
+	case raft.SnapshotRequest:
+		if err := s.send(ctx, m); err != nil {
+			s.cfg.Logger.Warn("snapshot not sent", "group", s.cfg.Name, "to", m.To, "index", m.Index, "error", err)
+			s.handle.tell(func(a *Actor) { a.core.SnapshotUnsent(m.To) })
+		}
+	case raft.Chunk:
+		if err := s.receive(ctx, m); err != nil {
+			s.cfg.Logger.Warn("snapshot not received", "group", s.cfg.Name, "index", m.Snapshot.Index, "error", err)
+			s.handle.tell(func(a *Actor) { a.core.SnapshotFailed(m.Snapshot.Index) })
+		}
+	}
+}
+
+// write makes a picture durable and lets go of the log before the snapshot
+// before it: that one stays, in case this one cannot be read one day.
+func (s *snapshotter) write(m writeSnapshot) (raft.SnapshotMeta, error) {
+	previous, err := s.cfg.Store.Snapshots(s.cfg.Group)
+	if err != nil {
+		return raft.SnapshotMeta{}, err
+	}
+	w, err := s.cfg.Store.CreateSnapshot(storage.SnapshotMeta{Group: s.cfg.Group, Index: uint64(m.meta.Index),
+		Term: uint64(m.meta.Term), Header: raft.EncodeConfiguration(m.meta.Configuration)})
+	if err != nil {
+		return raft.SnapshotMeta{}, err
+	}
+	if _, err := m.picture.WriteTo(w); err != nil {
+		w.Abort()
+		return raft.SnapshotMeta{}, err
+	}
+	committed, err := w.Commit()
+	if err != nil {
+		return raft.SnapshotMeta{}, err
+	}
+	if len(previous) > 0 {
+		s.cfg.Store.Release(s.cfg.Group, previous[0].Index)
+	}
+	m.meta.Size, m.meta.Checksum = committed.Size, committed.Checksum
+	return m.meta, nil
+}
+
+// send reads one chunk and sends it. If the wanted snapshot is gone, the
+// newest one is sent from its start.
+func (s *snapshotter) send(ctx actor.Context, r raft.SnapshotRequest) error {
+	offset, err := s.open(r)
+	if err != nil {
+		return err
+	}
+	meta := s.reading.Meta()
+	configuration, err := raft.DecodeConfiguration(meta.Header)
+	if err != nil {
+		return err
+	}
+	data := make([]byte, min(int64(s.cfg.Raft.MaxChunkBytes), meta.Size-offset))
+	if _, err := s.reading.ReadAt(data, offset); err != nil && !errors.Is(err, io.EOF) {
+		s.closeReader()
+		return err
+	}
+	pid := s.cfg.Peer(r.To)
+	if pid == nil {
+		return fmt.Errorf("no address of %x", r.To)
+	}
+	m := raft.InstallSnapshot{Term: r.Term, Offset: offset, Data: data, Checksum: raft.ChunkChecksum(data),
+		Snapshot: raft.SnapshotMeta{Index: raft.Index(meta.Index), Term: raft.Term(meta.Term),
+			Configuration: configuration, Size: meta.Size, Checksum: meta.Checksum}}
+	ctx.Send(pid, encode(s.cfg.Raft.ID, r.To, uint32(s.cfg.Group), m, nil))
+	return nil
+}
+
+// open makes reading the snapshot that r asks for and returns where to read.
+func (s *snapshotter) open(r raft.SnapshotRequest) (offset int64, err error) {
+	if s.reading != nil && s.reading.Meta().Index == uint64(r.Index) {
+		return min(r.Offset, s.reading.Meta().Size), nil
+	}
+	s.closeReader()
+	if s.reading, err = s.cfg.Store.OpenSnapshot(s.cfg.Group, uint64(r.Index)); err == nil {
+		return min(r.Offset, s.reading.Meta().Size), nil
+	}
+	s.reading = nil
+	metas, err := s.cfg.Store.Snapshots(s.cfg.Group)
+	if err != nil {
+		return 0, err
+	}
+	if len(metas) == 0 {
+		return 0, errors.New("no snapshot")
+	}
+	s.reading, err = s.cfg.Store.OpenSnapshot(s.cfg.Group, metas[0].Index)
+	if err != nil {
+		s.reading = nil
+	}
+	return 0, err
+}
+
+func (s *snapshotter) closeReader() {
+	if s.reading != nil {
+		s.reading.Close()
+		s.reading = nil
+	}
+}
+
+// receive writes one chunk; with the last one the snapshot becomes durable and
+// goes to the state machine.
+func (s *snapshotter) receive(ctx actor.Context, c raft.Chunk) error {
+	if err := s.receiver(c); err != nil {
+		return err
+	}
+	if _, err := s.receiving.WriteAt(c.Data, c.Offset); err != nil {
+		s.abort()
+		return err
+	}
+	if !c.Last {
+		s.handle.tell(func(a *Actor) { a.core.ChunkWritten(c.Snapshot.Index, c.Offset+int64(len(c.Data))) })
+		return nil
+	}
+	_, err := s.receiving.Commit()
+	s.receiving = nil
+	if err != nil {
+		return err
+	}
+	ctx.Send(s.applier.Load(), installSnapshot{meta: c.Snapshot})
+	return nil
+}
+
+// receiver makes receiving the one for c, at c's offset.
+func (s *snapshotter) receiver(c raft.Chunk) (err error) {
+	same := s.receiving != nil && s.meta.Index == c.Snapshot.Index && s.meta.Term == c.Snapshot.Term &&
+		s.meta.Checksum == c.Snapshot.Checksum
+	if same && c.Offset == s.receiving.Offset() {
+		return nil
+	}
+	if s.receiving != nil {
+		s.abort()
+	}
+	s.meta = c.Snapshot
+	s.receiving, err = s.cfg.Store.ReceiveSnapshot(storage.SnapshotMeta{Group: s.cfg.Group,
+		Index: uint64(c.Snapshot.Index), Term: uint64(c.Snapshot.Term), Size: c.Snapshot.Size,
+		Checksum: c.Snapshot.Checksum, Header: raft.EncodeConfiguration(c.Snapshot.Configuration)})
+	if err != nil {
+		s.receiving = nil
+		return err
+	}
+	if at := s.receiving.Offset(); at != c.Offset {
+		s.abort()
+		return fmt.Errorf("chunk at offset %d, want %d", c.Offset, at)
+	}
+	return nil
+}
+
+func (s *snapshotter) abort() {
+	s.receiving.Abort()
+	s.receiving = nil
+}
+
+// compactIfDue takes a snapshot when the log has grown by SnapshotBytes, or
+// when this group keeps the node's log from being recycled.
+func (a *Actor) compactIfDue() {
+	if a.snapshotting || a.logBytes < a.cfg.SnapshotBytes && !a.pinsLog() {
+		return
+	}
+	a.snapshot(nil)
+}
+
+// pinsLog is asked at most once in a while: it costs a lock.
+func (a *Actor) pinsLog() bool {
+	if now := a.cfg.Clock(); now < a.pinCheck {
+		return false
+	} else {
+		a.pinCheck = now + pinCheckEvery
+	}
+	stats := a.cfg.Store.Stats()
+	return stats.Pinned && stats.PinnedBy == a.cfg.Group && a.handle.Applied() > a.lastSnapshot
+}
+
+const pinCheckEvery = raft.Time(5e9)
+
+// snapshot starts one, for c or, if c is nil, for the compaction policy.
+func (a *Actor) snapshot(c *call) {
+	if a.snapshotting {
+		if c != nil {
+			c.finish(outcome{err: ErrOverloaded})
+		}
+		return
+	}
+	a.snapshotting = true
+	a.toApplier(takeSnapshot{call: c})
+}
+
+// writePicture has the applier's picture of the state at index written.
+func (a *Actor) writePicture(index raft.Index, picture io.WriterTo, c *call) {
+	meta, ok := a.core.MetaAt(index)
+	if !ok {
+		a.snapshotDone(raft.SnapshotMeta{}, c, fmt.Errorf("raftnode: index %d is compacted already", index))
+		return
+	}
+	a.system.Root.Send(a.snapshotter, writeSnapshot{meta: meta, picture: picture, call: c})
+}
+
+// snapshotDone comes back from the snapshotter.
+func (a *Actor) snapshotDone(meta raft.SnapshotMeta, c *call, err error) {
+	a.snapshotting = false
+	a.logBytes = 0 // also after an error: try again after as much log
+	if err == nil {
+		a.core.SnapshotTaken(meta)
+		a.lastSnapshot = meta.Index
+		a.cfg.Event("snapshot taken", slog.Uint64("index", uint64(meta.Index)), slog.Int64("bytes", meta.Size))
+	}
+	if c != nil {
+		c.finish(outcome{index: meta.Index, err: err})
+	}
+}
+
+// installed comes back from the applier.
+func (a *Actor) installed(meta raft.SnapshotMeta) {
+	a.core.SnapshotInstalled(meta)
+	a.logBytes = 0
+	a.lastSnapshot = meta.Index
+	a.cfg.Event("snapshot installed", slog.Uint64("index", uint64(meta.Index)), slog.Int64("bytes", meta.Size))
+}

@@ -1,0 +1,191 @@
+package synod
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"regexp"
+	"time"
+
+	"github.com/synod-go/synod/cluster"
+	"github.com/synod-go/synod/replica"
+	"github.com/synod-go/synod/storage"
+)
+
+// StateMachine is what a group replicates: see package replica.
+type StateMachine = replica.StateMachine
+
+// MaxCommandBytes is the largest command that Propose takes.
+const MaxCommandBytes = 4 << 20
+
+// Default addresses. Further nodes on one machine take ports 10, 20, ... higher.
+const (
+	DefaultAPI    = "127.0.0.1:4700"
+	DefaultLink   = "127.0.0.1:4701"
+	DefaultGossip = "127.0.0.1:4702"
+)
+
+// Addresses of a node, each host:port.
+type Addresses struct {
+	// API is only announced to the others; package api listens there.
+	API string
+	// Link carries actor messages between nodes (TCP).
+	Link string
+	// Gossip carries membership (TCP and UDP).
+	Gossip string
+}
+
+// GroupConfig is one replicated state machine.
+type GroupConfig struct {
+	// Name of the group, the same on all nodes.
+	Name string
+	// New makes the state machine in its first state. It is called at each
+	// start of the replica, also when it is restarted after a panic.
+	New func() StateMachine
+	// SnapshotBytes of log since the last snapshot make the next one. Default
+	// 64 MiB.
+	SnapshotBytes int
+	// Limits of sessions and remembered requests; the same on all nodes.
+	Limits replica.Limits
+}
+
+// Config of a Node. Only Name and Groups are required.
+type Config struct {
+	// Name of the node, unique in the cluster: 1 to 63 of a-z, 0-9, - and dot.
+	Name string
+	// Dir is the data directory. Empty keeps everything in memory: such a node
+	// survives nothing, and is meant for tests.
+	Dir string
+	// Bootstrap founds a cluster: only on its first node, and only there. On a
+	// directory that already belongs to a cluster it changes nothing.
+	Bootstrap bool
+	// Join are gossip addresses of nodes of the cluster; any will do.
+	Join []string
+	// Listen defaults to loopback; Advertise, what others are told, to Listen.
+	Listen    Addresses
+	Advertise Addresses
+	// Voters is how many nodes shall vote; further ones replicate without a
+	// vote. Odd. Default 3.
+	Voters int
+	// Priority orders the voters: the highest one that has caught up leads.
+	Priority int
+	// Groups are the replicated state machines, the same on all nodes.
+	Groups []GroupConfig
+
+	// TLS authenticates nodes to each other (package cluster makes and
+	// loads certificates); nil speaks plain text, which is refused on other
+	// addresses than loopback unless Insecure is set.
+	TLS *cluster.TLS
+	// GossipKey encrypts gossip: 16, 24 or 32 bytes. Required with TLS.
+	GossipKey []byte
+	Insecure  bool
+
+	// Heartbeat, Election and Lease are Raft's times: see raft.Config.
+	// Defaults 50 ms, 300 ms, 150 ms.
+	Heartbeat time.Duration
+	Election  time.Duration
+	Lease     time.Duration
+
+	// Roles and Version are announced by gossip.
+	Roles   []string
+	Version string
+
+	// Progress tells how far the recovery of a large log is. Optional.
+	Progress func(stage string, done, total int64)
+	// Logger defaults to discarding.
+	Logger *slog.Logger
+
+	local *localNode // set by LocalCluster
+}
+
+var nodeName = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$`)
+
+// withDefaults checks the whole Config and returns all that is wrong with it.
+func (c Config) withDefaults() (Config, error) {
+	setDefault(&c.Listen.API, DefaultAPI)
+	setDefault(&c.Listen.Link, DefaultLink)
+	setDefault(&c.Listen.Gossip, DefaultGossip)
+	setDefault(&c.Advertise.API, c.Listen.API)
+	setDefault(&c.Advertise.Link, c.Listen.Link)
+	setDefault(&c.Advertise.Gossip, c.Listen.Gossip)
+	setDefault(&c.Voters, 3)
+	setDefault(&c.Heartbeat, 50*time.Millisecond)
+	setDefault(&c.Election, 300*time.Millisecond)
+	setDefault(&c.Lease, c.Election/2)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c, errors.Join(c.checkName(), c.checkGroups(), c.checkTimes(), c.checkAddresses())
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func (c Config) checkName() error {
+	switch {
+	case !nodeName.MatchString(c.Name):
+		return fmt.Errorf("synod: Config.Name %q: want 1 to 63 of a-z, 0-9, - and dot", c.Name)
+	case c.Voters < 1 || c.Voters%2 == 0:
+		return fmt.Errorf("synod: Config.Voters is %d, must be odd", c.Voters)
+	case !c.Bootstrap && len(c.Join) == 0 && c.Dir == "" && c.local == nil:
+		return errors.New("synod: a node in memory needs Config.Bootstrap or Config.Join")
+	}
+	return nil
+}
+
+func (c Config) checkGroups() error {
+	seen := make(map[storage.Group]string)
+	for _, g := range c.Groups {
+		id := groupID(g.Name)
+		switch {
+		case !nodeName.MatchString(g.Name):
+			return fmt.Errorf("synod: group name %q: want 1 to 63 of a-z, 0-9, - and dot", g.Name)
+		case g.New == nil:
+			return fmt.Errorf("synod: group %s has no New", g.Name)
+		case seen[id] != "":
+			return fmt.Errorf("synod: groups %s and %s: the names collide, change one", seen[id], g.Name)
+		}
+		seen[id] = g.Name
+	}
+	if len(c.Groups) == 0 {
+		return errors.New("synod: Config.Groups is empty")
+	}
+	return nil
+}
+
+func (c Config) checkTimes() error {
+	switch {
+	case c.Heartbeat <= 0 || c.Election < 3*c.Heartbeat:
+		return fmt.Errorf("synod: Config.Election is %v, must be at least three heartbeats of %v", c.Election, c.Heartbeat)
+	case c.Lease <= 0 || c.Lease > c.Election:
+		return fmt.Errorf("synod: Config.Lease is %v, must be above 0 and at most Election, %v", c.Lease, c.Election)
+	}
+	return nil
+}
+
+// checkAddresses refuses plain text on anything but loopback.
+func (c Config) checkAddresses() error {
+	var errs error
+	for what, address := range map[string]string{"link": c.Listen.Link, "gossip": c.Listen.Gossip} {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			errs = errors.Join(errs, fmt.Errorf("synod: %s address %q: %w", what, address, err))
+			continue
+		}
+		protected := c.TLS != nil && len(c.GossipKey) > 0
+		if !isLoopback(host) && !protected && !c.Insecure && c.local == nil {
+			errs = errors.Join(errs, fmt.Errorf("synod: %s address %s is not loopback: needs TLS and a gossip key, or Insecure", what, address))
+		}
+	}
+	return errs
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

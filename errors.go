@@ -1,0 +1,112 @@
+package synod
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/synod-go/synod/actors/raftnode"
+	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/replica"
+)
+
+// Errors after which nothing was done.
+var (
+	// ErrNoLeader: no leader is known, or it has lost its majority. Try again.
+	ErrNoLeader = errors.New("synod: no leader")
+	// ErrOverloaded: a bound of Config is reached. Try again later.
+	ErrOverloaded = errors.New("synod: overloaded")
+	// ErrDiskFull: the leader's disk is below its reserve.
+	ErrDiskFull = errors.New("synod: disk full")
+	// ErrTooLarge: the command exceeds MaxCommandBytes.
+	ErrTooLarge = errors.New("synod: command too large")
+	// ErrStopped: the node has stopped.
+	ErrStopped = errors.New("synod: node stopped")
+	// ErrQuarantined: the replica's state differs from the majority's.
+	ErrQuarantined = replica.ErrQuarantined
+	// ErrNotCommitted: another command took the place of this one in the log.
+	ErrNotCommitted = errors.New("synod: surely not committed")
+	// ErrNotFound: no member has that name.
+	ErrNotFound = errors.New("synod: no such member")
+	// ErrConflict: the configuration changed since it was read, or is changing.
+	ErrConflict = errors.New("synod: membership changed meanwhile")
+)
+
+// ErrUnknownOutcome tells that a command may or may not have been applied. It
+// wraps the reason. ProposeOnce with the same RequestID finds out.
+var ErrUnknownOutcome = errors.New("synod: outcome unknown")
+
+// ErrRequestExpired tells that a RequestID is too old to be remembered: whether
+// its command was applied cannot be told any more.
+var ErrRequestExpired = replica.ErrRequestExpired
+
+// NotLeaderError tells that another node leads the group. Nothing was done.
+type NotLeaderError struct {
+	Group  string
+	Leader string // the leader's name
+	API    string // the address it announces for its API, "" if none
+}
+
+// Error names the leader.
+func (e *NotLeaderError) Error() string {
+	return fmt.Sprintf("synod: %s leads group %s", e.Leader, e.Group)
+}
+
+// proposeError tells what became of a proposal.
+func (g *Group) proposeError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrTransferring):
+		return g.notLeader()
+	case errors.Is(err, raftnode.ErrOverloaded):
+		return ErrOverloaded
+	case errors.Is(err, raftnode.ErrDiskFull):
+		return ErrDiskFull
+	case errors.Is(err, raftnode.ErrNotCommitted):
+		return ErrNotCommitted
+	case errors.Is(err, raftnode.ErrStopped):
+		return g.node.stoppedError()
+	case errors.Is(err, raftnode.ErrUnknown), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+	}
+	return err
+}
+
+// readError tells why a read, which changes nothing, was not answered.
+func (g *Group) readError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrUnavailable), errors.Is(err, raft.ErrTransferring),
+		errors.Is(err, raftnode.ErrUnknown):
+		return ErrNoLeader
+	case errors.Is(err, raft.ErrOverloaded), errors.Is(err, raftnode.ErrOverloaded):
+		return ErrOverloaded
+	case errors.Is(err, raftnode.ErrStopped):
+		return g.node.stoppedError()
+	}
+	return err
+}
+
+// notLeader names the leader, or says that there is none.
+func (g *Group) notLeader() error {
+	leader := g.handle.View().Leader
+	if leader == raft.None || uint64(leader) == g.node.ID() {
+		return ErrNoLeader
+	}
+	e := &NotLeaderError{Group: g.name}
+	e.Leader, e.API = g.node.nameAndAPI(uint64(leader))
+	return e
+}
+
+// memberError maps what the core says of a membership change or a transfer.
+func (g *Group) memberError(err error) error {
+	switch {
+	case errors.Is(err, raft.ErrStaleVersion), errors.Is(err, raft.ErrChangePending):
+		return fmt.Errorf("%w: %w", ErrConflict, err)
+	case errors.Is(err, raft.ErrUnknownMember):
+		return ErrNotFound
+	}
+	return g.proposeError(err)
+}

@@ -1,0 +1,88 @@
+package synod
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Event is something that an operator wants to know about a node.
+type Event struct {
+	Time  time.Time
+	Node  string
+	Group string // "" if it concerns the whole node
+	// Kind is one of: became leader, stepped down, new leader, configuration
+	// changed, snapshot taken, snapshot installed, quarantined, member joined,
+	// peer connected, peer lost, stopped.
+	Kind   string
+	Term   uint64
+	Leader string
+	Reason string
+	Attrs  map[string]string
+}
+
+// eventLog keeps the newest events and passes them on.
+type eventLog struct {
+	mu          sync.Mutex
+	events      []Event // the newest maxEvents, oldest first
+	subscribers map[int]func(Event)
+	next        int
+}
+
+const maxEvents = 512
+
+func (l *eventLog) add(e Event) {
+	l.mu.Lock()
+	if len(l.events) >= maxEvents {
+		l.events = append(l.events[:0], l.events[maxEvents/4:]...)
+	}
+	l.events = append(l.events, e)
+	subscribers := make([]func(Event), 0, len(l.subscribers))
+	for _, f := range l.subscribers {
+		subscribers = append(subscribers, f)
+	}
+	l.mu.Unlock()
+	for _, f := range subscribers {
+		f(e)
+	}
+}
+
+// Events returns the newest events of this node, oldest first: up to 512.
+func (n *Node) Events() []Event {
+	n.events.mu.Lock()
+	defer n.events.mu.Unlock()
+	return append([]Event(nil), n.events.events...)
+}
+
+// Subscribe calls f with each further event until cancel is called. f runs on
+// the goroutine where it happened and must not block.
+func (n *Node) Subscribe(f func(Event)) (cancel func()) {
+	l := &n.events
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.subscribers == nil {
+		l.subscribers = make(map[int]func(Event))
+	}
+	id := l.next
+	l.next++
+	l.subscribers[id] = f
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.subscribers, id)
+	}
+}
+
+// emit logs an event and passes it on.
+func (n *Node) emit(e Event) {
+	e.Time, e.Node = time.Now(), n.cfg.Name
+	attrs := []any{"group", e.Group, "term", e.Term, "leader", e.Leader}
+	if e.Reason != "" {
+		attrs = append(attrs, "reason", e.Reason)
+	}
+	for k, v := range e.Attrs {
+		attrs = append(attrs, slog.String(k, v))
+	}
+	n.log.Info(e.Kind, attrs...)
+	n.events.add(e)
+}

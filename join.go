@@ -1,0 +1,97 @@
+package synod
+
+import (
+	"errors"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/synod-go/synod/actors"
+	"github.com/synod-go/synod/messages"
+	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/storage"
+)
+
+// joinEvery is how often a node without a place asks for one.
+const joinEvery = 300 * time.Millisecond
+
+// joiner is the actor that asks the other nodes for a place in each group, and
+// that gives one to who asks if this node leads. Gossip tells it whom to ask;
+// the place itself comes from the group's log.
+type joiner struct {
+	node  *Node
+	timer *time.Timer
+	// wasMember holds the groups of which this node has seen itself a member:
+	// if it is none any more it was removed, and does not ask again.
+	wasMember map[storage.Group]bool
+}
+
+type joinTick struct{}
+
+// Control lets the tick into a full mailbox.
+func (joinTick) Control() {}
+
+func (j *joiner) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		j.wasMember = make(map[storage.Group]bool)
+		self := ctx.Self()
+		j.timer = time.AfterFunc(joinEvery/10, func() { ctx.ActorSystem().Root.Send(self, joinTick{}) })
+	case *actor.Stopping, *actor.Restarting:
+		j.timer.Stop()
+	case *actors.Batch:
+		for _, item := range m.Messages {
+			switch m := item.Message.(type) {
+			case joinTick:
+				j.ask(ctx)
+				j.timer.Reset(joinEvery)
+			case *messages.JoinRequest:
+				j.admit(m)
+			}
+		}
+	}
+}
+
+// ask sends a request to all known nodes for each group that does not know us.
+func (j *joiner) ask(ctx actor.Context) {
+	n := j.node
+	for _, g := range n.groups {
+		_, member := g.handle.View().Configuration.Find(raft.ID(n.ID()))
+		if member {
+			j.wasMember[g.id] = true
+		}
+		if member || j.wasMember[g.id] {
+			continue
+		}
+		request := &messages.JoinRequest{From: n.ID(), Group: uint32(g.id), Name: n.cfg.Name,
+			Link: n.cfg.Advertise.Link, Priority: int32(n.cfg.Priority)}
+		for _, peer := range n.knownPeers() {
+			ctx.Send(n.link.PID(peer, joinReceiver), request)
+		}
+	}
+}
+
+// admit gives the sender a place, if this node leads the group. A request that
+// cannot be met now is repeated by the sender.
+func (j *joiner) admit(m *messages.JoinRequest) {
+	i := slices.IndexFunc(j.node.groups, func(g *Group) bool { return uint32(g.id) == m.GetGroup() })
+	if i < 0 || !nodeName.MatchString(m.GetName()) || len(m.GetLink()) > 255 {
+		return
+	}
+	g := j.node.groups[i]
+	view := g.handle.View()
+	if _, member := view.Configuration.Find(raft.ID(m.GetFrom())); view.Role != raft.Leader || member {
+		return
+	}
+	g.handle.Admit(raft.Member{ID: raft.ID(m.GetFrom()), Name: m.GetName(), Address: m.GetLink(), Priority: m.GetPriority()},
+		j.node.cfg.Voters, func(err error) {
+			switch {
+			case err == nil:
+				j.node.emit(Event{Kind: "member joined", Group: g.name, Attrs: map[string]string{"member": m.GetName()}})
+			case !errors.Is(err, raft.ErrChangePending):
+				j.node.log.Debug("join refused", slog.String("member", m.GetName()), slog.Any("error", err))
+			}
+		})
+}

@@ -1,0 +1,223 @@
+package synod
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/synod-go/synod/cluster"
+	"github.com/synod-go/synod/messages"
+	"github.com/synod-go/synod/raft"
+)
+
+// Member is a node of the cluster: what gossip says of it, joined with the
+// configurations of this node's groups.
+type Member struct {
+	ID      uint64
+	Name    string
+	Self    bool
+	State   string // alive; dead if a group counts on it and gossip does not see it
+	Voter   bool   // in at least one group
+	API     string // announced addresses, "" if not known
+	Link    string
+	Gossip  string
+	Roles   []string
+	Version string
+}
+
+// sightings remember whom gossip has seen: a node that is dead is still to be
+// found under the address it had.
+type sightings struct {
+	mu    sync.Mutex
+	alive map[cluster.NodeID]cluster.Member
+	last  map[cluster.NodeID]cluster.Member // also the dead ones
+}
+
+// maxSightings bounds what gossip can make a node remember.
+const maxSightings = 1024
+
+func (s *sightings) set(members []cluster.Member) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last == nil || len(s.last) > maxSightings {
+		s.last = make(map[cluster.NodeID]cluster.Member)
+	}
+	s.alive = make(map[cluster.NodeID]cluster.Member)
+	for _, m := range members {
+		s.alive[m.ID], s.last[m.ID] = m, m
+	}
+}
+
+func (s *sightings) find(id cluster.NodeID) (m cluster.Member, alive, known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, alive = s.alive[id]
+	m, known = s.last[id]
+	return m, alive, known
+}
+
+func (s *sightings) all() []cluster.Member {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	members := make([]cluster.Member, 0, len(s.last))
+	for _, m := range s.last {
+		members = append(members, m)
+	}
+	return members
+}
+
+// startGossip announces this node and looks for the others.
+func (n *Node) startGossip(context.Context) (err error) {
+	if n.cfg.local != nil {
+		n.cfg.local.cluster.started(n)
+		return nil
+	}
+	config := cluster.GossipConfig{
+		Self: cluster.NodeID(n.ID()), Name: n.cfg.Name, Listen: n.cfg.Listen.Gossip, Advertise: n.cfg.Advertise.Gossip,
+		Label: "synod", Meta: n.meta(), Seeds: n.cfg.Join, Extra: n.voterGossipAddresses, Book: n.book,
+		OnChange: n.onMembers, OnAlive: n.link.Reach, Logger: n.log,
+	}
+	if len(n.cfg.GossipKey) > 0 {
+		config.Keys = [][]byte{n.cfg.GossipKey}
+	}
+	n.gossip, err = cluster.StartGossip(config)
+	return err
+}
+
+func (n *Node) meta() *messages.NodeMeta {
+	return &messages.NodeMeta{Epoch: n.epoch, Cluster: n.Cluster(), Link: n.cfg.Advertise.Link, Api: n.cfg.Advertise.API,
+		Roles: n.cfg.Roles, Version: n.cfg.Version}
+}
+
+// voterGossipAddresses are where the configured members were last seen.
+func (n *Node) voterGossipAddresses() []string {
+	var addresses []string
+	for _, m := range n.seen.all() {
+		if n.isMember(uint64(m.ID)) {
+			addresses = append(addresses, m.Gossip)
+		}
+	}
+	return addresses
+}
+
+func (n *Node) isMember(id uint64) bool {
+	return slices.ContainsFunc(n.groups, func(g *Group) bool {
+		_, ok := g.handle.View().Configuration.Find(raft.ID(id))
+		return ok
+	})
+}
+
+// onMembers learns the cluster's id from the others: a newcomer belongs to the
+// cluster whose gossip it was let into.
+func (n *Node) onMembers(members []cluster.Member) {
+	n.seen.set(members)
+	if n.Cluster() != "" {
+		return
+	}
+	for _, m := range members {
+		id := m.Meta.GetCluster()
+		if id == "" {
+			continue
+		}
+		if err := n.setCluster(id); err != nil {
+			n.fail(err)
+			return
+		}
+		n.log.Info("joined cluster", "cluster", id, "through", m.Name)
+		if err := n.gossip.UpdateMeta(n.meta(), time.Second); err != nil {
+			n.log.Debug("metadata not spread yet", "error", err)
+		}
+		return
+	}
+}
+
+// knownPeers are the other nodes of this cluster, for a newcomer to ask.
+func (n *Node) knownPeers() []cluster.NodeID {
+	if n.cfg.local != nil {
+		return n.cfg.local.cluster.peersOf(n)
+	}
+	own := n.Cluster()
+	var peers []cluster.NodeID
+	for _, m := range n.seen.all() {
+		if uint64(m.ID) != n.ID() && own != "" && m.Meta.GetCluster() == own {
+			peers = append(peers, m.ID)
+		}
+	}
+	return peers
+}
+
+// nameAndAPI tells what is known of a node.
+func (n *Node) nameAndAPI(id uint64) (name, api string) {
+	if id == n.ID() {
+		return n.cfg.Name, n.cfg.Advertise.API
+	}
+	if m, _, ok := n.seen.find(cluster.NodeID(id)); ok {
+		return m.Name, m.Meta.GetApi()
+	}
+	return n.peerName(cluster.NodeID(id)), ""
+}
+
+// peerName is the name by gossip or by a configuration, else the id.
+func (n *Node) peerName(id cluster.NodeID) string {
+	if m, _, ok := n.seen.find(id); ok {
+		return m.Name
+	}
+	for _, g := range n.groups {
+		if g.handle == nil {
+			continue
+		}
+		if m, ok := g.handle.View().Configuration.Find(raft.ID(id)); ok && m.Name != "" {
+			return m.Name
+		}
+	}
+	return id.String()
+}
+
+// Members returns everyone that gossip sees or a group counts on, by name.
+func (n *Node) Members() []Member {
+	byID := make(map[uint64]*Member)
+	for _, g := range n.groups {
+		for _, m := range g.handle.View().Configuration.Members {
+			member, ok := byID[uint64(m.ID)]
+			if !ok {
+				member = &Member{ID: uint64(m.ID), Name: m.Name, Link: m.Address, State: "dead"}
+				byID[uint64(m.ID)] = member
+			}
+			member.Voter = member.Voter || m.Voter
+		}
+	}
+	for _, s := range n.seen.all() {
+		_, alive, _ := n.seen.find(s.ID)
+		member, ok := byID[uint64(s.ID)]
+		if !ok && !alive {
+			continue
+		}
+		if !ok {
+			member = &Member{ID: uint64(s.ID), State: "dead"}
+			byID[uint64(s.ID)] = member
+		}
+		member.describe(s, alive)
+	}
+	if self, ok := byID[n.ID()]; ok {
+		self.Self, self.State = true, "alive"
+	}
+	members := make([]Member, 0, len(byID))
+	for _, m := range byID {
+		members = append(members, *m)
+	}
+	slices.SortFunc(members, func(a, b Member) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	})
+	return members
+}
+
+func (m *Member) describe(s cluster.Member, alive bool) {
+	m.Name, m.Gossip = s.Name, s.Gossip
+	m.API, m.Link = s.Meta.GetApi(), s.Meta.GetLink()
+	m.Roles, m.Version = s.Meta.GetRoles(), s.Meta.GetVersion()
+	if alive {
+		m.State = "alive"
+	}
+}

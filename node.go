@@ -1,0 +1,328 @@
+package synod
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/synod-go/synod/actors"
+	"github.com/synod-go/synod/actors/raftnode"
+	"github.com/synod-go/synod/cluster"
+	"github.com/synod-go/synod/messages"
+	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/replica"
+	"github.com/synod-go/synod/storage"
+)
+
+// Names under which a node's actors are reached by others, and the kinds of
+// messages that cross the link. They never change.
+const (
+	groupReceiver = "raft/" // and the group's name
+	joinReceiver  = "join"
+
+	kindRaft = cluster.FirstKind + 0
+	kindJoin = cluster.FirstKind + 1
+)
+
+// Node is one running member of a cluster. It is safe for concurrent use.
+type Node struct {
+	cfg      Config
+	log      *slog.Logger
+	store    *storage.Store
+	identity storage.Identity
+	epoch    uint64
+	system   *actor.ActorSystem
+	link     *cluster.Link
+	book     *cluster.Book
+	gossip   *cluster.Gossip // nil in a LocalCluster
+	groups   []*Group
+	joiner   *actor.PID
+	events   eventLog
+	seen     sightings
+
+	mu      sync.Mutex
+	changed chan struct{} // closed and replaced at each change of a group
+	err     error
+	ending  bool
+
+	done     chan struct{} // closed when the node has ended
+	endOnce  sync.Once
+	failStop chan error // holds the first reason
+}
+
+// Start starts a node and returns when it runs; Ready tells when it has a
+// leader to work with. The node ends by Stop, or by itself when it must not go
+// on: then Done is closed and Err says why. ctx bounds the start alone.
+func Start(ctx context.Context, c Config) (*Node, error) {
+	c, err := c.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{cfg: c, log: c.Logger.With("node", c.Name), epoch: uint64(time.Now().UnixNano()),
+		book: cluster.NewBook(), changed: make(chan struct{}), done: make(chan struct{}), failStop: make(chan error, 1)}
+	for _, step := range []func(context.Context) error{
+		n.openStore, n.openLink, n.startGroups, n.startJoiner, n.startLink, n.startGossip,
+	} {
+		if err := step(ctx); err != nil {
+			n.end(nil)
+			return nil, err
+		}
+	}
+	go n.watchFailStop()
+	return n, nil
+}
+
+// openStore opens the data directory and learns who this node is.
+func (n *Node) openStore(context.Context) error {
+	dir, fs := n.cfg.Dir, storage.FS(nil)
+	switch {
+	case n.cfg.local != nil:
+		dir, fs = "data", n.cfg.local.fs
+	case dir == "":
+		dir, fs = "data", storage.NewMemory(n.epoch)
+	}
+	options := storage.Options{FS: fs, Node: n.cfg.Name, Logger: n.log, Progress: n.cfg.Progress}
+	if fs != nil {
+		options.SegmentBytes = memorySegmentBytes
+	}
+	store, err := storage.Open(dir, options)
+	if err != nil {
+		return err
+	}
+	n.store, n.identity = store, store.Identity()
+	if n.identity.Cluster == "" && n.cfg.Bootstrap {
+		return n.setCluster(newClusterID())
+	}
+	return nil
+}
+
+// memorySegmentBytes keeps a node in memory small.
+const memorySegmentBytes = 1 << 20
+
+func newClusterID() string {
+	var id [8]byte
+	_, _ = rand.Read(id[:]) // never fails
+	return hex.EncodeToString(id[:])
+}
+
+// setCluster makes this node belong to a cluster for good.
+func (n *Node) setCluster(id string) error {
+	if err := n.store.SetCluster(id); err != nil {
+		return err
+	}
+	n.identity = n.store.Identity()
+	if n.link != nil {
+		n.link.SetCluster(id)
+	}
+	return nil
+}
+
+// openLink makes the link known to a fresh actor system, before anything runs in it.
+func (n *Node) openLink(context.Context) (err error) {
+	n.system = actors.NewSystem(n.log)
+	config := cluster.LinkConfig{
+		System: n.system, Listen: n.cfg.Listen.Link, Self: cluster.NodeID(n.ID()), Name: n.cfg.Name,
+		Cluster: n.identity.Cluster, Epoch: n.epoch, TLS: n.cfg.TLS, Lookup: n.book.Lookup, Logger: n.log,
+		OnUp: n.peerUp, OnDown: n.peerDown,
+	}
+	if n.cfg.local != nil {
+		config.Network = n.cfg.local.network
+	}
+	if n.link, err = cluster.NewLink(config); err != nil {
+		return err
+	}
+	return errors.Join(n.link.Register(kindRaft, &messages.RaftMessage{}), n.link.Register(kindJoin, &messages.JoinRequest{}))
+}
+
+// startGroups starts one actor a group. A founder is the only voter at first.
+func (n *Node) startGroups(context.Context) error {
+	strategy := actors.NewStrategy(actors.StrategyConfig{Logger: n.log, OnFailStop: func(child *actor.PID, reason any) {
+		n.fail(fmt.Errorf("synod: actor %s: %v", child.Id, reason))
+	}})
+	for _, gc := range n.cfg.Groups {
+		g := &Group{node: n, name: gc.Name, id: groupID(gc.Name), config: gc}
+		config := n.raftnodeConfig(g)
+		if n.cfg.Bootstrap {
+			config.Bootstrap = []raft.Member{{ID: config.Raft.ID, Voter: true, Name: n.cfg.Name,
+				Address: n.cfg.Advertise.Link, Priority: int32(n.cfg.Priority)}}
+		}
+		handle, err := raftnode.Spawn(n.system, config, groupReceiver+g.name, strategy)
+		if err != nil {
+			return err
+		}
+		g.handle = handle
+		n.groups = append(n.groups, g)
+		n.link.Publish(groupReceiver+g.name, handle.PID())
+	}
+	return nil
+}
+
+func (n *Node) raftnodeConfig(g *Group) raftnode.Config {
+	receiver := groupReceiver + g.name
+	peers := new(sync.Map) // raft.ID to *actor.PID: a PID remembers its process
+	view := raftnode.View{}
+	return raftnode.Config{
+		Raft: raft.Config{ID: raft.ID(n.ID()), Heartbeat: raft.Time(n.cfg.Heartbeat),
+			Election: raft.Time(n.cfg.Election), Lease: raft.Time(n.cfg.Lease)},
+		Group: g.id, Name: g.name, Store: n.store, Machine: g.config.New,
+		Replica:       replica.Config{Limits: g.config.Limits},
+		SnapshotBytes: g.config.SnapshotBytes,
+		Clock:         clock,
+		Peer: func(id raft.ID) *actor.PID {
+			if pid, ok := peers.Load(id); ok {
+				return pid.(*actor.PID)
+			}
+			pid, _ := peers.LoadOrStore(id, n.link.PID(cluster.NodeID(id), receiver))
+			return pid.(*actor.PID)
+		},
+		Changed: func(now raftnode.View) {
+			n.groupChanged(g, view, now)
+			view = now
+		},
+		Event: func(kind string, attrs ...slog.Attr) {
+			e := Event{Kind: kind, Group: g.name, Attrs: map[string]string{}}
+			for _, a := range attrs {
+				e.Attrs[a.Key] = a.Value.String()
+			}
+			n.emit(e)
+		},
+		FailStop: n.fail,
+		Logger:   n.log,
+	}
+}
+
+// groupChanged runs inside the group's actor.
+func (n *Node) groupChanged(g *Group, was, now raftnode.View) {
+	for _, m := range now.Configuration.Members {
+		if m.Address != "" {
+			n.book.Learn(cluster.NodeID(m.ID), m.Address)
+		}
+	}
+	n.mu.Lock()
+	close(n.changed)
+	n.changed = make(chan struct{})
+	n.mu.Unlock()
+	e := Event{Group: g.name, Term: uint64(now.Term)}
+	if now.Leader != raft.None {
+		e.Leader = memberName(now.Configuration, now.Leader)
+	}
+	switch {
+	case now.Role == raft.Leader && was.Role != raft.Leader:
+		e.Kind = "became leader"
+	case now.Role != raft.Leader && was.Role == raft.Leader:
+		e.Kind = "stepped down"
+	case now.Leader != was.Leader && now.Leader != raft.None:
+		e.Kind = "new leader"
+	case now.Configuration.Version != was.Configuration.Version:
+		e.Kind = "configuration changed"
+	default:
+		return
+	}
+	n.emit(e)
+}
+
+func memberName(c raft.Configuration, id raft.ID) string {
+	if m, ok := c.Find(id); ok && m.Name != "" {
+		return m.Name
+	}
+	return cluster.NodeID(id).String()
+}
+
+func (n *Node) startJoiner(context.Context) (err error) {
+	strategy := actors.NewStrategy(actors.StrategyConfig{Logger: n.log})
+	props := actor.PropsFromProducer(actors.Guard(n.log, func() actor.Actor { return &joiner{node: n} }),
+		actor.WithMailbox(actors.MailboxConfig{MaxMessages: 1024}.Producer()), actor.WithGuardian(strategy))
+	if n.joiner, err = n.system.Root.SpawnNamed(props, joinReceiver); err != nil {
+		return fmt.Errorf("synod: spawn joiner: %w", err)
+	}
+	n.link.Publish(joinReceiver, n.joiner)
+	return nil
+}
+
+// startLink lets peers in, now that whom they want to reach is there.
+func (n *Node) startLink(context.Context) error { return n.link.Start() }
+
+func (n *Node) peerUp(id cluster.NodeID) {
+	n.emit(Event{Kind: "peer connected", Attrs: map[string]string{"peer": n.peerName(id)}})
+}
+
+// peerDown tells every group at once: the strongest sign of a dead leader.
+func (n *Node) peerDown(id cluster.NodeID) {
+	for _, g := range n.groups {
+		g.handle.PeerLost(raft.ID(id))
+	}
+	n.emit(Event{Kind: "peer lost", Attrs: map[string]string{"peer": n.peerName(id)}})
+}
+
+// ID of the node: its storage incarnation.
+func (n *Node) ID() uint64 { return n.identity.Incarnation }
+
+// Name of the node.
+func (n *Node) Name() string { return n.cfg.Name }
+
+// Cluster is the id of the cluster, empty until the node has joined one.
+func (n *Node) Cluster() string { return n.store.Identity().Cluster }
+
+// Group returns the named group, or nil.
+func (n *Node) Group(name string) *Group {
+	for _, g := range n.groups {
+		if g.name == name {
+			return g
+		}
+	}
+	return nil
+}
+
+// Groups returns all groups in the order of Config.
+func (n *Node) Groups() []*Group { return n.groups }
+
+// Ready returns when every group has a leader and this node is a member that
+// has applied what was committed when it asked.
+func (n *Node) Ready(ctx context.Context) error {
+	for _, g := range n.groups {
+		for {
+			if _, err := g.handle.ReadIndex(ctx); err == nil {
+				break
+			}
+			if err := n.pause(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// pause waits for a change of any group, or a little.
+func (n *Node) pause(ctx context.Context) error {
+	n.mu.Lock()
+	changed := n.changed
+	n.mu.Unlock()
+	timer := time.NewTimer(20 * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-changed:
+	case <-timer.C:
+	case <-n.done:
+		return n.stoppedError()
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrNoLeader, ctx.Err())
+	}
+	return nil
+}
+
+// await returns when cond holds, looking after each change of a group.
+func (n *Node) await(ctx context.Context, cond func() bool) error {
+	for !cond() {
+		if err := n.pause(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
