@@ -1,0 +1,158 @@
+package chaos
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// startToy starts one toy with a bug on a host of its own.
+func startToy(t *testing.T, bug, disk string) *Cluster {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root for namespaces of its own")
+	}
+	host, err := NewHost(true)
+	if err != nil {
+		t.Skipf("needs mount and network namespaces: %v", err)
+	}
+	t.Cleanup(host.Close)
+	c, err := StartCluster(t.Context(), ClusterConfig{
+		Program: []string{"env", toyEnvironment + "=" + bug, os.Args[0]},
+		Nodes:   1,
+		Dir:     t.TempDir(),
+		Host:    host,
+		Disk:    disk,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+// tryToy lets clients work on a toy, harms it times times, and returns what the
+// witness and porcupine say.
+func tryToy(t *testing.T, bug, disk string, times int, harm func(*Cluster, *Recorder) error) (violations []Violation, verdict Verdict) {
+	t.Helper()
+	c := startToy(t, bug, disk)
+	recorder := NewRecorder()
+	w := StartWorkload(t.Context(), WorkloadConfig{
+		Seed: 1, Addresses: []string{c.Nodes[0].API}, Names: []string{"n1"}, Prefix: "toy", Dial: c.config.Host.Dial,
+	}, recorder)
+	for range times {
+		if err := waitWrites(recorder, 150, 20*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if err := harm(c, recorder); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := waitWrites(recorder, 150, 20*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	w.Stop()
+	final, err := c.HTTP.List(t.Context(), c.Nodes[0].API, "toy", LevelLinearizable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	history := recorder.History()
+	verdict, err = Linearizable(t.Context(), history, Judge{Time: 10 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	violations = Witness(history, final)
+	counts, _ := recorder.Counts()
+	t.Logf("%s: %+v, %d keys, porcupine %+v, %d violations", bug, counts, len(final.Entries), verdict, len(violations))
+	return violations, verdict
+}
+
+func waitWrites(r *Recorder, more int, limit time.Duration) error {
+	deadline := time.After(limit)
+	start, _ := r.Counts()
+	for {
+		now, changed := r.Counts()
+		if now.Writes-start.Writes >= more {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			return errors.New("too few writes were acknowledged")
+		}
+	}
+}
+
+func kill(c *Cluster, _ *Recorder) error {
+	c.Kill(0)
+	return c.Start(0)
+}
+
+func cutPower(c *Cluster, r *Recorder) error {
+	from := r.Now()
+	err := c.CutPower(0)
+	r.Doubt(from, r.Now())
+	return errors.Join(err, c.Start(0))
+}
+
+func nothing(*Cluster, *Recorder) error { return nil }
+
+func TestSoundToyPassesUnderKills(t *testing.T) {
+	violations, verdict := tryToy(t, toySound, "", 5, kill)
+	if len(violations) > 0 || verdict.Result != "Ok" {
+		t.Fatalf("a sound store fails: porcupine %+v, witness %v", verdict, violations)
+	}
+}
+
+func TestSoundToyPassesUnderPowerCuts(t *testing.T) {
+	for _, disk := range []string{"ext4", "xfs"} {
+		violations, verdict := tryToy(t, toySound, disk, 5, cutPower)
+		if len(violations) > 0 || verdict.Result != "Ok" {
+			t.Fatalf("%s: a sound store fails: porcupine %+v, witness %v", disk, verdict, violations)
+		}
+	}
+}
+
+func TestPlantedBugsAreCaught(t *testing.T) {
+	for _, c := range []struct {
+		bug, disk, class string
+		times            int
+		harm             func(*Cluster, *Recorder) error
+	}{
+		{toyAckFirst, "", LostWrite, 3, kill},
+		{toyNoSync, "ext4", LostWrite, 3, cutPower},
+		{toyNoSync, "xfs", LostWrite, 3, cutPower},
+		{toyStale, "", StaleRead, 2, nothing},
+		{toyForget, "", Duplicate, 4, nothing},
+		{toyTellsNothing, "", Phantom, 4, nothing},
+	} {
+		t.Run(strings.ReplaceAll(c.bug, " ", "-")+c.disk, func(t *testing.T) {
+			violations, verdict := tryToy(t, c.bug, c.disk, c.times, c.harm)
+			found := false
+			for _, v := range violations {
+				found = found || v.Class == c.class
+			}
+			if !found {
+				t.Errorf("witness reports no %s: %v", c.class, violations)
+			}
+			if verdict.Result == "Ok" {
+				t.Errorf("porcupine calls it linearizable")
+			}
+		})
+	}
+}
+
+// A store that never flushes looks sound as long as only processes die: that is
+// why there are power cuts.
+func TestKillsDoNotFindAMissingFlush(t *testing.T) {
+	violations, _ := tryToy(t, toyNoSync, "", 3, kill)
+	if len(violations) > 0 {
+		t.Fatalf("kill -9 lost data from the page cache: %v", violations)
+	}
+}

@@ -1,0 +1,34 @@
+package chaos
+
+import (
+	"fmt"
+	"iter"
+	"strings"
+	"time"
+)
+
+// pollEvery is how often a condition of the world is looked at that nobody
+// announces.
+const pollEvery = 5 * time.Millisecond
+
+// poll repeats f until it returns nil, for at most limit, and returns its last
+// error.
+func poll(limit time.Duration, f func() error) error {
+	deadline := time.After(limit)
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		err := f()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-deadline:
+			return fmt.Errorf("not within %v: %w", limit, err)
+		case <-tick.C:
+		}
+	}
+}
+
+// lines yields the lines of text.
+func lines(text string) iter.Seq[string] { return strings.SplitSeq(text, "\n") }
