@@ -142,7 +142,7 @@ const maxEvent = 8 << 20
 // dispatch handles one complete event.
 func (w *watcher) dispatch(e sentEvent) error {
 	switch e.name {
-	case "put", "delete":
+	case "created", "changed", "deleted":
 		var change Change
 		if err := json.Unmarshal(e.data.Bytes(), &change); err != nil {
 			return errNoAnswer
@@ -157,7 +157,7 @@ func (w *watcher) dispatch(e sentEvent) error {
 		}
 		return &failure
 	}
-	if e.hasID {
+	if e.hasID && (!w.hasID || e.id > w.id) {
 		w.id, w.hasID, w.delivered, w.skip = e.id, true, 0, 0
 	}
 	return nil

@@ -24,6 +24,7 @@ const (
 	CodeTooLarge    Code = "E-TOOLARGE"
 	CodeOverloaded  Code = "E-OVERLOADED"
 	CodeDiskFull    Code = "E-DISKFULL"
+	CodeTreeFull    Code = "E-TREEFULL"
 	CodeQuarantined Code = "E-QUARANTINED"
 	CodeStopped     Code = "E-STOPPED"
 	CodeGone        Code = "E-GONE"
@@ -81,6 +82,7 @@ var codes = []CodeInfo{
 	{CodeTooLarge, http.StatusRequestEntityTooLarge, ExitFailed, "The value, or the request, is larger than the limit.", false},
 	{CodeOverloaded, http.StatusTooManyRequests, ExitFailed, "A bounded queue is full: nothing was done.", true},
 	{CodeDiskFull, http.StatusInsufficientStorage, ExitFailed, "The leader's disk is nearly full: it takes no writes, nothing is lost.", false},
+	{CodeTreeFull, http.StatusInsufficientStorage, ExitFailed, "The tree of keys holds as much as it may.", false},
 	{CodeQuarantined, http.StatusServiceUnavailable, ExitUnhealthy, "This node's state differs from its peers' and serves nothing.", true},
 	{CodeStopped, http.StatusServiceUnavailable, ExitNoQuorum, "This node is stopping.", true},
 	{CodeGone, http.StatusGone, ExitFailed, "The history that the watch asks for is gone: list again, then watch from there.", false},

@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -9,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/oklog/ulid/v2"
+
+	"github.com/synod-go/synod/coordination"
 )
 
 // MaxPage is the most entries in one page of a listing.
@@ -72,6 +75,9 @@ func (q *query) version() *uint64 {
 		return nil
 	}
 	n := q.number("version")
+	if n > math.MaxInt64 {
+		q.fail("version", q.values.Get("version"), "no key has so many")
+	}
 	return &n
 }
 
@@ -139,16 +145,14 @@ func (id RequestID) String() string {
 	return ulid.ULID(id).String()
 }
 
-// checkPath refuses what no key can be named. The tree has the last word.
+// checkPath refuses what no key can be named.
 func checkPath(path string) error {
-	switch {
-	case path == "":
+	if path == "" {
 		return badRequest("the key is empty", "", "name a key, for example /v1/kv/colour")
-	case len(path) > maxPath:
-		return badRequest("the key is too long", fmt.Sprintf("%d bytes, the limit is %d", len(path), maxPath))
+	}
+	if err := coordination.CheckPath("/" + path); err != nil {
+		why := strings.TrimPrefix(err.Error(), coordination.ErrInvalidPath.Error()+": ")
+		return badRequest(fmt.Sprintf("%.100q is not the name of a key", path), why)
 	}
 	return nil
 }
-
-// maxPath bounds a key's length in bytes.
-const maxPath = 1024

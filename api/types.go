@@ -22,12 +22,14 @@ const (
 	Stale Level = "stale"
 )
 
-// Entry is one key with its value. On the wire the value is a string when it
+// Entry is one key with its value. A key has no leading slash; "" is the top. On the wire the value is a string when it
 // is valid UTF-8 ("value") and base64 otherwise ("value_base64").
 type Entry struct {
-	Path     string
-	Value    []byte
-	Version  uint64 // 1 when created, plus one at each write
+	Path  string
+	Value []byte
+	// Version counts the writes: 1 when created, 0 for a key that exists only
+	// because others stand below it.
+	Version  uint64
 	Created  uint64 // log index of the write that created it
 	Modified uint64 // log index of the last write
 	Children int    // how many keys stand directly below
@@ -100,9 +102,9 @@ type Listing struct {
 
 // Change is one event of a watch.
 type Change struct {
-	Kind    string // "put" or "delete"
+	Kind    string // "created", "changed" or "deleted"
 	Path    string
-	Value   []byte // empty for a delete
+	Value   []byte // nil when deleted
 	Version uint64
 	Index   uint64 // log index; a recursive delete makes several changes at one index
 }
@@ -118,7 +120,7 @@ type changeJSON struct {
 // MarshalJSON writes the change with its value as text or base64.
 func (c Change) MarshalJSON() ([]byte, error) {
 	j := changeJSON{Kind: c.Kind, Path: c.Path, Version: c.Version, Index: c.Index}
-	if c.Kind == "put" {
+	if c.Kind != "deleted" {
 		j.valueJSON = newValueJSON(c.Value)
 	}
 	return json.Marshal(j)

@@ -8,8 +8,8 @@ import (
 	"strconv"
 )
 
-// watchKV streams the changes of a path. Each change is an event "put" or
-// "delete" whose data is a Change. The id of an event is its log index; where
+// watchKV streams the changes of a path. Each change is an event
+// "created", "changed" or "deleted" whose data is a Change. The id of an event is its log index; where
 // one index has several changes only the last carries it, so that a client that
 // reconnects with Last-Event-ID never misses half of them. Because the
 // server reads the tree's history at the client's pace, it keeps no queue a

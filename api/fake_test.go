@@ -1,0 +1,178 @@
+package api
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/synod-go/synod/coordination"
+)
+
+// fake is a cluster of one without a log: the real tree behind a lock.
+type fake struct {
+	tree *Tree
+	mu   sync.RWMutex
+	at   uint64
+	done map[RequestID][]byte
+	// refuse, if set, answers writes, and lease reads, before anything is done.
+	refuse func() error
+	// lose, if set, makes a write happen and its answer get lost.
+	lose   func() error
+	status Status
+	checks []Check
+	events chan Event
+}
+
+func newFake(t testing.TB, c coordination.Config) *fake {
+	tree, err := NewTree(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree.New()
+	return &fake{tree: tree, done: map[RequestID][]byte{}, events: make(chan Event),
+		status: Status{Node: "n1", Role: "leader", Leader: "n1", Healthy: true, Voters: 1, Up: 1, Quorum: 1}}
+}
+
+func (f *fake) view(_ context.Context, o ReadOptions, g func(uint64)) error {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if o.Level == Lease && f.refuse != nil {
+		return f.refuse()
+	}
+	g(f.at)
+	return nil
+}
+
+func (f *fake) write(kind coordination.OperationKind, w Write) (Written, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.refuse != nil {
+		if err := f.refuse(); err != nil {
+			return Written{}, err
+		}
+	}
+	command, err := operation(kind, w)
+	if err != nil {
+		return Written{}, err
+	}
+	result := f.done[w.RequestID]
+	if result == nil {
+		f.at++
+		result = f.tree.current.Load().Apply(f.at, time.Now().UnixMilli(), command)
+	}
+	if w.RequestID != (RequestID{}) {
+		f.done[w.RequestID] = result
+	}
+	if f.lose != nil {
+		if err := f.lose(); err != nil {
+			return Written{}, err
+		}
+	}
+	return written(kind, w, result)
+}
+
+func (f *fake) Put(_ context.Context, w Write) (Written, error) {
+	return f.write(coordination.Put, w)
+}
+
+func (f *fake) Delete(_ context.Context, w Write) (Written, error) {
+	return f.write(coordination.Delete, w)
+}
+
+func (f *fake) Get(ctx context.Context, path string, o ReadOptions) (Entry, uint64, error) {
+	return f.tree.get(ctx, f.view, path, o)
+}
+
+func (f *fake) List(ctx context.Context, path string, o ListOptions) (Listing, error) {
+	return f.tree.list(ctx, f.view, path, o)
+}
+
+func (f *fake) Changes(ctx context.Context, path string, recursive bool, after uint64) (Changes, error) {
+	return f.tree.changes(ctx, f.view, path, recursive, after)
+}
+
+func (f *fake) Status(context.Context) (Status, error) { return f.status, nil }
+
+func (f *fake) Members(context.Context) (MemberList, error) {
+	return MemberList{ConfigVersion: 7, Members: []MemberStatus{{Name: "n1", Role: "leader"}}}, nil
+}
+
+func (f *fake) ChangeMember(_ context.Context, c MemberChange) (Done, error) {
+	if c.Version != nil && *c.Version != 7 {
+		return Done{}, &Error{Code: CodeConflict, Message: "the configuration has changed"}
+	}
+	return Done{Index: 9, Version: 8}, nil
+}
+
+func (f *fake) Transfer(context.Context, string) (Done, error) { return Done{Leader: "n2"}, nil }
+func (f *fake) Snapshot(context.Context) (Done, error)         { return Done{Index: 5}, nil }
+
+func (f *fake) Events(ctx context.Context, g func(Event) bool) {
+	for {
+		select {
+		case e := <-f.events:
+			if !g(e) {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (f *fake) Checks() []Check { return f.checks }
+
+func (f *fake) Metrics() []Metric {
+	return []Metric{{Name: "synod_term", Help: "Term.", Kind: "gauge", Labels: []Label{{"group", `a"b`}}, Value: 3}}
+}
+
+// serve starts a server for f on a free loopback port and returns its address.
+func serve(t testing.TB, c Config) (*Server, string) {
+	t.Helper()
+	server, err := NewServer(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(l) }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		server.Shutdown(ctx)
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return server, l.Addr().String()
+}
+
+func newTestClient(t testing.TB, addrs ...string) *Client {
+	t.Helper()
+	client, err := NewClient(ClientConfig{Addrs: addrs, Timeout: 2 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return client
+}
+
+// request runs one request through a handler, without a network.
+func request(h http.Handler, method, target, body string, headers ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, target, readerOf(body))
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func newRecorder() *httptest.ResponseRecorder { return httptest.NewRecorder() }

@@ -1,0 +1,198 @@
+package api
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/synod-go/synod/coordination"
+)
+
+func TestOnLoopbackOnlyLoopbackHostsAreAnswered(t *testing.T) {
+	_, addr := serve(t, Config{Backend: newFake(t, coordination.Config{}), Hosts: []string{"node.test"}})
+	for host, want := range map[string]int{
+		"127.0.0.1:4700": 200, "localhost": 200, "[::1]:4700": 200, "node.test:1": 200,
+		"evil.example": 421, "evil.example:4700": 421, "10.1.2.3": 421,
+	} {
+		r, _ := http.NewRequest("GET", "http://"+addr+"/livez", nil)
+		r.Host = host
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("Host %s: %d, want %d", host, response.StatusCode, want)
+		}
+	}
+}
+
+func TestLongHeadersAreRefused(t *testing.T) {
+	_, addr := serve(t, Config{Backend: newFake(t, coordination.Config{})})
+	for size, want := range map[int]int{8 << 10: 200, 17 << 10: 431} {
+		r, _ := http.NewRequest("GET", "http://"+addr+"/livez", nil)
+		r.Header.Set("X-Filler", strings.Repeat("x", size))
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("%d bytes of headers: %d, want %d", size, response.StatusCode, want)
+		}
+	}
+}
+
+func TestAConnectionThatSendsNoHeadersIsClosed(t *testing.T) {
+	_, addr := serve(t, Config{Backend: newFake(t, coordination.Config{}), HeaderTimeout: 20 * time.Millisecond})
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "GET /livez HTTP/1.1\r\nHost: local")
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := io.ReadAll(conn); err != nil {
+		t.Fatalf("the connection stays open: %v", err)
+	}
+}
+
+func TestConnectionsAreBounded(t *testing.T) {
+	_, addr := serve(t, Config{Backend: newFake(t, coordination.Config{}), MaxConnections: 1})
+	first, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+	fmt.Fprint(first, get)
+	if _, err := bufio.NewReader(first).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	second, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	fmt.Fprint(second, get)
+	_ = second.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+	reader := bufio.NewReader(second)
+	if line, err := reader.ReadString('\n'); err == nil {
+		t.Fatalf("a second connection is answered %q beside the first", line)
+	}
+	first.Close()
+	_ = second.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if line, err := reader.ReadString('\n'); err != nil || !strings.Contains(line, "200") {
+		t.Fatalf("after the first has gone: %q, %v: want 200", line, err)
+	}
+}
+
+func TestEveryRouteNamesItsAccess(t *testing.T) {
+	server, err := NewServer(Config{Backend: newFake(t, coordination.Config{})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range server.routes() {
+		if r.access != public && r.access != member {
+			t.Errorf("%s: access %q", r.pattern, r.access)
+		}
+		if r.access == public && r.pattern != "/livez" && r.pattern != "/readyz" {
+			t.Errorf("%s is public", r.pattern)
+		}
+	}
+}
+
+func TestReadyNamesWhatIsNot(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	h := newHandler(t, f)
+	f.checks = []Check{{Name: "disk", OK: true}, {Name: "raft:coordination", OK: true}}
+	if w := request(h, "GET", "/readyz", ""); w.Code != 200 || w.Body.String() != "ready\n" {
+		t.Errorf("%d %q, want ready", w.Code, w.Body)
+	}
+	f.checks[1] = Check{Name: "raft:coordination", Reason: "no leader", Since: time.Now().Add(-3 * time.Second)}
+	w := request(h, "GET", "/readyz?verbose", "")
+	if w.Code != 503 || w.Body.String() != "[+] disk\n[-] raft:coordination: no leader (since 3s)\nnot ready\n" {
+		t.Errorf("%d %q", w.Code, w.Body)
+	}
+}
+
+func TestMetricsAreWellFormed(t *testing.T) {
+	w := request(newHandler(t, newFake(t, coordination.Config{})), "GET", "/metrics", "")
+	if !strings.Contains(w.Body.String(), "# HELP synod_term Term.\n# TYPE synod_term gauge\nsynod_term{group=\"a\\\"b\"} 3\n") {
+		t.Errorf("got %s", w.Body)
+	}
+	for line := range strings.Lines(w.Body.String()) {
+		if !strings.HasPrefix(line, "#") && len(strings.Fields(line)) != 2 {
+			t.Errorf("line %q is not name and value", line)
+		}
+	}
+}
+
+func TestEventsAreStreamedInBothForms(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	_, addr := serve(t, Config{Backend: f, Name: "n1"})
+	for accept, want := range map[string]string{
+		"text/event-stream":    "event: became-leader",
+		"application/x-ndjson": `{"event":"became-leader","data":{`,
+	} {
+		r, _ := http.NewRequestWithContext(t.Context(), "GET", "http://"+addr+"/v1/events", nil)
+		r.Header.Set("Accept", accept)
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.events <- Event{Kind: "became-leader", Node: "n1"}
+		found := false
+		for lines := bufio.NewScanner(response.Body); !found && lines.Scan(); {
+			found = strings.HasPrefix(lines.Text(), want)
+		}
+		response.Body.Close()
+		if !found {
+			t.Errorf("%s: no line begins with %q", accept, want)
+		}
+	}
+}
+
+func TestStatusComesFromTheLeader(t *testing.T) {
+	leader, follower := newFake(t, coordination.Config{}), newFake(t, coordination.Config{})
+	_, leaderAddr := serve(t, Config{Backend: leader, Name: "n1"})
+	_, followerAddr := serve(t, Config{Backend: follower, Name: "n2"})
+	follower.status = Status{Node: "n2", Role: "follower", Leader: "n1", Members: []MemberStatus{{Name: "n1", API: leaderAddr}}}
+	client := newTestClient(t, followerAddr)
+	if status, err := client.Status(t.Context(), false); err != nil || status.Node != "n1" {
+		t.Errorf("status from %s, %v: want the leader n1", status.Node, err)
+	}
+	if status, err := client.Status(t.Context(), true); err != nil || status.Node != "n2" {
+		t.Errorf("local status from %s, %v: want n2", status.Node, err)
+	}
+}
+
+// FuzzHandler: whatever comes in, the answer is one of ours and never 500.
+func FuzzHandler(f *testing.F) {
+	f.Add("GET", "/v1/kv/a", "list&limit=3", "", "Accept", "application/json")
+	f.Add("PUT", "/v1/kv/a/b", "version=0", "body", "Synod-Request-Id", "01ARZ3NDEKTSV4RRFFQ69G5FAV")
+	f.Add("DELETE", "/v1/kv/%2e%2e", "recursive", "", "Last-Event-ID", "7")
+	f.Add("POST", "/v1/members/add", "name=n%00", "", "Synod-Timeout", "5s")
+	f.Add("GET", "/readyz", "verbose", "", "Synod-Forwarded", "x")
+	f.Fuzz(func(t *testing.T, method, path, query, body, name, value string) {
+		backend := newFake(t, coordination.Config{})
+		server, err := NewServer(Config{Backend: backend, Heartbeat: time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		server.stop.Do(func() { close(server.stopping) }) // watches end at once
+		r := &http.Request{Method: method, URL: &url.URL{Path: path, RawQuery: query}, Header: http.Header{}, Host: "localhost",
+			Body: io.NopCloser(strings.NewReader(body)), ContentLength: -1, RequestURI: path}
+		r.Header.Set(name, value)
+		w := newRecorder()
+		server.Handler().ServeHTTP(w, r.WithContext(t.Context()))
+		if w.Code == 500 || w.Code < 200 {
+			t.Fatalf("%s %q ?%q: %d %s", method, path, query, w.Code, w.Body)
+		}
+	})
+}

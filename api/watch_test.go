@@ -1,0 +1,219 @@
+package api
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/synod-go/synod/coordination"
+)
+
+// collect watches until want changes have come.
+func collect(t *testing.T, client *Client, path string, o WatchOptions, want int) []string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	done := errors.New("enough")
+	var got []string
+	err := client.Watch(ctx, path, o, func(c Change) error {
+		got = append(got, fmt.Sprintf("%d %s %s %s", c.Index, c.Kind, c.Path, c.Value))
+		if len(got) == want {
+			return done
+		}
+		return nil
+	})
+	if !errors.Is(err, done) {
+		t.Fatalf("watch of %q ended with %v after %v, want %d changes", path, err, got, want)
+	}
+	return got
+}
+
+func TestAWatchSeesEveryChangeFromAnIndexOn(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	_, addr := serve(t, Config{Backend: f, Name: "n1"})
+	client := newTestClient(t, addr)
+	for _, step := range []struct{ path, value string }{{"a", "1"}, {"a/x", "2"}, {"b", "3"}, {"a", "4"}} {
+		if _, err := client.Put(t.Context(), step.path, []byte(step.value), WriteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := client.Delete(t.Context(), "a", WriteOptions{Recursive: true}); err != nil {
+		t.Fatal(err)
+	}
+	got := collect(t, client, "a", WatchOptions{From: 2, Recursive: true}, 4)
+	want := []string{"2 created a/x 2", "4 changed a 4", "5 deleted a/x ", "5 deleted a "}
+	if !slices.Equal(got, want) {
+		t.Errorf("recursive from 2: got %q, want %q", got, want)
+	}
+	got = collect(t, client, "a", WatchOptions{From: 1}, 3)
+	want = []string{"1 created a 1", "4 changed a 4", "5 deleted a "}
+	if !slices.Equal(got, want) {
+		t.Errorf("only a from 1: got %q, want %q", got, want)
+	}
+}
+
+func TestAWatchGoesOnAtAnotherNodeAndMissesNothing(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	proxy := newCuttingProxy(t, f)
+	client := newTestClient(t, proxy)
+	const n = 40
+	for i := range n {
+		path := fmt.Sprintf("d%d/x", i) // two changes at one index
+		if _, err := f.Put(t.Context(), Write{Path: path, Value: []byte("v")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := collect(t, client, "", WatchOptions{From: 1, Recursive: true}, 2*n)
+	for i := range n {
+		want := []string{fmt.Sprintf("%d created d%d ", i+1, i), fmt.Sprintf("%d created d%d/x v", i+1, i)}
+		if !slices.Equal(got[2*i:2*i+2], want) {
+			t.Fatalf("changes of index %d: got %q, want %q", i+1, got[2*i:2*i+2], want)
+		}
+	}
+}
+
+// newCuttingProxy passes connections on to a server and cuts each after a few
+// more bytes than the one before.
+func newCuttingProxy(t *testing.T, f *fake) string {
+	_, addr := serve(t, Config{Backend: f})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	var cuts atomic.Int64
+	go func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer in.Close()
+				out, err := net.Dial("tcp", addr)
+				if err != nil {
+					return
+				}
+				defer out.Close()
+				go func() { _, _ = bufio.NewReader(in).WriteTo(out) }()
+				_, _ = bufio.NewReader(&limitedReader{out, 600 + 37*cuts.Add(1)}).WriteTo(in)
+			}()
+		}
+	}()
+	return l.Addr().String()
+}
+
+type limitedReader struct {
+	net.Conn
+	left int64
+}
+
+func (l *limitedReader) Read(p []byte) (int, error) {
+	if l.left <= 0 {
+		return 0, net.ErrClosed
+	}
+	n, err := l.Conn.Read(p[:min(int64(len(p)), l.left)])
+	l.left -= int64(n)
+	return n, err
+}
+
+func TestAWatchOfLostHistoryIsToldToListAgain(t *testing.T) {
+	f := newFake(t, coordination.Config{Limits: coordination.Limits{HistoryEvents: 3}})
+	_, addr := serve(t, Config{Backend: f})
+	for range 10 {
+		if _, err := f.Put(t.Context(), Write{Path: "a"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := newTestClient(t, addr).Watch(t.Context(), "a", WatchOptions{From: 2}, func(Change) error { return nil })
+	if CodeOf(err) != CodeGone {
+		t.Fatalf("got %v, want %s", err, CodeGone)
+	}
+}
+
+func TestAQuietWatchSendsHeartbeatsThatMoveTheIDOn(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	_, addr := serve(t, Config{Backend: f, Heartbeat: 10 * time.Millisecond})
+	response, err := http.Get("http://" + addr + "/v1/kv/a?watch")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	for range 5 {
+		if _, err := f.Put(t.Context(), Write{Path: "other"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lines := bufio.NewScanner(response.Body)
+	for lines.Scan() {
+		if lines.Text() == "id: 5" {
+			return
+		}
+	}
+	t.Fatal("no heartbeat with id 5")
+}
+
+func TestShutdownEndsAWatchWithAReason(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	server, addr := serve(t, Config{Backend: f})
+	response, err := http.Get("http://" + addr + "/v1/kv/a?watch")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	go server.Shutdown(t.Context())
+	var all strings.Builder
+	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+		all.WriteString(lines.Text() + "\n")
+	}
+	if !strings.Contains(all.String(), "event: end\ndata: {\"code\":\"E-STOPPED\"") {
+		t.Fatalf("got %q, want a final event with %s", all.String(), CodeStopped)
+	}
+}
+
+func TestWatchesAreBounded(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	_, addr := serve(t, Config{Backend: f, MaxWatches: 1})
+	first, err := http.Get("http://" + addr + "/v1/kv/a?watch")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Body.Close()
+	second, err := http.Get("http://" + addr + "/v1/kv/a?watch")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Body.Close()
+	if second.StatusCode != 429 {
+		t.Fatalf("second watch: %s, want 429", second.Status)
+	}
+}
+
+func TestAClientThatDoesNotReadIsDropped(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	server, addr := serve(t, Config{Backend: f, SlowClient: 50 * time.Millisecond})
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "GET /v1/kv/a?watch&from=1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	value := make([]byte, 1<<20)
+	deadline := time.Now().Add(20 * time.Second)
+	for server.counters.slow.Load() == 0 {
+		if _, err := f.Put(t.Context(), Write{Path: "a", Value: value}); err != nil {
+			t.Fatal(err)
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the watch was not dropped")
+		}
+	}
+}
