@@ -1,6 +1,10 @@
 package raftnode
 
-import "github.com/synod-go/synod/raft"
+import (
+	"slices"
+
+	"github.com/synod-go/synod/raft"
+)
 
 // pendingCalls are the proposals whose entries are not committed yet, in the
 // order of their indexes. A proposal stays here when this replica stops
@@ -33,31 +37,29 @@ func (p *pendingCalls) take(entries []raft.Entry) []*call {
 		return nil
 	}
 	matched := make([]*call, len(entries))
-	p.stale = match(p.stale, entries, matched)
-	p.queue = match(p.queue, entries, matched)
+	p.stale = slices.DeleteFunc(p.stale, func(c *call) bool { return decide(c, entries, matched) })
+	n := 0
+	for n < len(p.queue) && decide(p.queue[n], entries, matched) {
+		n++
+	}
+	clear(p.queue[:n])
+	p.queue = p.queue[n:]
 	return matched
 }
 
-// match moves the calls that entries decide out of waiting.
-func match(waiting []*call, entries []raft.Entry, matched []*call) []*call {
-	first := entries[0].Index
-	kept := waiting[:0]
-	for n, c := range waiting {
-		switch {
-		case c.index > entries[len(entries)-1].Index:
-			if n == 0 {
-				return waiting
-			}
-			kept = append(kept, c)
-		case c.index < first:
-			// A snapshot went past it: the entry is not here to be compared.
-			c.finish(outcome{err: ErrUnknown})
-		case entries[c.index-first].Term == c.term:
-			matched[c.index-first] = c
-		default:
-			c.finish(outcome{err: ErrNotCommitted})
-		}
+// decide reports whether entries tell what becomes of c.
+func decide(c *call, entries []raft.Entry, matched []*call) bool {
+	first, last := entries[0].Index, entries[len(entries)-1].Index
+	switch {
+	case c.index > last:
+		return false
+	case c.index < first:
+		// A snapshot went past it: the entry is not here to be compared.
+		c.finish(outcome{err: ErrUnknown})
+	case entries[c.index-first].Term == c.term:
+		matched[c.index-first] = c
+	default:
+		c.finish(outcome{err: ErrNotCommitted})
 	}
-	clear(waiting[len(kept):])
-	return kept
+	return true
 }

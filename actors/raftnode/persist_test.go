@@ -1,0 +1,98 @@
+package raftnode
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/storage"
+)
+
+// run makes entries first..last of one term.
+func run(term raft.Term, first, last raft.Index) []raft.Entry {
+	var entries []raft.Entry
+	for i := first; i <= last; i++ {
+		entries = append(entries, raft.Entry{Term: term, Index: i, Data: fmt.Appendf(nil, "%d.%d", term, i)})
+	}
+	return entries
+}
+
+func entries(e []raft.Entry) storage.Record {
+	return entriesRecord(1, e, raft.AppendEntriesData(nil, e))
+}
+
+// terms prints a log as index:term.
+func terms(entries []raft.Entry) string {
+	var b strings.Builder
+	for _, e := range entries {
+		fmt.Fprintf(&b, "%d:%d ", e.Index, e.Term)
+	}
+	return strings.TrimSpace(b.String())
+}
+
+func TestRecoveryRebuildsTheLog(t *testing.T) {
+	base := raft.SnapshotMeta{Index: 5, Term: 3}
+	for name, c := range map[string]struct {
+		records  []storage.Record
+		snapshot raft.SnapshotMeta
+		want     string
+		err      string
+	}{
+		"entries follow": {records: []storage.Record{entries(run(1, 1, 2)), entries(run(1, 3, 3))}, want: "1:1 2:1 3:1"},
+		"a later leader overwrites": {records: []storage.Record{entries(run(1, 1, 4)), entries(run(2, 3, 3))},
+			want: "1:1 2:1 3:2"},
+		"the beginning was released": {records: []storage.Record{entries(run(1, 4, 6))},
+			snapshot: raft.SnapshotMeta{Index: 5, Term: 1}, want: "4:1 5:1 6:1"},
+		"a base starts over": {records: []storage.Record{entries(run(1, 1, 9)), baseRecord(1, base), entries(run(3, 6, 7))},
+			snapshot: base, want: "6:3 7:3"},
+		"a snapshot newer than the log": {records: []storage.Record{entries(run(1, 1, 3))},
+			snapshot: raft.SnapshotMeta{Index: 9, Term: 2}, want: ""},
+		"a snapshot of another branch": {records: []storage.Record{entries(run(1, 1, 9))},
+			snapshot: raft.SnapshotMeta{Index: 5, Term: 2}, want: ""},
+		"a gap in the log": {records: []storage.Record{entries(run(1, 1, 2)), entries(run(1, 4, 4))}, err: "from index 2 to 4"},
+		"a gap behind the snapshot": {records: []storage.Record{entries(run(1, 8, 9))},
+			snapshot: raft.SnapshotMeta{Index: 5, Term: 1}, err: "6 to 7 are missing"},
+		"the base's snapshot is gone": {records: []storage.Record{baseRecord(1, base)},
+			snapshot: raft.SnapshotMeta{Index: 2, Term: 1}, err: "starts after snapshot 5"},
+		"an unknown record": {records: []storage.Record{{Type: 99}}, err: "unknown record type 99"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := recoverAll(c.records, c.snapshot)
+			if c.err != "" {
+				if err == nil || !strings.Contains(err.Error(), c.err) {
+					t.Fatalf("error %v, want one with %q", err, c.err)
+				}
+				return
+			}
+			if err != nil || terms(got.Entries) != c.want {
+				t.Fatalf("log %q, error %v, want %q", terms(got.Entries), err, c.want)
+			}
+		})
+	}
+}
+
+func recoverAll(records []storage.Record, snapshot raft.SnapshotMeta) (raft.State, error) {
+	var r recovery
+	for _, record := range records {
+		if err := r.add(record); err != nil {
+			return raft.State{}, err
+		}
+	}
+	return r.state(snapshot)
+}
+
+func TestRecoveryKeepsHardStateAndBootstrapConfiguration(t *testing.T) {
+	hard := raft.HardState{Term: 4, Vote: 7}
+	state, err := recoverAll([]storage.Record{bootstrapRecord(1, []raft.Member{{ID: 7, Voter: true, Name: "n1"}}),
+		hardStateRecord(1, raft.HardState{Term: 3}), hardStateRecord(1, hard)}, raft.SnapshotMeta{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if state.HardState != hard {
+		t.Errorf("hard state %+v, want %+v", state.HardState, hard)
+	}
+	if m, ok := state.Snapshot.Configuration.Find(7); !ok || !m.Voter || m.Name != "n1" {
+		t.Errorf("configuration %+v, want one voter n1", state.Snapshot.Configuration)
+	}
+}

@@ -1,0 +1,82 @@
+package synod_test
+
+import (
+	"encoding/json"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/synod-go/synod"
+
+// mayImport holds, for each package, the packages of ours that it may import.
+// It is the table of docs/architecture.md; a package that is not here fails.
+var mayImport = map[string][]string{
+	"":                {"actors", "actors/raftnode", "cluster", "messages", "raft", "replica", "storage"},
+	"raft":            {},
+	"replica":         {},
+	"coordination":    {},
+	"storage":         {},
+	"messages":        {},
+	"actors":          {},
+	"actors/raftnode": {"actors", "messages", "raft", "replica", "storage"},
+	"cluster":         {"messages"},
+	"api":             {"", "coordination"},
+	"internal/sim":    {"raft", "replica", "storage", "coordination", "actors", "actors/raftnode"},
+	"internal/chaos":  {"api"},
+	"cmd/node":        {"", "api", "coordination", "cluster", "storage", "raft", "actors/raftnode"},
+}
+
+// pure packages import nothing but the standard library, and of that nothing
+// that could bring in a clock, a disk, a network or a goroutine's disorder.
+var (
+	pure      = []string{"raft", "replica", "coordination"}
+	forbidden = []string{"os", "net", "net/http", "log", "log/slog", "os/exec", "syscall", "context"}
+)
+
+type goPackage struct {
+	ImportPath string
+	Imports    []string
+}
+
+func listPackages(t *testing.T) []goPackage {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var packages []goPackage
+	for decoder := json.NewDecoder(strings.NewReader(string(out))); decoder.More(); {
+		var p goPackage
+		if err := decoder.Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		packages = append(packages, p)
+	}
+	return packages
+}
+
+func TestPackagesImportOnlyWhatTheArchitectureAllows(t *testing.T) {
+	for _, p := range listPackages(t) {
+		name := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/")
+		if strings.HasPrefix(name, "examples") {
+			continue // examples show the facade; they are programs of users
+		}
+		allowed, known := mayImport[name]
+		if !known {
+			t.Errorf("package %q is not in the table: a new package needs a reason", name)
+			continue
+		}
+		for _, i := range p.Imports {
+			ours, isOurs := strings.CutPrefix(i, module)
+			ours = strings.TrimPrefix(ours, "/")
+			if isOurs && !slices.Contains(allowed, ours) {
+				t.Errorf("%s imports %s, which it may not", name, ours)
+			}
+			if slices.Contains(pure, name) && (strings.Contains(i, ".") || slices.Contains(forbidden, i)) {
+				t.Errorf("%s is pure and imports %s", name, i)
+			}
+		}
+	}
+}
