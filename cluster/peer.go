@@ -20,10 +20,10 @@ const (
 	// quietBefore is how long nothing must have left before a sender writes to
 	// the socket itself: a lone message saves the wake-up of the writer, a
 	// burst leaves in few writes.
-	quietBefore = 20 * time.Microsecond
+	quietBefore = 50 * time.Microsecond
 	inlineBytes = 16 << 10 // largest write on a sender's goroutine
 	bulkBytes   = 256 << 10
-	keptBytes   = 1 << 20 // capacity an idle buffer keeps
+	keptBytes   = 2 << 20 // capacity an idle buffer keeps
 
 	minBackoff    = 10 * time.Millisecond
 	maxBackoff    = time.Second
@@ -196,8 +196,8 @@ type outgoing struct {
 	lost      bool          // under peer.mu
 
 	// Of the writer alone:
-	spare [lanes][]byte
 	bulk  []byte // taken from the queue, not yet written
+	spare []byte // the buffer that bulk points into, to become the queue again
 }
 
 // run connects, writes until the connection is lost, and starts over, until
@@ -380,7 +380,6 @@ func (p *peer) write(o *outgoing) {
 			p.lose(o)
 			return
 		}
-		buffer = kept(buffer)
 	}
 }
 
@@ -389,6 +388,8 @@ func (p *peer) collect(o *outgoing, buffer []byte) ([]byte, bool) {
 	p.mu.Lock()
 	for !o.lost && !p.hasWork(o) {
 		p.sleeping = true
+		p.queues[Control], p.queues[Bulk] = kept(p.queues[Control]), kept(p.queues[Bulk])
+		buffer, o.spare = kept(buffer), kept(o.spare)
 		p.mu.Unlock()
 		<-p.wake
 		p.mu.Lock()
@@ -403,7 +404,7 @@ func (p *peer) collect(o *outgoing, buffer []byte) ([]byte, bool) {
 		p.queues[Control] = p.queues[Control][:0]
 	}
 	if len(o.bulk) == 0 {
-		o.bulk, p.queues[Bulk], o.spare[Bulk] = p.queues[Bulk], kept(o.spare[Bulk]), p.queues[Bulk]
+		o.bulk, p.queues[Bulk], o.spare = p.queues[Bulk], o.spare[:0], p.queues[Bulk]
 	}
 	p.mu.Unlock()
 	n := wholeFrames(o.bulk, bulkBytes)
