@@ -22,7 +22,7 @@ type Limits struct {
 	// Sessions is how many there may be at a time. Default 10,000.
 	Sessions int
 	// SessionWindow is how far ahead of the first unacknowledged one a sequence
-	// number may be. Default 1024.
+	// number may be. At most 65,536. Default 1024.
 	SessionWindow int
 	// SessionBytes is how many bytes of unacknowledged replies a session may
 	// hold before further commands of it are refused; the last reply before
@@ -110,15 +110,16 @@ func limitsOf(v [limitCount]int64) Limits {
 
 func milliseconds(ms int64) time.Duration { return time.Duration(ms) * time.Millisecond }
 
+// limitMax keep sums of limits, times and sizes far from overflow; 2^43
+// milliseconds are 278 years, the most that a time.Duration can hold.
+var limitMax = [limitCount]int64{1 << 32, 1 << 16, 1 << 50, 1 << 50, 1 << 43, 1 << 43, 1 << 32, 1 << 50,
+	1 << 43, 1 << 43, 1 << 43}
+
 func (l Limits) check() error {
 	for i, v := range l.values() {
-		if v < 1 || v > maxLimit {
-			return fmt.Errorf("replica: Limits.%s is %d, must be 1 to %d", limitNames[i], v, int64(maxLimit))
+		if v < 1 || v > limitMax[i] {
+			return fmt.Errorf("replica: Limits.%s is %d, must be 1 to %d", limitNames[i], v, limitMax[i])
 		}
 	}
 	return nil
 }
-
-// maxLimit keeps sums of limits, times and sizes far from overflow; 2^43
-// milliseconds are 278 years, the most that a time.Duration can hold.
-const maxLimit = 1 << 43

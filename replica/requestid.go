@@ -2,8 +2,9 @@ package replica
 
 import (
 	"bytes"
-	"encoding/base32"
+	"encoding/binary"
 	"fmt"
+	"strings"
 )
 
 // RequestID names one command of a client that has no session: 48 bits of Unix
@@ -26,44 +27,46 @@ func (id RequestID) Time() int64 { return timeAt(id[:]) }
 func (id RequestID) Compare(other RequestID) int { return bytes.Compare(id[:], other[:]) }
 
 // crockford is the alphabet of a ULID: no I, L, O, U.
-var crockford = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding)
+const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+// idLength is how many characters of 5 bits hold the 128 bits of an id.
+const idLength = 26
 
 // String returns the 26 characters of the ULID.
 func (id RequestID) String() string {
-	// 26 characters hold 130 bits: the id stands in the last 128 of them.
-	var wide [20]byte
-	shiftRight(wide[:17], id[:], 2)
-	return crockford.EncodeToString(wide[:])[:26]
+	high, low := binary.BigEndian.Uint64(id[:]), binary.BigEndian.Uint64(id[8:])
+	var s [idLength]byte
+	for i := idLength - 1; i >= 0; i-- {
+		s[i] = crockford[low&31]
+		low = low>>5 | high<<59
+		high >>= 5
+	}
+	return string(s[:])
 }
 
 // ParseRequestID reads what String wrote, in upper or lower case. The error
 // matches [ErrMalformed].
 func ParseRequestID(s string) (RequestID, error) {
+	if len(s) != idLength {
+		return RequestID{}, fmt.Errorf("%w: a request id has %d characters, got %d", ErrMalformed, idLength, len(s))
+	}
+	if s[0] > '7' {
+		return RequestID{}, fmt.Errorf("%w: request id %q does not begin with 0 to 7", ErrMalformed, s)
+	}
+	var high, low uint64
+	for _, c := range []byte(s) {
+		if 'a' <= c && c <= 'z' {
+			c -= 'a' - 'A'
+		}
+		bits := strings.IndexByte(crockford, c)
+		if bits < 0 {
+			return RequestID{}, fmt.Errorf("%w: request id %q has character %q", ErrMalformed, s, c)
+		}
+		high = high<<5 | low>>59
+		low = low<<5 | uint64(bits)
+	}
 	var id RequestID
-	if len(s) != 26 {
-		return id, fmt.Errorf("%w: a request id has 26 characters, got %d", ErrMalformed, len(s))
-	}
-	padded := append(bytes.ToUpper([]byte(s)), "000000"...)
-	var wide [20]byte
-	if _, err := crockford.Decode(wide[:], padded); err != nil {
-		return id, fmt.Errorf("%w: request id %q: %w", ErrMalformed, s, err)
-	}
-	if wide[0] >= 1<<6 {
-		return id, fmt.Errorf("%w: request id %q is above the largest", ErrMalformed, s)
-	}
-	for i := range id {
-		id[i] = wide[i]<<2 | wide[i+1]>>6
-	}
+	binary.BigEndian.PutUint64(id[:], high)
+	binary.BigEndian.PutUint64(id[8:], low)
 	return id, nil
-}
-
-// shiftRight writes src, moved right by n < 8 bits, to dst, which is one byte
-// longer.
-func shiftRight(dst, src []byte, n uint) {
-	var carry byte
-	for i, b := range src {
-		dst[i] = carry | b>>n
-		carry = b << (8 - n)
-	}
-	dst[len(src)] = carry
 }
