@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// startToy starts one toy with a bug on a host of its own.
-func startToy(t *testing.T, bug, disk string) *Cluster {
+// toyConfig is a cluster of one toy with a bug on a host of its own.
+func toyConfig(t *testing.T, bug, disk string) ClusterConfig {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root for namespaces of its own")
@@ -19,13 +19,18 @@ func startToy(t *testing.T, bug, disk string) *Cluster {
 		t.Skipf("needs mount and network namespaces: %v", err)
 	}
 	t.Cleanup(host.Close)
-	c, err := StartCluster(t.Context(), ClusterConfig{
+	return ClusterConfig{
 		Program: []string{"env", toyEnvironment + "=" + bug, os.Args[0]},
 		Nodes:   1,
 		Dir:     t.TempDir(),
 		Host:    host,
 		Disk:    disk,
-	})
+	}
+}
+
+func startToy(t *testing.T, bug, disk string) *Cluster {
+	t.Helper()
+	c, err := StartCluster(t.Context(), toyConfig(t, bug, disk))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,5 +159,40 @@ func TestKillsDoNotFindAMissingFlush(t *testing.T) {
 	violations, _ := tryToy(t, toyNoSync, "", 3, kill)
 	if len(violations) > 0 {
 		t.Fatalf("kill -9 lost data from the page cache: %v", violations)
+	}
+}
+
+// A whole run on the toy: plan, faults, floors, last write, verdict.
+func TestRunOnTheToy(t *testing.T) {
+	for _, c := range []struct{ bug, disk, verdict string }{
+		{toySound, "ext4", verdictPass},
+		{toyNoSync, "ext4", verdictFail},
+	} {
+		t.Run(strings.ReplaceAll(c.bug, " ", "-"), func(t *testing.T) {
+			mix := []Choice{{KillLeader, 1, 0, 50 * time.Millisecond}, {PauseLeader, 1, 0, 50 * time.Millisecond}, {PowerAll, 1, 0, 0}}
+			report, err := Execute(t.Context(), RunConfig{
+				Name: "toy", Seed: 7, Mix: mix, Cycles: 6, Cluster: toyConfig(t, c.bug, c.disk),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if report.Verdict != c.verdict {
+				t.Fatalf("verdict %s, want %s: %+v", report.Verdict, c.verdict, report)
+			}
+			if c.verdict == verdictPass && (report.Cycles != 6 || report.Writes < 250 || report.Porcupine != "Ok") {
+				t.Fatalf("a run that passes did too little: %+v", report)
+			}
+		})
+	}
+}
+
+// A run whose faults do not fire must not count.
+func TestRunWithoutFaultsIsVoid(t *testing.T) {
+	report, err := Execute(t.Context(), RunConfig{Name: "toy", Seed: 7, Mix: KillMix, Cycles: 0, Cluster: toyConfig(t, toySound, "")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report.Verdict != verdictVoid {
+		t.Fatalf("verdict %s, want void: %+v", report.Verdict, report)
 	}
 }

@@ -1,0 +1,137 @@
+package chaos
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+)
+
+// FaultKind names what is done to the cluster.
+type FaultKind string
+
+// The faults. One of a majority or of all stops the writes until it is healed;
+// every other must leave the cluster available.
+const (
+	KillLeader   FaultKind = "kill leader"
+	KillFollower FaultKind = "kill follower"
+	KillMajority FaultKind = "kill majority"
+	KillAll      FaultKind = "kill all"
+
+	PauseLeader   FaultKind = "pause leader"
+	PauseFollower FaultKind = "pause follower"
+	PauseMajority FaultKind = "pause majority"
+
+	IsolateLeader   FaultKind = "isolate leader"
+	IsolateFollower FaultKind = "isolate follower"
+	LeaderDeaf      FaultKind = "leader hears nothing"
+	LeaderMute      FaultKind = "leader is not heard"
+	Ring            FaultKind = "ring"     // each node reaches its two neighbours only; of three nodes one pair is cut
+	Flapping        FaultKind = "flapping" // the leader is cut off and back ten times a hold
+	Loss            FaultKind = "loss 30%" // of every packet between nodes
+
+	PowerFollower FaultKind = "power cut follower"
+	PowerLeader   FaultKind = "power cut leader"
+	PowerMajority FaultKind = "power cut majority"
+	PowerAll      FaultKind = "power cut all"
+
+	WriteError FaultKind = "write error" // EIO from the log's writes
+	NoSpace    FaultKind = "no space"    // ENOSPC from the log's writes
+	SlowDisk   FaultKind = "slow disk"   // 50 ms more for each write of the log
+	LyingDisk  FaultKind = "lying disk"  // flushes that do nothing, then a power cut
+	FullDisk   FaultKind = "full disk"   // the file system has no room left
+)
+
+// stopsWrites reports whether no majority is left while the fault holds.
+func (k FaultKind) stopsWrites() bool {
+	return strings.HasSuffix(string(k), "majority") || strings.HasSuffix(string(k), "all")
+}
+
+// Fault is one step of a plan.
+type Fault struct {
+	Kind FaultKind
+	Hold time.Duration // from the fault to its end
+	Pick int           // chooses among the nodes that fit
+}
+
+func (f Fault) String() string { return fmt.Sprintf("%s for %v, pick %d", f.Kind, f.Hold, f.Pick) }
+
+// Choice is a kind of fault in a mix.
+type Choice struct {
+	Kind     FaultKind
+	Weight   int
+	Min, Max time.Duration // of the hold
+}
+
+// The mixes of the campaigns. Holds are short, because the cluster must only be
+// caught at the wrong moment; pauses and cuts outlive elections and leases.
+var (
+	KillMix = []Choice{
+		{KillLeader, 40, 0, 600 * time.Millisecond},
+		{KillFollower, 20, 0, 400 * time.Millisecond},
+		{KillMajority, 8, 0, 200 * time.Millisecond},
+		{KillAll, 12, 0, 100 * time.Millisecond},
+		{PauseLeader, 10, 100 * time.Millisecond, 2 * time.Second},
+		{PauseFollower, 6, 100 * time.Millisecond, 2 * time.Second},
+		{PauseMajority, 4, 100 * time.Millisecond, time.Second},
+	}
+	LongPauseMix = []Choice{
+		{PauseLeader, 3, 10 * time.Second, time.Minute},
+		{PauseFollower, 2, 10 * time.Second, time.Minute},
+		{PauseMajority, 1, 10 * time.Second, 30 * time.Second},
+	}
+	NetworkMix = []Choice{
+		{IsolateLeader, 30, 500 * time.Millisecond, 3 * time.Second},
+		{IsolateFollower, 10, 500 * time.Millisecond, 2 * time.Second},
+		{LeaderDeaf, 15, 500 * time.Millisecond, 3 * time.Second},
+		{LeaderMute, 15, 500 * time.Millisecond, 3 * time.Second},
+		{Ring, 15, 500 * time.Millisecond, 3 * time.Second},
+		{Flapping, 10, time.Second, 3 * time.Second},
+		{Loss, 5, time.Second, 4 * time.Second},
+	}
+	PowerMix = []Choice{
+		{PowerFollower, 20, 0, 300 * time.Millisecond},
+		{PowerLeader, 30, 0, 400 * time.Millisecond},
+		{PowerMajority, 20, 0, 100 * time.Millisecond},
+		{PowerAll, 30, 0, 0},
+	}
+	DiskMix = []Choice{
+		{WriteError, 30, 0, 300 * time.Millisecond},
+		{NoSpace, 20, 0, 300 * time.Millisecond},
+		{SlowDisk, 20, time.Second, 3 * time.Second},
+		{LyingDisk, 20, 300 * time.Millisecond, time.Second},
+		{FullDisk, 10, time.Second, 2 * time.Second},
+	}
+)
+
+// MakePlan draws cycles faults from mix. Each of the mix comes before any comes
+// a second time, so that a short run meets all of them.
+func MakePlan(seed uint64, mix []Choice, cycles int) []Fault {
+	random := rand.New(rand.NewPCG(seed, 0))
+	total := 0
+	for _, c := range mix {
+		total += c.Weight
+	}
+	first := random.Perm(len(mix))
+	plan := make([]Fault, 0, cycles)
+	for n := range cycles {
+		chosen := mix[0]
+		if n < len(first) {
+			chosen = mix[first[n]]
+		} else {
+			draw := random.IntN(total)
+			for _, c := range mix {
+				if draw -= c.Weight; draw < 0 {
+					chosen = c
+					break
+				}
+			}
+		}
+		hold := chosen.Min
+		if spread := chosen.Max - chosen.Min; spread > 0 {
+			hold += time.Duration(random.Int64N(int64(spread)))
+		}
+		plan = append(plan, Fault{chosen.Kind, hold, random.IntN(1 << 16)})
+	}
+	return plan
+}
