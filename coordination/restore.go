@@ -95,12 +95,15 @@ func (d *restorer) read(n int) []byte {
 	return p
 }
 
+// ReadByte is for binary.ReadUvarint.
 func (d *restorer) ReadByte() (byte, error) {
 	b, err := d.r.ReadByte()
-	if err == nil {
-		d.sum = crc32.Update(d.sum, castagnoli, []byte{b})
+	if err != nil {
+		d.fail(err)
+		return 0, err
 	}
-	return b, err
+	d.sum = crc32.Update(d.sum, castagnoli, []byte{b})
+	return b, nil
 }
 
 func (d *restorer) number() uint64 {
@@ -109,7 +112,7 @@ func (d *restorer) number() uint64 {
 	}
 	v, err := binary.ReadUvarint(d)
 	if err != nil {
-		d.fail(err)
+		d.corrupt("%v", err) // unless ReadByte has failed
 		return 0
 	}
 	return v
