@@ -114,9 +114,22 @@ func (n *Node) Campaign() {
 }
 
 // mayCampaign reports whether this replica could lead: it has a vote, a disk
-// that answers and a state machine.
+// that answers and a state machine. A voter that the newest configuration
+// leaves out may still have to lead until that one is committed, because only
+// its log may hold it (dissertation 4.2.2).
 func (n *Node) mayCampaign() bool {
-	return n.config().IsVoter(n.cfg.ID) && !n.stalled() && !n.installing()
+	if n.stalled() || n.installing() {
+		return false
+	}
+	for i := len(n.configs) - 1; i >= 0; i-- {
+		if n.configs[i].IsVoter(n.cfg.ID) {
+			return true
+		}
+		if n.configs[i].Version <= n.commit {
+			break
+		}
+	}
+	return false
 }
 
 // electionTimeout begins an election, with a pre-vote, if this replica may.

@@ -168,6 +168,9 @@ func (n *Node) forward() {
 	}
 	f.asked = n.expire(f.asked)
 	f.waiting = n.expire(f.waiting)
+	if len(f.asked) == 0 {
+		f.ref = 0
+	}
 	if f.ref != 0 && (f.to != n.leader || n.now >= f.at) {
 		f.again(n.now)
 	}

@@ -22,7 +22,8 @@ func (s SnapshotMeta) same(o SnapshotMeta) bool {
 
 // MetaAt describes a snapshot of the state machine at an applied index: its
 // term and the configuration in force there. The host adds Size and Checksum.
-// It returns false if the index is not applied, or older than the log.
+// It returns false if the index is not applied or older than the log, or if no
+// configuration is known there yet, as on a replica that has just joined.
 func (n *Node) MetaAt(index Index) (SnapshotMeta, bool) {
 	if index == n.snapshot.Index {
 		return n.snapshot, true
@@ -31,7 +32,8 @@ func (n *Node) MetaAt(index Index) (SnapshotMeta, bool) {
 	if !ok || index > n.applied || index < n.snapshot.Index {
 		return SnapshotMeta{}, false
 	}
-	return SnapshotMeta{Index: index, Term: term, Configuration: n.configAt(index)}, true
+	c := n.configAt(index)
+	return SnapshotMeta{Index: index, Term: term, Configuration: c}, len(c.Members) > 0
 }
 
 // configAt returns the configuration in force at index, which is not before
@@ -46,14 +48,14 @@ func (n *Node) configAt(index Index) Configuration {
 
 // SnapshotTaken tells the core that a snapshot of our own is durable. The log
 // is dropped behind it, but for TrailingEntries and TrailingBytes. A snapshot
-// beyond the applied index, or not newer than the last, changes nothing.
+// that MetaAt does not describe, or not newer than the last, changes nothing.
 func (n *Node) SnapshotTaken(meta SnapshotMeta) {
-	if meta.Index <= n.snapshot.Index || meta.Index > n.applied {
+	own, ok := n.MetaAt(meta.Index)
+	if !ok || own.Index <= n.snapshot.Index {
 		return
 	}
-	meta.Term, _ = n.log.term(meta.Index)
-	meta.Configuration = n.configAt(meta.Index)
-	n.takeOver(meta)
+	own.Size, own.Checksum = meta.Size, meta.Checksum
+	n.takeOver(own)
 }
 
 // takeOver makes meta, with which the log agrees, the newest snapshot.

@@ -1,0 +1,475 @@
+package raft
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+)
+
+// world is a network in which everything that can happen does, by a seed, with
+// the invariants of Figure 3 and of this package checked after every turn.
+type world struct {
+	*network
+	rng     *rand.Rand
+	seed    uint64
+	history history
+	steps   int
+	trouble int // per thousand steps
+	events  map[string]int
+}
+
+// history is what has happened in the world, seen by nobody in it.
+type history struct {
+	leaders   map[Term]ID
+	votes     map[[2]uint64]ID // by term and voter: votes that have left
+	committed map[Index]Entry
+	last      Index // the last committed
+	asked     map[uint64]Index
+	refs      uint64
+	readAt    map[ID]int
+	terms     map[ID]Term
+	commits   map[ID]Index
+	elected   map[Term]bool
+}
+
+func newWorld(t testing.TB, seed uint64) *world {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	voters := 1 + rng.IntN(5)
+	small := func(c *Config) {
+		c.Rand = rand.New(rand.NewPCG(seed, uint64(c.ID)))
+		c.MaxAppendBytes = 1 + rng.IntN(200)
+		c.MaxInflightBytes = 1 + rng.IntN(500)
+		c.MaxApplyBytes = 1 + rng.IntN(200)
+		c.MaxChunkBytes = testChunk
+		c.TrailingEntries = 1 + rng.IntN(4)
+		c.PromoteWithin = 1 + rng.IntN(3)
+	}
+	w := &world{network: newNetwork(t, voters, small), rng: rng, seed: seed, events: map[string]int{}, trouble: 1 + rng.IntN(40)}
+	for id := ID(voters + 1); id <= ID(voters+2); id++ {
+		c := testConfig(id)
+		small(&c)
+		h := &host{net: w.network, cfg: c, id: id, files: map[Index]snapshotFile{}}
+		w.hosts = append(w.hosts, h)
+		h.start()
+	}
+	for _, h := range w.hosts {
+		h.silent = true
+		h.skew = Time(rng.Int64N(int64(1000 * millisecond)))
+		h.rate = Time(rng.IntN(81) - 40)
+	}
+	w.history = history{
+		leaders: map[Term]ID{}, votes: map[[2]uint64]ID{}, committed: map[Index]Entry{},
+		asked: map[uint64]Index{}, readAt: map[ID]int{}, terms: map[ID]Term{}, commits: map[ID]Index{},
+		elected: map[Term]bool{},
+	}
+	w.network.check = w.inspect
+	return w
+}
+
+func (w *world) fail(format string, args ...any) {
+	w.t.Helper()
+	w.t.Fatalf("seed %d, step %d: %s", w.seed, w.steps, fmt.Sprintf(format, args...))
+}
+
+// inspect checks the invariants that one turn of h could have broken.
+func (w *world) inspect(h *host) {
+	n, hist := h.node, &w.history
+	s := n.Status()
+	if s.Term < hist.terms[h.id] { // R7; a restart resets
+		w.fail("term of %d went from %d to %d", h.id, hist.terms[h.id], s.Term)
+	}
+	hist.terms[h.id] = s.Term
+	if !(s.Snapshot <= s.Applied && s.Applied <= s.Commit && s.Commit <= s.LastIndex) { // R8
+		w.fail("replica %d: snapshot %d, applied %d, commit %d, last %d", h.id, s.Snapshot, s.Applied, s.Commit, s.LastIndex)
+	}
+	if s.Role == Leader {
+		w.inspectLeader(h, s)
+	}
+	w.inspectCommitted(h, s)
+	w.inspectLease(h)
+	w.inspectReads(h)
+	pending := 0
+	for _, c := range n.configs {
+		if c.Version > max(s.Commit, w.history.last) {
+			pending++
+		}
+	}
+	if s.Role == Leader && pending > 1 { // R11
+		w.fail("leader %d has %d uncommitted configurations", h.id, pending)
+	}
+}
+
+func (w *world) inspectLeader(h *host, s Status) {
+	hist := &w.history
+	if other, ok := hist.leaders[s.Term]; ok && other != h.id { // R1
+		w.fail("replicas %d and %d lead term %d", other, h.id, s.Term)
+	}
+	hist.leaders[s.Term] = h.id
+	if hist.elected[s.Term] {
+		return
+	}
+	hist.elected[s.Term] = true
+	w.events["elected"]++
+	for i := s.FirstIndex; i <= hist.last; i++ { // R4
+		e := hist.committed[i]
+		if !h.node.log.has(i, e.Term) {
+			w.fail("leader %d of term %d lacks committed entry %d/%d", h.id, s.Term, i, e.Term)
+		}
+	}
+}
+
+// inspectCommitted holds what h has committed against what anybody has (R3, R5).
+func (w *world) inspectCommitted(h *host, s Status) {
+	hist := &w.history
+	for i := max(s.FirstIndex, hist.commits[h.id]+1); i <= s.Commit; i++ {
+		e := h.node.log.entries[i-h.node.log.prev-1]
+		if known, ok := hist.committed[i]; ok {
+			if known.Term != e.Term || known.Kind != e.Kind || !bytes.Equal(known.Data, e.Data) {
+				w.fail("replica %d commits %v at %d, committed was %v", h.id, e, i, known)
+			}
+			continue
+		}
+		if i != hist.last+1 && hist.last != 0 {
+			w.fail("replica %d commits %d, known are those up to %d", h.id, i, hist.last)
+		}
+		hist.committed[i] = e
+		hist.last = i
+	}
+	hist.commits[h.id] = s.Commit
+	if w.steps%50 == 0 {
+		w.inspectState(h)
+	}
+}
+
+// inspectState checks the state machine of h against the committed log (R5).
+func (w *world) inspectState(h *host) {
+	hist := &w.history
+	i := 0
+	for index := Index(1); index <= h.applied; index++ {
+		if e := hist.committed[index]; e.Kind == EntryCommand {
+			if i >= len(h.machine) || h.machine[i] != string(e.Data) {
+				w.fail("replica %d: state %q at %d, want %q at position %d", h.id, h.machine, h.applied, e.Data, i)
+			}
+			i++
+		}
+	}
+}
+
+// inspectLease checks that whoever may read from its own state knows all that
+// is committed anywhere.
+func (w *world) inspectLease(*host) {
+	for _, h := range w.hosts {
+		if h.node == nil || h.clock() >= h.lease {
+			continue
+		}
+		w.events["lease"]++
+		if h.leaseIndex < w.history.last {
+			w.fail("replica %d may read at %d until %d, now %d; committed is %d",
+				h.id, h.leaseIndex, h.lease, h.clock(), w.history.last)
+		}
+	}
+}
+
+// inspectReads checks that no read misses what was committed when it was asked
+// (R12).
+func (w *world) inspectReads(h *host) {
+	for _, r := range h.reads[min(w.history.readAt[h.id], len(h.reads)):] {
+		at, ok := w.history.asked[r.Ref]
+		if !ok {
+			w.fail("read %d ends twice", r.Ref)
+		}
+		delete(w.history.asked, r.Ref)
+		if r.Err == nil {
+			w.events["read"]++
+			if r.Index < at {
+				w.fail("read %d on %d answered at %d, committed when asked %d", r.Ref, h.id, r.Index, at)
+			}
+		}
+	}
+	w.history.readAt[h.id] = len(h.reads)
+}
+
+// sent watches the votes that leave (R6).
+func (w *world) inspectVotes() {
+	for _, p := range w.queue {
+		if v, ok := p.message.(Vote); ok && v.Granted {
+			key := [2]uint64{uint64(v.Term), uint64(p.from)}
+			if to, ok := w.history.votes[key]; ok && to != p.to {
+				w.fail("replica %d votes for %d and %d in term %d", p.from, to, p.to, v.Term)
+			}
+			w.history.votes[key] = p.to
+		}
+	}
+}
+
+func (w *world) any() *host { return w.hosts[w.rng.IntN(len(w.hosts))] }
+
+func (w *world) leader() *host {
+	var best *host
+	for _, h := range w.hosts {
+		if h.node != nil && h.status().Role == Leader && (best == nil || h.status().Term > best.status().Term) {
+			best = h
+		}
+	}
+	return best
+}
+
+// step does one thing at random.
+func (w *world) step() {
+	w.steps++
+	h := w.any()
+	if l := w.leader(); l != nil && w.rng.IntN(2) == 0 {
+		h = l
+	}
+	switch k := w.rng.IntN(1000); {
+	case k < w.trouble:
+		w.makeTrouble(h, w.rng.IntN(1000))
+	case k < 650:
+		w.deliverAny()
+	case k < 860:
+		h = w.any()
+		if len(h.pending) > 0 && !h.stalled {
+			h.saved(1 + w.rng.IntN(len(h.pending)))
+		}
+	case k < 960:
+		w.pass(Time(w.rng.Int64N(int64(12 * millisecond))))
+	case k < 985:
+		w.proposeAny(h)
+	default:
+		w.readAny(w.any())
+	}
+	w.inspectVotes()
+}
+
+func (w *world) pass(d Time) {
+	w.now += d
+	for _, h := range w.hosts {
+		h.turn(nil)
+	}
+}
+
+func (w *world) deliverAny() {
+	if len(w.queue) == 0 {
+		return
+	}
+	i := 0
+	if w.rng.IntN(4) == 0 {
+		i = w.rng.IntN(len(w.queue))
+	}
+	p := w.queue[i]
+	if w.rng.IntN(50) != 0 { // else it comes again
+		w.queue = slices.Delete(w.queue, i, i+1)
+	}
+	if w.rng.IntN(60) != 0 { // else it is lost
+		w.hand(p)
+	}
+}
+
+func (w *world) proposeAny(h *host) {
+	if h.node == nil {
+		return
+	}
+	var commands []string
+	for range 1 + w.rng.IntN(4) {
+		commands = append(commands, strconv.Itoa(w.rng.IntN(1e6)))
+	}
+	if _, err := h.propose(commands...); err == nil {
+		w.events["proposed"]++
+	}
+}
+
+func (w *world) readAny(h *host) {
+	w.history.refs++
+	ref := w.history.refs
+	w.history.asked[ref] = w.history.last
+	h.turn(func(n *Node) {
+		if n.ReadIndex(ref) != nil {
+			delete(w.history.asked, ref)
+		}
+	})
+}
+
+// makeTrouble does what goes wrong, or is administered.
+func (w *world) makeTrouble(h *host, k int) {
+	switch {
+	case k < 100:
+		w.crash(h)
+	case k < 300:
+		w.restartAll()
+	case k < 370:
+		w.isolate(h.id)
+		for _, other := range w.hosts {
+			other.turn(func(n *Node) { n.PeerLost(h.id) })
+		}
+	case k < 400:
+		w.cut[[2]ID{h.id, w.any().id}] = true
+	case k < 560:
+		w.heal()
+	case k < 620 && h.node != nil:
+		h.turn(func(n *Node) { _ = n.TransferLeadership(ID(w.rng.IntN(len(w.hosts) + 1))) })
+	case k < 780 && h.node != nil:
+		w.changeAny(h)
+	case k < 880 && h.node != nil:
+		if h.applied > h.disk.Snapshot.Index && len(h.pending) == 0 {
+			h.snapshot()
+			w.events["snapshot"]++
+		}
+	case k < 910:
+		h.turn(func(n *Node) { n.Campaign() })
+	case k < 930:
+		h.stalled = !h.stalled
+	case k < 940:
+		w.pass(Time(w.rng.Int64N(int64(900 * millisecond))))
+	}
+}
+
+func (w *world) changeAny(h *host) {
+	c := h.status().Configuration
+	var members []Member
+	for _, other := range w.hosts {
+		m := Member{ID: other.id, Priority: int32(w.rng.IntN(2))}
+		switch w.rng.IntN(5) {
+		case 0:
+			continue
+		case 1:
+			m.Promote = true
+		default:
+			m.Voter = true
+		}
+		members = append(members, m)
+	}
+	if len(w.hosts) > 2 && w.rng.IntN(3) == 0 && len(members) > 1 && members[0].Promote {
+		members[0].Replaces = members[1].ID
+	}
+	h.turn(func(n *Node) {
+		if _, err := n.ChangeMembership(members, c.Version); err == nil {
+			w.events["change"]++
+		}
+	})
+}
+
+// crash loses what is not durable, but for a part of what was being written.
+func (w *world) crash(h *host) {
+	if h.node == nil {
+		return
+	}
+	w.events["crash"]++
+	for _, p := range h.pending[:w.rng.IntN(len(h.pending)+1)] {
+		h.persist(p)
+	}
+	for _, r := range w.pendingReads(h) {
+		delete(w.history.asked, r)
+	}
+	h.crash()
+	w.history.terms[h.id], w.history.commits[h.id] = 0, 0
+}
+
+func (w *world) pendingReads(h *host) (refs []uint64) {
+	for _, r := range slices.Concat(h.node.forwards.asked, h.node.forwards.waiting) {
+		refs = append(refs, r.ref)
+	}
+	if l := h.node.lead; l != nil {
+		for _, r := range slices.Concat(l.reads.asked, l.reads.waiting) {
+			if r.from == h.id {
+				refs = append(refs, r.ref)
+			}
+		}
+	}
+	return refs
+}
+
+func (w *world) restartAll() {
+	for _, h := range w.hosts {
+		if h.node == nil {
+			h.start()
+		}
+	}
+}
+
+// settle heals everything and checks that the group works again: one leader,
+// equal state (R14).
+func (w *world) settle() {
+	w.heal()
+	w.restartAll()
+	for _, h := range w.hosts {
+		h.stalled, h.silent = false, false
+		h.cfg.DiskStall = 0
+	}
+	// Within 20 election timeouts of the slowest.
+	for range 2 * 20 * 2 * 30 {
+		w.pass(10 * millisecond)
+		w.network.stabilize()
+		w.inspectVotes()
+	}
+	l := w.leader()
+	if l == nil {
+		w.fail("no leader after the world has healed: %s", w.describe())
+	}
+	if _, err := l.propose("end"); err != nil {
+		w.fail("leader refuses: %v; %s", err, w.describe())
+	}
+	for range 30 {
+		w.network.stabilize()
+		w.pass(10 * millisecond)
+	}
+	w.network.stabilize()
+	for _, m := range l.status().Configuration.Members {
+		h := w.host(m.ID)
+		if !slices.Equal(h.machine, l.machine) || len(l.machine) == 0 || l.machine[len(l.machine)-1] != "end" {
+			w.fail("replica %d differs from leader %d: %s", h.id, l.id, w.describe())
+		}
+	}
+	if c := l.status().Configuration; c.Joint() || c.Version > l.status().Commit {
+		w.fail("the change of the membership is not finished: %s", w.describe())
+	}
+}
+
+func (w *world) describe() (s string) {
+	for _, h := range w.hosts {
+		if h.node != nil {
+			s += fmt.Sprintf("\n%+v applied %d", h.status(), len(h.machine))
+		}
+	}
+	return s
+}
+
+func runWorld(t testing.TB, seed uint64, steps int) *world {
+	w := newWorld(t, seed)
+	for range steps {
+		w.step()
+	}
+	w.settle()
+	return w
+}
+
+// TestRandomWorldsKeepTheInvariants runs seeded worlds. RAFT_SEED replays one,
+// RAFT_SEEDS sets how many.
+func TestRandomWorldsKeepTheInvariants(t *testing.T) {
+	first, count := uint64(1), uint64(150)
+	if s := os.Getenv("RAFT_SEED"); s != "" {
+		first, _ = strconv.ParseUint(s, 10, 64)
+		count = 1
+	}
+	if s := os.Getenv("RAFT_SEEDS"); s != "" {
+		count, _ = strconv.ParseUint(s, 10, 64)
+	}
+	total := map[string]int{}
+	for seed := first; seed < first+count; seed++ {
+		for k, v := range runWorld(t, seed, 8000).events {
+			total[k] += v
+		}
+	}
+	t.Log(total)
+	if count < 100 {
+		return
+	}
+	for _, k := range []string{"elected", "proposed", "read", "lease", "crash", "change", "snapshot"} {
+		if total[k] < int(count) {
+			t.Errorf("%s happened only %d times in %d worlds", k, total[k], count)
+		}
+	}
+}
