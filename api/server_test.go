@@ -146,11 +146,21 @@ func TestEventsAreStreamedInBothForms(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f.events <- Event{Kind: "became-leader", Node: "n1"}
+		stop := make(chan struct{})
+		go func() {
+			for {
+				select {
+				case f.events <- Event{Kind: "became-leader", Node: "n1"}:
+				case <-stop:
+					return
+				}
+			}
+		}()
 		found := false
 		for lines := bufio.NewScanner(response.Body); !found && lines.Scan(); {
 			found = strings.HasPrefix(lines.Text(), want)
 		}
+		close(stop)
 		response.Body.Close()
 		if !found {
 			t.Errorf("%s: no line begins with %q", accept, want)

@@ -181,10 +181,9 @@ type MemberStatus struct {
 	Voter   bool   `json:"voter"`
 	Match   uint64 `json:"match,omitempty"`  // last log index known to be there
 	Behind  *int64 `json:"behind,omitempty"` // entries behind the leader; absent when unknown
-	Gossip  string `json:"gossip"`           // "alive", "suspect", "dead", "left" or "-"
+	Gossip  string `json:"gossip"`           // "alive", "dead" or "-"
 	API     string `json:"api,omitempty"`
 	Link    string `json:"link,omitempty"`
-	Seen    int64  `json:"seen_ms"` // milliseconds since it was last heard of; -1 when unknown
 	Version string `json:"version,omitempty"`
 }
 
@@ -218,6 +217,7 @@ type Event struct {
 	Kind   string            `json:"kind"`
 	Group  string            `json:"group,omitempty"`
 	Term   uint64            `json:"term,omitempty"`
+	Leader string            `json:"leader,omitempty"`
 	Reason string            `json:"reason,omitempty"`
 	Attrs  map[string]string `json:"attrs,omitempty"`
 }

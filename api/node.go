@@ -1,0 +1,351 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/synod-go/synod"
+	"github.com/synod-go/synod/cluster"
+	"github.com/synod-go/synod/coordination"
+)
+
+// node is the Backend of a running node.
+type node struct {
+	node  *synod.Node
+	group *synod.Group
+	tree  *Tree
+
+	mu     sync.Mutex
+	checks map[string]Check // the last of each name, for Since
+}
+
+// NewBackend returns the Backend of a running node whose named group takes its
+// state machine from tree.New. It fails when the node has no such group.
+func NewBackend(n *synod.Node, group string, tree *Tree) (Backend, error) {
+	g := n.Group(group)
+	if g == nil {
+		return nil, fmt.Errorf("api: the node has no group %q", group)
+	}
+	return &node{node: n, group: g, tree: tree, checks: map[string]Check{}}, nil
+}
+
+func (n *node) Put(ctx context.Context, w Write) (Written, error) {
+	return n.write(ctx, coordination.Put, w)
+}
+
+func (n *node) Delete(ctx context.Context, w Write) (Written, error) {
+	return n.write(ctx, coordination.Delete, w)
+}
+
+func (n *node) write(ctx context.Context, kind coordination.OperationKind, w Write) (Written, error) {
+	command, err := operation(kind, w)
+	if err != nil {
+		return Written{}, err
+	}
+	var result synod.Result
+	if w.RequestID == (RequestID{}) {
+		result, err = n.group.Propose(ctx, command)
+	} else {
+		result, err = n.group.ProposeOnce(ctx, synod.RequestID(w.RequestID), command)
+	}
+	if err != nil {
+		return Written{}, nodeError(err, fmt.Sprintf("the write of %q", w.Path))
+	}
+	return written(kind, w, result.Value)
+}
+
+// view is a viewer of the group's tree.
+func (n *node) view(ctx context.Context, o ReadOptions, f func(index uint64)) error {
+	var err error
+	switch o.Level {
+	case Lease:
+		err = n.group.Read(ctx, synod.Lease, f)
+	case Stale:
+		err = n.group.Read(ctx, synod.Stale, f)
+	case Sequential:
+		err = n.group.ReadAt(ctx, o.MinIndex, f)
+	default:
+		err = n.group.Read(ctx, synod.Linearizable, f)
+	}
+	return nodeError(err, "the read")
+}
+
+func (n *node) Get(ctx context.Context, path string, o ReadOptions) (Entry, uint64, error) {
+	return n.tree.get(ctx, n.view, path, o)
+}
+
+func (n *node) List(ctx context.Context, path string, o ListOptions) (Listing, error) {
+	return n.tree.list(ctx, n.view, path, o)
+}
+
+func (n *node) Changes(ctx context.Context, path string, recursive bool, after uint64) (Changes, error) {
+	return n.tree.changes(ctx, n.view, path, recursive, after)
+}
+
+func (n *node) Transfer(ctx context.Context, to string) (Done, error) {
+	if err := n.group.TransferLeadership(ctx, to); err != nil {
+		return Done{}, nodeError(err, "the transfer of the leadership")
+	}
+	status, err := n.group.Status(ctx)
+	return Done{Leader: status.Leader}, nodeError(err, "the status")
+}
+
+func (n *node) Snapshot(ctx context.Context) (Done, error) {
+	index, err := n.group.Snapshot(ctx)
+	return Done{Index: index}, nodeError(err, "the snapshot")
+}
+
+func (n *node) ChangeMember(ctx context.Context, c MemberChange) (Done, error) {
+	what := c.Action + " " + c.Name
+	if c.Version != nil {
+		status, err := n.group.Status(ctx)
+		if err != nil {
+			return Done{}, nodeError(err, what)
+		}
+		if status.ConfigVersion != *c.Version && status.Role == "leader" {
+			return Done{}, &Error{Code: CodeConflict, Message: "the configuration has changed", Version: &status.ConfigVersion,
+				Why: fmt.Sprintf("version %d was expected, it has version %d", *c.Version, status.ConfigVersion),
+				Do:  []string{"look at it again:  node members"}}
+		}
+	}
+	change := map[string]func(context.Context, string) error{
+		"add": n.group.AddMember, "remove": n.group.RemoveMember, "promote": n.group.Promote, "demote": n.group.Demote,
+	}[c.Action]
+	if change == nil {
+		return Done{}, badRequest("unknown change "+c.Action, "")
+	}
+	if err := change(ctx, c.Name); err != nil {
+		return Done{}, nodeError(err, what)
+	}
+	status, err := n.group.Status(ctx)
+	return Done{Version: status.ConfigVersion}, nodeError(err, "the status")
+}
+
+// eventBuffer is how many events wait for a slow reader before new ones are dropped.
+const eventBuffer = 256
+
+func (n *node) Events(ctx context.Context, f func(Event) bool) {
+	events := make(chan Event, eventBuffer)
+	cancel := n.node.Subscribe(func(e synod.Event) {
+		select {
+		case events <- eventOf(e):
+		default: // the reader is too slow
+		}
+	})
+	defer cancel()
+	for {
+		select {
+		case e := <-events:
+			if !f(e) {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func eventOf(e synod.Event) Event {
+	return Event{Time: e.Time, Node: e.Node, Kind: e.Kind, Group: e.Group, Term: e.Term, Leader: e.Leader, Reason: e.Reason, Attrs: e.Attrs}
+}
+
+func (n *node) Status(ctx context.Context) (Status, error) {
+	g, err := n.group.Status(ctx)
+	if err != nil {
+		return Status{}, nodeError(err, "the status")
+	}
+	s := Status{
+		Cluster: n.node.Cluster(), Node: n.node.Name(), Group: g.Name, Role: g.Role, Term: g.Term, Leader: g.Leader,
+		ConfigVersion: g.ConfigVersion, Commit: g.Commit, Applied: g.Applied, FirstIndex: g.First, LastIndex: g.Last,
+		SnapshotIndex: g.Snapshot, LogBytes: int64(g.LogBytes), Lease: g.Lease,
+		Digest:  Digest{Index: g.DigestIndex, Sum: fmt.Sprintf("%016x", g.Digest)},
+		Members: n.memberStatuses(g),
+	}
+	n.judge(&s, g)
+	return s, nil
+}
+
+// judge counts the voters that are up and says whether all is well.
+func (n *node) judge(s *Status, g synod.GroupStatus) {
+	for _, m := range s.Members {
+		if m.ID == cluster.NodeID(n.node.ID()).String() {
+			s.Version = m.Version
+		}
+		if !m.Voter {
+			continue
+		}
+		s.Voters++
+		if m.State == "up" || m.State == "?" && m.Gossip == "alive" {
+			s.Up++
+		} else {
+			s.Reasons = append(s.Reasons, m.Name+" is down")
+		}
+	}
+	s.Quorum = s.Voters/2 + 1
+	s.Tolerates = max(s.Up-s.Quorum, 0)
+	if s.Leader == "" {
+		s.Tolerates = 0
+		s.Reasons = append(s.Reasons, "no leader")
+	}
+	if g.Stalled {
+		s.Reasons = append(s.Reasons, n.node.Name()+"'s disk does not answer")
+	}
+	if g.Quarantined != "" {
+		s.Reasons = append(s.Reasons, n.node.Name()+" is quarantined: "+g.Quarantined)
+	}
+	s.Healthy = len(s.Reasons) == 0
+}
+
+func (n *node) Members(ctx context.Context) (MemberList, error) {
+	g, err := n.group.Status(ctx)
+	if err != nil {
+		return MemberList{}, nodeError(err, "the members")
+	}
+	return MemberList{ConfigVersion: g.ConfigVersion, Members: n.memberStatuses(g)}, nil
+}
+
+// memberStatuses joins the group's configuration with what gossip knows.
+func (n *node) memberStatuses(g synod.GroupStatus) []MemberStatus {
+	known := n.node.Members()
+	var list []MemberStatus
+	for _, m := range g.Members {
+		status := memberStatus(m, g)
+		for _, k := range known {
+			if k.ID == m.ID {
+				describe(&status, k)
+			}
+		}
+		list = append(list, status)
+	}
+	for _, k := range known { // nodes without a place in the group
+		if !slices.ContainsFunc(g.Members, func(m synod.GroupMember) bool { return m.ID == k.ID }) {
+			status := MemberStatus{Name: k.Name, ID: cluster.NodeID(k.ID).String(), Role: "-", State: "?"}
+			describe(&status, k)
+			list = append(list, status)
+		}
+	}
+	slices.SortFunc(list, func(a, b MemberStatus) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
+	return list
+}
+
+func memberStatus(m synod.GroupMember, g synod.GroupStatus) MemberStatus {
+	s := MemberStatus{Name: m.Name, ID: cluster.NodeID(m.ID).String(), Voter: m.Voter, Role: "follower", State: "?", Gossip: "-"}
+	switch {
+	case m.Name == g.Leader:
+		s.Role = "leader"
+	case !m.Voter:
+		s.Role = "non-voter"
+	case m.Self:
+		s.Role = g.Role
+	}
+	if m.Self {
+		s.State = "up"
+	}
+	if g.Role == "leader" {
+		s.State, s.Match = "down", m.Match
+		if m.Active {
+			s.State = "up"
+		}
+		behind := int64(g.Last) - int64(m.Match)
+		s.Behind = &behind
+	}
+	return s
+}
+
+func describe(s *MemberStatus, k synod.Member) {
+	s.Gossip, s.API, s.Link, s.Version = cmp.Or(k.State, "-"), k.API, k.Link, k.Version
+}
+
+// Checks are recomputed at each call; Since is when one last changed between calls.
+func (n *node) Checks() []Check {
+	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
+	defer cancel()
+	g, err := n.group.Status(ctx)
+	raft := Check{Name: "raft:" + n.group.Name(), OK: true}
+	disk := Check{Name: "disk", OK: !g.Stalled}
+	state := Check{Name: "state", OK: g.Quarantined == "", Reason: g.Quarantined}
+	switch {
+	case err != nil:
+		raft.OK, raft.Reason = false, "the group does not answer: "+nodeReason(err)
+	case g.Leader == "":
+		raft.OK, raft.Reason = false, "no leader is known"
+	case n.group.Read(ctx, synod.Linearizable, func(uint64) {}) != nil:
+		raft.OK, raft.Reason = false, "the leader "+g.Leader+" has no majority"
+	default:
+		raft.Reason = g.Leader + " leads term " + fmt.Sprint(g.Term)
+	}
+	if g.Stalled {
+		disk.Reason = "a write has not come back for long"
+	}
+	return n.since(raft, disk, state)
+}
+
+const checkTimeout = time.Second
+
+func (n *node) since(checks ...Check) []Check {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for i := range checks {
+		last, ok := n.checks[checks[i].Name]
+		checks[i].Since = last.Since
+		if !ok || last.OK != checks[i].OK {
+			checks[i].Since = time.Now()
+		}
+		n.checks[checks[i].Name] = checks[i]
+	}
+	return checks
+}
+
+// nodeError says for people and programs what a node's error means.
+func nodeError(err error, what string) error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*synod.NotLeaderError](err); ok {
+		return &Error{Code: CodeNoLeader, Message: "this node does not lead", Why: e.Leader + " does", Leader: &Leader{Name: e.Leader, API: e.API}}
+	}
+	for _, known := range nodeErrors {
+		if errors.Is(err, known.err) {
+			return &Error{Code: known.code, Message: fmt.Sprintf(known.message, what), Why: nodeReason(err), Do: known.do}
+		}
+	}
+	return fmt.Errorf("api: %s: %w", what, err)
+}
+
+// nodeErrors are tried in this order: an unknown outcome wraps its reason.
+var nodeErrors = []struct {
+	err     error
+	code    Code
+	message string // %s is what was asked for
+	do      []string
+}{
+	{synod.ErrUnknownOutcome, CodeUnknown, "%s may or may not have happened", []string{"read it back, or repeat it with the same Synod-Request-Id"}},
+	{synod.ErrNoLeader, CodeNoLeader, "%s was not done: there is no leader", []string{"try again in a second; if that does not help, look which nodes are down:  node status"}},
+	{synod.ErrNotCommitted, CodeNoLeader, "%s was not done: the leader changed meanwhile", []string{"try again"}},
+	{synod.ErrOverloaded, CodeOverloaded, "%s was not done: the node is overloaded", []string{"try again a little later, and slower"}},
+	{synod.ErrDiskFull, CodeDiskFull, "%s was not done: the leader's disk is nearly full", []string{"free space on it; nothing acknowledged is lost"}},
+	{synod.ErrTooLarge, CodeTooLarge, "%s was not done: it is too large", nil},
+	{synod.ErrRequestExpired, CodeExpired, "%s may or may not have happened: its request id is too old", []string{"read it back"}},
+	{synod.ErrQuarantined, CodeQuarantined, "%s was not done: this node's state differs from its peers'", []string{"ask another node; remove this one's data and let it join again"}},
+	{synod.ErrStopped, CodeStopped, "%s was not done: this node is stopping", []string{"ask another node"}},
+	{synod.ErrConflict, CodeConflict, "%s was not done: the members are changing", []string{"look at them again:  node members"}},
+	{synod.ErrNotFound, CodeNotFound, "%s was not done: no member has that name", []string{"look who is there:  node members"}},
+	{context.DeadlineExceeded, CodeTimeout, "%s got no answer in time", []string{"give it more time, or look at the cluster:  node status"}},
+	{context.Canceled, CodeTimeout, "%s was given up by the client", nil},
+}
+
+// nodeReason is why, without the names of Go.
+func nodeReason(err error) string {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return "no majority has confirmed it in time"
+	case errors.Is(err, context.Canceled):
+		return "the client has gone"
+	}
+	return ""
+}
