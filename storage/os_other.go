@@ -1,0 +1,13 @@
+//go:build !linux
+
+package storage
+
+import "os"
+
+// Elsewhere there is no O_DIRECT that could be relied on: every write is plain,
+// and os.File.Sync asks the device to flush (F_FULLFSYNC on macOS).
+const directFlags = 0
+
+func dataSync(f *os.File) error { return f.Sync() }
+
+func dropCache(*os.File) {}

@@ -1,0 +1,136 @@
+package storage
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+)
+
+func TestWhatWasAppendedIsReplayedAfterReopening(t *testing.T) {
+	m := NewMemory(1)
+	s := mustOpen(t, small(m))
+	mustPut(t, s, state(1, 9, "term 1"), entry(1, 1, "a"), entry(2, 1, "other"), entry(1, 2, "b"))
+	mustPut(t, s, state(1, 9, "term 2"))
+	want(t, contents(t, s, 1), "9/0 term 2", "1/1 a", "1/2 b")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = mustOpen(t, small(m))
+	want(t, contents(t, s, 1), "9/0 term 2", "1/1 a", "1/2 b")
+	want(t, contents(t, s, 2), "1/1 other")
+	want(t, contents(t, s, 3))
+}
+
+func TestStateIsCarriedThroughEveryRoll(t *testing.T) {
+	m := NewMemory(1)
+	s := mustOpen(t, tiny(m))
+	mustPut(t, s, state(7, 3, "vote"), entry(8, 1, "pin"))
+	filler := strings.Repeat("x", 3000)
+	for i := range uint64(100) {
+		mustPut(t, s, entry(1, i+1, filler))
+		s.Release(1, i)
+	}
+	s.Release(8, 1)
+	for i := range uint64(100) {
+		mustPut(t, s, entry(1, i+101, filler))
+		s.Release(1, i+100)
+	}
+	if st := s.Stats(); st.Segments > 2 || st.Oldest < 20 {
+		t.Fatalf("segments are not recycled: %+v", st)
+	}
+	m.Crash()
+	s = mustOpen(t, tiny(m))
+	want(t, contents(t, s, 7), "3/0 vote")
+	if got := contents(t, s, 1); len(got) < 1 || got[len(got)-1] != "1/200 "+filler {
+		t.Fatalf("group 1 ends with %.20q", got)
+	}
+}
+
+func TestAForgottenGroupStaysForgottenAndItsNumberIsFree(t *testing.T) {
+	m := NewMemory(1)
+	s := mustOpen(t, tiny(m))
+	mustPut(t, s, state(5, 1, "old"), entry(5, 70, "old"), entry(6, 1, "keep"))
+	s.Release(5, math.MaxUint64)
+	mustPut(t, s, entry(6, 2, "more"))
+	mustPut(t, s, entry(5, 1, "new"))
+	want(t, contents(t, s, 5), "1/1 new")
+	m.Crash()
+	s = mustOpen(t, tiny(m))
+	want(t, contents(t, s, 5), "1/1 new")
+	want(t, contents(t, s, 6), "1/1 keep", "1/2 more")
+}
+
+func TestAnswersComeInOrderOfTheAppends(t *testing.T) {
+	s := mustOpen(t, tiny(NewMemory(1)))
+	var order []int
+	for i := range 50 {
+		s.Append([]Record{entry(1, uint64(i+1), strings.Repeat("y", i*100))}, func(err error) {
+			if err != nil {
+				t.Error(err)
+			}
+			order = append(order, i)
+		})
+		if i%7 == 0 {
+			s.Append(nil, nil) // a barrier
+		}
+	}
+	for s.Pending() > 0 {
+		if err := s.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, got := range order {
+		if got != i {
+			t.Fatalf("answered %v", order)
+		}
+	}
+	if len(order) != 50 {
+		t.Fatalf("%d of 50 answered", len(order))
+	}
+}
+
+func TestStatsNameTheGroupThatPinsTheOldestSegment(t *testing.T) {
+	s := mustOpen(t, tiny(NewMemory(1)))
+	mustPut(t, s, entry(3, 5, "pinned"))
+	for i := range uint64(40) {
+		mustPut(t, s, entry(1, i+1, strings.Repeat("x", 2000)))
+		s.Release(1, i+1)
+	}
+	st := s.Stats()
+	if !st.Pinned || st.PinnedBy != 3 || st.Oldest != 1 || st.Segments < 5 {
+		t.Fatalf("got %+v", st)
+	}
+	s.Release(3, 5)
+	mustPut(t, s, entry(1, 41, "next"))
+	if st = s.Stats(); st.Oldest == 1 || st.Segments > 2 {
+		t.Fatalf("still pinned: %+v", st)
+	}
+}
+
+func ExampleOpen() {
+	s, err := Open("data", Options{FS: NewMemory(1), Node: "n1", SegmentBytes: 1 << 20})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer s.Close()
+
+	durable := make(chan error, 1)
+	s.Append([]Record{
+		{Group: 1, Type: 0, Data: []byte("term 7")},          // state: only the newest counts
+		{Group: 1, Type: 1, Index: 1, Data: []byte("x = 1")}, // an entry
+		{Group: 1, Type: 1, Index: 2, Data: []byte("x = 2")},
+	}, func(err error) { durable <- err })
+	fmt.Println("durable:", <-durable)
+
+	s.Release(1, 1) // a snapshot covers index 1
+	_ = s.Replay(1, func(r Record) error {
+		fmt.Printf("type %d index %d: %s\n", r.Type, r.Index, r.Data)
+		return nil
+	})
+	// Output:
+	// durable: <nil>
+	// type 0 index 0: term 7
+	// type 1 index 2: x = 2
+}
