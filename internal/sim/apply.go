@@ -1,0 +1,289 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/replica"
+	"github.com/synod-go/synod/storage"
+)
+
+// digestEvery is the distance of the digest's checkpoints.
+const digestEvery = 8
+
+func replicaTimeout(ms int64) time.Duration { return time.Duration(ms) * time.Millisecond }
+
+// startApply lets the state machine's thread take the next batch.
+func (w *World) startApply(n *node) {
+	if n.applying || len(n.queue) == 0 {
+		return
+	}
+	n.applying = true
+	d := w.dice.roll(streamApply, n.slot)
+	delay := d.between(micro, 20*micro)
+	if w.has(SlowApply) {
+		delay = d.around(w.weather.apply)
+		if d = d.split(); d.perMille(5) {
+			delay += d.split().between(0, second)
+		}
+	}
+	w.agenda.add(w.now+delay, event{kind: evApply, slot: n.slot, life: n.life})
+}
+
+// apply applies everything that waits, answers who waited for it, and tells the
+// core.
+func (w *World) apply(n *node) {
+	n.applying = false
+	if len(n.queue) == 0 {
+		return
+	}
+	queue := n.queue
+	n.queue = nil
+	entries := make([]replica.Entry, len(queue))
+	results := make([]replica.Result, len(queue))
+	for i, e := range queue {
+		w.oracle.applies(n, e)
+		entries[i].Index = uint64(e.Index)
+		if e.Kind == raft.EntryCommand {
+			entries[i].Data = e.Data
+		}
+	}
+	if err := n.replica.Apply(entries, results); err != nil {
+		violated("R5", "replica %d stopped: %v", n.id, err)
+	}
+	w.oracle.digests(n, queue[0].Index)
+	w.answer(n, queue, results)
+	w.answerReads(n)
+	w.put(n, input{kind: inApplied, a: uint64(queue[len(queue)-1].Index)})
+}
+
+// answer tells clients whose commands were applied.
+func (w *World) answer(n *node, queue []raft.Entry, results []replica.Result) {
+	last := queue[len(queue)-1].Index
+	rest := n.waiters[:0]
+	for _, x := range n.waiters {
+		switch {
+		case x.index > last:
+			rest = append(rest, x)
+		case x.index < queue[0].Index: // a snapshot went over it: nobody knows
+		case queue[x.index-queue[0].Index].Term != x.term:
+			w.sometimes.count(sawNotCommitted)
+			w.oracle.notCommitted(x.op, x.attempt)
+			w.reply(x.op, x.attempt, reply{kind: replyNotCommitted})
+		default:
+			w.reply(x.op, x.attempt, reply{kind: replyDone, result: results[x.index-queue[0].Index]})
+		}
+	}
+	n.waiters = rest
+}
+
+// picture is a snapshot on its way to the disk.
+type picture struct {
+	meta raft.SnapshotMeta
+	data *replica.Snapshot
+}
+
+// maybeSnapshot follows the compaction policy: a snapshot every so many
+// entries.
+func (w *World) maybeSnapshot(n *node) {
+	var newest raft.Index
+	if len(n.snapshots) > 0 {
+		newest = n.snapshots[len(n.snapshots)-1]
+	}
+	if raft.Index(n.replica.Applied()) >= newest+w.weather.snapshotEvery {
+		w.takeSnapshot(n)
+	}
+}
+
+func (w *World) takeSnapshot(n *node) {
+	if n.taking != nil || n.receiver != nil {
+		return
+	}
+	index := raft.Index(n.replica.Applied())
+	if len(n.snapshots) > 0 && index <= n.snapshots[len(n.snapshots)-1] {
+		return
+	}
+	meta, ok := n.core.MetaAt(index)
+	if !ok || index == 0 {
+		return
+	}
+	data, err := n.replica.Snapshot()
+	if err != nil {
+		violated("R5", "replica %d makes no snapshot: %v", n.id, err)
+	}
+	n.taking = &picture{meta, data}
+	w.agenda.add(w.now+w.diskDelay(n), event{kind: evTake, slot: n.slot, life: n.life})
+}
+
+// writeSnapshot makes the picture durable.
+func (w *World) writeSnapshot(n *node) {
+	p := n.taking
+	n.taking = nil
+	if p == nil {
+		return
+	}
+	writer, err := n.store.CreateSnapshot(storageMeta(p.meta))
+	if err != nil {
+		w.snapshotFailed(n, err)
+		return
+	}
+	if _, err := p.data.WriteTo(writer); err != nil {
+		writer.Abort()
+		w.snapshotFailed(n, err)
+		return
+	}
+	meta, err := writer.Commit()
+	if err != nil {
+		w.snapshotFailed(n, err)
+		return
+	}
+	got, err := raftMeta(meta)
+	if err != nil {
+		violated("D10", "replica %d wrote a snapshot without a configuration: %v", n.id, err)
+	}
+	w.stats.Snapshots++
+	w.put(n, input{kind: inTaken, meta: got})
+}
+
+// snapshotFailed is only excused by a disk that fails on purpose.
+func (w *World) snapshotFailed(n *node, err error) {
+	w.trace("snapshot  replica %d failed: %v", n.id, err)
+	if !n.full && n.disk.Fault == nil {
+		violated("D10", "replica %d cannot write a snapshot: %v", n.id, err)
+	}
+}
+
+func (w *World) snapshotTaken(n *node, meta raft.SnapshotMeta) {
+	w.trace("snapshot  replica %d at %d", n.id, meta.Index)
+	n.core.SnapshotTaken(meta)
+	n.keepSnapshot(meta.Index)
+}
+
+// keepSnapshot releases the log up to the older of the two snapshots that are
+// kept, so that a damaged newest one does not end the replica.
+func (n *node) keepSnapshot(index raft.Index) {
+	n.snapshots = append(n.snapshots, index)
+	if len(n.snapshots) >= 2 {
+		n.snapshots = n.snapshots[len(n.snapshots)-2:]
+		n.store.Release(group, uint64(n.snapshots[0]))
+	}
+}
+
+// sendChunk reads a piece of the newest snapshot and sends it.
+func (w *World) sendChunk(n *node, ask raft.SnapshotRequest) {
+	if len(n.snapshots) == 0 {
+		w.put(n, input{kind: inUnsent, from: ask.To})
+		return
+	}
+	index := n.snapshots[len(n.snapshots)-1]
+	if len(n.snapshots) == 2 && n.snapshots[0] == ask.Index {
+		index = ask.Index
+	}
+	offset := ask.Offset
+	if index != ask.Index {
+		offset = 0
+	}
+	m, ok := n.readChunk(index, offset, w.weather.chunk)
+	if !ok {
+		if !n.damaged && n.disk.Fault == nil {
+			violated("D14", "replica %d cannot read its snapshot %d at %d", n.id, index, offset)
+		}
+		w.put(n, input{kind: inUnsent, from: ask.To})
+		return
+	}
+	m.Term = ask.Term
+	w.sometimes.count(sawSnapshotSent)
+	w.send(n, raft.Envelope{To: ask.To, Message: m})
+}
+
+func (n *node) readChunk(index raft.Index, offset int64, size int) (m raft.InstallSnapshot, ok bool) {
+	reader, err := n.store.OpenSnapshot(group, uint64(index))
+	if err != nil {
+		return m, false
+	}
+	defer reader.Close()
+	meta, err := raftMeta(reader.Meta())
+	if err != nil {
+		return m, false
+	}
+	size = int(min(int64(size), meta.Size-offset))
+	if size < 0 {
+		return m, false
+	}
+	data := make([]byte, size)
+	if _, err := reader.ReadAt(data, offset); err != nil {
+		return m, false
+	}
+	return raft.InstallSnapshot{Snapshot: meta, Offset: offset, Data: data, Checksum: raft.ChunkChecksum(data)}, true
+}
+
+// receiveChunk writes a piece of a snapshot that is being received.
+func (w *World) receiveChunk(n *node, c *raft.Chunk) {
+	if err := n.writeChunk(c); err != nil {
+		w.trace("snapshot  replica %d cannot receive: %v", n.id, err)
+		n.dropReceiver()
+		w.put(n, input{kind: inFailed, a: uint64(c.Snapshot.Index)})
+		return
+	}
+	if c.Last {
+		w.agenda.add(w.now+w.diskDelay(n), event{kind: evInstall, slot: n.slot, life: n.life})
+	}
+	w.put(n, input{kind: inWritten, a: uint64(c.Snapshot.Index), b: uint64(c.Offset) + uint64(len(c.Data))})
+}
+
+func (n *node) writeChunk(c *raft.Chunk) (err error) {
+	if c.Offset == 0 {
+		n.dropReceiver()
+		if n.receiver, err = n.store.ReceiveSnapshot(storageMeta(c.Snapshot)); err != nil {
+			n.receiver = nil
+			return err
+		}
+		n.receiving = c.Snapshot
+	}
+	if n.receiver == nil {
+		return storage.ErrNotFound
+	}
+	_, err = n.receiver.WriteAt(c.Data, c.Offset)
+	return err
+}
+
+func (n *node) dropReceiver() {
+	if n.receiver != nil {
+		n.receiver.Abort()
+		n.receiver = nil
+	}
+}
+
+// install makes a received snapshot durable and restores the state machine.
+func (w *World) install(n *node) {
+	if n.receiver == nil {
+		return
+	}
+	meta := n.receiving
+	receiver := n.receiver
+	n.receiver = nil
+	if _, err := receiver.Commit(); err != nil {
+		w.trace("install   replica %d: %v", n.id, err)
+		if !n.full && n.disk.Fault == nil {
+			violated("D10", "replica %d cannot install snapshot %d: %v", n.id, meta.Index, err)
+		}
+		w.put(n, input{kind: inFailed, a: uint64(meta.Index)})
+		return
+	}
+	n.queue = nil
+	w.oracle.installs(n, meta)
+	if _, err := n.load(uint64(meta.Index)); err != nil {
+		violated("D10", "replica %d cannot restore snapshot %d, which it received: %v", n.id, meta.Index, err)
+	}
+	w.oracle.digests(n, meta.Index+1)
+	w.stats.Installs++
+	w.answerReads(n)
+	w.put(n, input{kind: inInstalled, meta: meta})
+}
+
+func (w *World) snapshotInstalled(n *node, meta raft.SnapshotMeta) {
+	w.trace("install   replica %d at %d", n.id, meta.Index)
+	n.taking = nil
+	n.core.SnapshotInstalled(meta)
+	n.keepSnapshot(meta.Index)
+}

@@ -1,0 +1,417 @@
+package sim
+
+import (
+	"encoding/binary"
+
+	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/replica"
+)
+
+// operationKind is what a client asks for.
+type operationKind uint8
+
+const (
+	opRegister operationKind = iota // opens a session
+	opClose
+	opKeepAlive
+	opSession // a command of the session, repeated until answered
+	opRequest // a command with a request id, repeated likewise
+	opPlain   // a command that is never repeated
+	opRead    // linearizable, on any replica
+	opLease   // by the leader's lease
+)
+
+var operationNames = [...]string{"register", "close", "keep-alive", "session", "request", "plain", "read", "lease-read"}
+
+func (k operationKind) String() string { return operationNames[k] }
+
+// operation is one call of a client, with all its attempts.
+type operation struct {
+	number   uint64
+	client   int
+	kind     operationKind
+	command  command
+	session  uint64
+	sequence uint64
+	acked    uint64
+	request  replica.RequestID
+	key      byte // of a read
+
+	called  int64
+	floor   raft.Index // the highest index of any operation that had returned before
+	attempt int
+	slot    int  // where the present attempt went
+	sure    bool // no attempt so far can have had an effect
+	refused bool // the last attempt was, and a hint may have come with it
+	done    bool
+}
+
+// client is one caller with at most one operation under way.
+type client struct {
+	number   int
+	session  uint64
+	sequence uint64 // of the last command
+	current  *operation
+	hint     int // the slot that led last
+	lastEnd  int64
+}
+
+type replyKind uint8
+
+const (
+	replyDone         replyKind = iota // the entry was applied; result tells how
+	replyValue                         // a read: value at index
+	replyRefused                       // not the leader, or overloaded: nothing was done
+	replyNotCommitted                  // surely not done
+)
+
+type reply struct {
+	kind   replyKind
+	hint   int
+	result replica.Result
+	value  uint64
+	index  raft.Index
+}
+
+// clientEvent is what happens at a client: it thinks of something new to do, a
+// reply comes, or none came in time.
+func (w *World) clientEvent(e event) {
+	if e.kind == evClient {
+		if c := w.clients[e.a]; c.current == nil {
+			c.current = w.newOperation(c)
+			w.attempt(c)
+		}
+		return
+	}
+	op := e.op
+	c := w.clients[op.client]
+	if c.current != op || op.done {
+		return
+	}
+	if e.kind == evReply {
+		w.replied(c, op, int(e.a), e.reply)
+	} else if op.attempt == int(e.a) {
+		if !op.refused {
+			c.hint = w.dice.roll(streamClient, c.number).below(len(w.nodes))
+		}
+		w.again(c, op)
+	}
+}
+
+func (w *World) newOperation(c *client) *operation {
+	w.oracle.operations++
+	d := w.dice.roll(streamClient, c.number)
+	op := &operation{
+		number: w.oracle.operations, client: c.number, called: w.now, floor: w.oracle.returned, kind: w.chooseKind(c, d),
+	}
+	d = d.split().split()
+	op.key = byte(d.below(keys))
+	op.command = command{kind: commandWrite, key: op.key, operation: op.number, value: op.number}
+	if d = d.split(); d.perMille(300) {
+		op.command.kind = commandSwap
+		op.command.expected = w.oracle.guess(op.key, d.split())
+	}
+	switch op.kind {
+	case opSession:
+		c.sequence++
+		op.sequence = c.sequence
+		op.acked = op.sequence
+	case opKeepAlive:
+		op.acked = c.sequence + 1
+	case opRequest:
+		var random [10]byte
+		binary.LittleEndian.PutUint64(random[:], op.number)
+		at := w.now/milli + 1_700_000_000_000
+		op.request = replica.NewRequestID(at, random)
+	}
+	op.session = c.session
+	w.stats.Operations++
+	return op
+}
+
+func (w *World) chooseKind(c *client, d draw) operationKind {
+	n := d.below(100)
+	switch {
+	case n < 20:
+		return opRead
+	case n < 35 && w.has(Lease):
+		return opLease
+	case n < 40:
+		return opPlain
+	case n < 55:
+		return opRequest
+	case c.session == 0:
+		return opRegister
+	case n < 57:
+		return opClose
+	case n < 60:
+		return opKeepAlive
+	}
+	return opSession
+}
+
+// attempt sends the operation to some replica and sets a time limit.
+func (w *World) attempt(c *client) {
+	op := c.current
+	op.attempt++
+	op.sure, op.refused = false, false
+	d := w.dice.roll(streamClientNet, c.number)
+	op.slot = c.hint
+	if op.kind == opRead && op.attempt == 1 || d.perMille(50) {
+		op.slot = d.split().below(len(w.nodes))
+	}
+	d = d.split().split()
+	patience := w.weather.patience
+	if w.has(Impatience) && d.perMille(100) {
+		patience = d.split().between(0, 20*milli)
+	}
+	w.agenda.add(w.now+patience, event{kind: evTimeout, op: op, a: uint64(op.attempt)})
+	d = d.split()
+	if w.has(Loss) && d.perMille(w.weather.loss/4) {
+		return
+	}
+	w.agenda.add(w.now+w.clientDelay(d.split()), event{kind: evRequest, slot: op.slot, op: op, a: uint64(op.attempt)})
+	if w.has(Duplicate) && op.kind != opPlain && d.split().perMille(w.weather.duplicate/8) {
+		late := w.clientDelay(d.split().split()) + d.split().around(100*milli)
+		w.agenda.add(w.now+late, event{kind: evRequest, slot: op.slot, op: op, a: uint64(op.attempt)})
+	}
+}
+
+func (w *World) clientDelay(d draw) int64 { return 20*micro + d.around(w.weather.delay/4) }
+
+// reply sends a reply to the client of op.
+func (w *World) reply(op *operation, attempt int, r reply) {
+	d := w.dice.roll(streamClientNet, maxClients+op.client)
+	if w.has(Loss) && d.perMille(w.weather.loss/4) {
+		return
+	}
+	w.agenda.add(w.now+w.clientDelay(d.split()), event{kind: evReply, op: op, a: uint64(attempt), reply: r})
+}
+
+// again repeats an operation that had no answer, or gives it up. Only what a
+// session or a request id protects may be repeated.
+func (w *World) again(c *client, op *operation) {
+	d := w.dice.roll(streamClient, c.number)
+	repeatable := op.kind != opPlain || op.sure
+	switch {
+	case !repeatable, !w.healed && op.attempt > 16, w.has(Impatience) && d.perMille(100):
+		w.stats.Unknown++
+		if op.kind == opSession && d.split().perMille(500) {
+			c.session = 0 // a new session, the old one is left to expire
+		}
+		w.end(c, op)
+	default:
+		w.attempt(c)
+	}
+}
+
+// end lets the client think about what to do next.
+func (w *World) end(c *client, op *operation) {
+	op.done = true
+	c.current = nil
+	c.lastEnd = w.now
+	d := w.dice.roll(streamClient, c.number)
+	think := d.around(w.weather.think)
+	if w.healed {
+		think += 20 * milli
+	}
+	w.agenda.add(w.now+think, event{kind: evClient, a: uint64(c.number)})
+}
+
+// replied takes a reply; one to an earlier attempt of the same operation counts
+// as well.
+func (w *World) replied(c *client, op *operation, attempt int, r reply) {
+	switch r.kind {
+	case replyRefused:
+		if attempt != op.attempt {
+			return
+		}
+		c.hint = w.dice.roll(streamClient, c.number).below(len(w.nodes))
+		if r.hint >= 0 {
+			c.hint = r.hint
+		}
+		op.attempt++ // the time limit of this attempt no longer counts
+		op.sure, op.refused = op.kind == opPlain, true
+		w.agenda.add(w.now+20*milli, event{kind: evTimeout, op: op, a: uint64(op.attempt)})
+	case replyNotCommitted:
+		if attempt == op.attempt {
+			op.sure = op.kind == opPlain
+			w.again(c, op)
+		}
+	case replyValue:
+		w.oracle.readReturns(op, r)
+		w.stats.Reads++
+		w.end(c, op)
+	case replyDone:
+		w.commandReplied(c, op, r.result)
+	}
+}
+
+// commandReplied takes the result of an applied entry.
+func (w *World) commandReplied(c *client, op *operation, r replica.Result) {
+	c.hint = op.slot
+	w.oracle.commandReturns(op, r)
+	switch {
+	case op.kind == opRegister && r.Code == replica.CodeApplied:
+		c.session, c.sequence = r.Index, 0
+	case op.kind == opClose, r.Code == replica.CodeSessionExpired:
+		c.session = 0
+	}
+	w.end(c, op)
+}
+
+// request is an operation arriving at a machine.
+func (w *World) request(e event) {
+	n := w.nodes[e.slot]
+	if !n.up {
+		return
+	}
+	if n.pausedUntil > w.now {
+		w.agenda.add(n.pausedUntil, e)
+		return
+	}
+	switch e.op.kind {
+	case opLease:
+		w.leaseRead(n, e.op, int(e.a))
+	case opRead:
+		w.put(n, input{kind: inRead, op: e.op, a: e.a})
+	default:
+		w.put(n, input{kind: inPropose, op: e.op, a: e.a})
+	}
+}
+
+// propose hands a run of commands to the core, as one batch.
+func (w *World) propose(n *node, inputs []input) {
+	if n.store.Full() {
+		w.sometimes.count(sawFullRefused)
+		w.refuse(n, inputs)
+		return
+	}
+	wall := n.wall + w.now/milli
+	commands := make([][]byte, len(inputs))
+	for i, in := range inputs {
+		commands[i] = in.op.envelope(wall).Append(nil)
+	}
+	first, err := n.core.Propose(commands)
+	if err != nil {
+		w.refuse(n, inputs)
+		return
+	}
+	term := n.core.Status().Term
+	for i, in := range inputs {
+		n.waiters = append(n.waiters, waiter{first + raft.Index(i), term, in.op, int(in.a)})
+	}
+}
+
+func (w *World) refuse(n *node, inputs []input) {
+	hint := -1
+	if leader := n.core.Status().Leader; leader != raft.None {
+		hint = slotOf(leader)
+	}
+	for _, in := range inputs {
+		w.reply(in.op, int(in.a), reply{kind: replyRefused, hint: hint})
+	}
+}
+
+// envelope is how the operation stands in the log.
+func (op *operation) envelope(now int64) replica.Envelope {
+	e := replica.Envelope{
+		Time: now, Session: op.session, Sequence: op.sequence, AckedBelow: op.acked, Request: op.request, Command: op.command.encode(),
+	}
+	switch op.kind {
+	case opRegister:
+		e.Kind = replica.KindRegister
+	case opClose:
+		e.Kind = replica.KindClose
+	case opKeepAlive:
+		e.Kind = replica.KindKeepAlive
+	case opSession:
+		e.Kind = replica.KindSession
+	case opRequest:
+		e.Kind = replica.KindRequest
+	default:
+		e.Kind = replica.KindPlain
+	}
+	return e
+}
+
+// readIndex asks the core for an index at which the read may be answered.
+func (w *World) readIndex(n *node, op *operation, attempt int) {
+	n.readRef++
+	if err := n.core.ReadIndex(n.readRef); err != nil {
+		w.reply(op, attempt, reply{kind: replyRefused, hint: -1})
+		return
+	}
+	n.reads = append(n.reads, pendingRead{ref: n.readRef, op: op, attempt: attempt})
+}
+
+// endReadIndex takes the core's answer; the state machine may still be behind.
+func (w *World) endReadIndex(n *node, r raft.Read) {
+	for i, p := range n.reads {
+		if p.ref != r.Ref {
+			continue
+		}
+		n.reads = append(n.reads[:i], n.reads[i+1:]...)
+		if r.Err != nil {
+			w.sometimes.count(sawReadRejected)
+			w.reply(p.op, p.attempt, reply{kind: replyRefused, hint: -1})
+			return
+		}
+		p.index = r.Index
+		n.ready = append(n.ready, p)
+		w.answerReads(n)
+		return
+	}
+	violated("R12", "replica %d answers read %d, which was not asked or is answered", n.id, r.Ref)
+}
+
+// answerReads answers the reads whose index the state machine has reached.
+func (w *World) answerReads(n *node) {
+	applied := raft.Index(n.replica.Applied())
+	rest := n.ready[:0]
+	for _, p := range n.ready {
+		if p.index > applied {
+			rest = append(rest, p)
+			continue
+		}
+		if n.core.Status().Role != raft.Leader {
+			w.sometimes.count(sawFollowerRead)
+		}
+		w.reply(p.op, p.attempt, reply{kind: replyValue, value: n.machine.value[p.op.key], index: applied})
+	}
+	n.ready = rest
+}
+
+// leaseRead evaluates a read on the state machine at once, on the reader's own
+// thread. The lease is looked at after that: see endLeaseRead.
+func (w *World) leaseRead(n *node, op *operation, attempt int) {
+	if n.lease == 0 || raft.Index(n.replica.Applied()) < n.leaseIndex {
+		w.reply(op, attempt, reply{kind: replyRefused, hint: w.hintOf(n)})
+		return
+	}
+	seen := reply{kind: replyValue, value: n.machine.value[op.key], index: raft.Index(n.replica.Applied())}
+	d := w.dice.roll(streamLeaseRead, n.slot)
+	delay := d.between(0, 5*micro)
+	if d.split().perMille(100) {
+		delay = d.split().between(0, 300*milli) // the reader stands still at the worst place
+	}
+	w.agenda.add(w.now+delay, event{kind: evLeaseRead, slot: n.slot, life: n.life, op: op, a: uint64(attempt), reply: seen})
+}
+
+// endLeaseRead reads the clock: the answer counts only while the lease lasts.
+func (w *World) endLeaseRead(n *node, op *operation, attempt uint64, seen reply) {
+	if n.lease == 0 || n.clock.at(w.now) >= n.lease {
+		w.sometimes.count(sawLeaseLost)
+		w.reply(op, int(attempt), reply{kind: replyRefused, hint: w.hintOf(n)})
+		return
+	}
+	w.sometimes.count(sawLeaseRead)
+	w.reply(op, int(attempt), seen)
+}
+
+func (w *World) hintOf(n *node) int {
+	if leader := n.core.Status().Leader; leader != raft.None && leader != n.id {
+		return slotOf(leader)
+	}
+	return -1
+}

@@ -1,0 +1,42 @@
+package sim
+
+import "github.com/synod-go/synod/raft"
+
+// clock is one machine's own idea of time: a line through (world, local) with
+// a rate in parts per million of the world's time. It never runs backwards and
+// goes on while the process is paused or dead, as CLOCK_BOOTTIME does.
+type clock struct {
+	world int64
+	local int64
+	ppm   int64
+}
+
+const million = 1_000_000
+
+// at is what the machine's clock shows at a moment of the world.
+func (c *clock) at(world int64) raft.Time {
+	return raft.Time(c.local + (world-c.world)*c.ppm/million)
+}
+
+// when is the first moment of the world at which the clock shows local or more.
+func (c *clock) when(local raft.Time) int64 {
+	if local == never {
+		return never
+	}
+	ahead := int64(local) - c.local
+	return c.world + (ahead*million+c.ppm-1)/c.ppm
+}
+
+// jump moves the clock forward.
+func (c *clock) jump(now, by int64) {
+	c.local = int64(c.at(now)) + by
+	c.world = now
+}
+
+// setRate changes how fast the clock runs from now on.
+func (c *clock) setRate(now, ppm int64) {
+	c.jump(now, 0)
+	c.ppm = ppm
+}
+
+const never = 1<<63 - 1

@@ -1,0 +1,196 @@
+package sim
+
+import (
+	"slices"
+
+	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/replica"
+)
+
+// model is what the oracle knows above the log: what every command did when it
+// ran first, what every register held at every index, and which operations
+// clients have seen finished. The index at which an operation took effect is
+// its witness: linearizability is then a comparison instead of a search
+// (reliability study, section 3.3).
+type model struct {
+	registers
+	ran     map[uint64]effect // by operation
+	expired map[uint64]raft.Index
+	history [keys][]version
+	digest  []uint64 // by index, 0 where nobody looked
+	// returned is the highest witness of any operation that has returned.
+	returned raft.Index
+	noted    *violation // found inside a state machine, whose panics are caught
+}
+
+type effect struct {
+	index  raft.Index
+	result string
+}
+
+// version is what a register holds from an index on.
+type version struct {
+	index raft.Index
+	value uint64
+}
+
+func newModel() model {
+	return model{ran: map[uint64]effect{}, expired: map[uint64]raft.Index{}}
+}
+
+// applies checks an entry that is handed to a state machine (R5).
+func (o *oracle) applies(n *node, e raft.Entry) {
+	r := o.record(n.id)
+	if e.Index != r.applied+1 {
+		violated("R5", "replica %d applies entry %d after %d", n.id, e.Index, r.applied)
+	}
+	r.applied = e.Index
+	if e.Index > o.committed() {
+		violated("R8", "replica %d applies entry %d, committed is %d", n.id, e.Index, o.committed())
+	}
+	if m := o.log[e.Index]; m.term != e.Term || m.own != markOf(0, e).own {
+		violated("R5", "replica %d applies another entry %d (term %d) than the committed one (term %d)", n.id, e.Index, e.Term, m.term)
+	}
+}
+
+// installs is a state machine that jumps to a received snapshot.
+func (o *oracle) installs(n *node, meta raft.SnapshotMeta) {
+	r := o.record(n.id)
+	if meta.Index > o.committed() || meta.Index < r.applied {
+		violated("R8", "replica %d, which applied %d, installs snapshot %d, committed is %d", n.id, r.applied, meta.Index, o.committed())
+	}
+	r.applied, r.snapshot = meta.Index, max(r.snapshot, meta.Index)
+}
+
+// executes is a command that really runs on some state machine: once for each
+// operation over all of history, with the same result everywhere (S1, S4, R5).
+func (o *oracle) executes(n *node, i raft.Index, c command, result []byte) {
+	had, ok := o.ran[c.operation]
+	switch {
+	case ok && had.index != i:
+		o.note("S1", "operation %d runs at %d and at %d", c.operation, had.index, i)
+	case ok && had.result != string(result):
+		o.note("R5", "operation %d at %d has another result on replica %d", c.operation, i, n.id)
+	case ok:
+	case o.expired[c.operation] > 0 && o.expired[c.operation] < i:
+		o.note("S4", "operation %d runs at %d, but at %d it was refused for ever", c.operation, i, o.expired[c.operation])
+	default:
+		o.runs(i, c, result)
+	}
+}
+
+// runs is the first time anywhere: the model runs it as well.
+func (o *oracle) runs(i raft.Index, c command, result []byte) {
+	done, before := o.run(uint64(i), c)
+	if want := string(encodeResult(done, before)); want != string(result) {
+		o.note("R5", "operation %d at %d: the model has %x, the state machine %x", c.operation, i, want, result)
+	}
+	o.ran[c.operation] = effect{i, string(result)}
+	if h := &o.history[c.key]; done {
+		*h = append(*h, version{i, c.value})
+	}
+}
+
+func (o *oracle) note(rule, format string, args ...any) {
+	if o.noted == nil {
+		o.noted = &violation{rule, sprint(format, args...)}
+	}
+}
+
+// digests compares the digest of a replica, and its checkpoints since from,
+// with those of all others (S5, and R5 once more).
+func (o *oracle) digests(n *node, from raft.Index) {
+	if o.noted != nil {
+		panic(*o.noted)
+	}
+	now := n.replica.Digest()
+	for i := (uint64(from) + digestEvery - 1) / digestEvery * digestEvery; i <= now.Index; i += digestEvery {
+		if d, ok := n.replica.DigestAt(i); ok {
+			o.compare(n, raft.Index(i), d)
+		}
+	}
+	o.compare(n, raft.Index(now.Index), now.Digest)
+}
+
+func (o *oracle) compare(n *node, i raft.Index, d uint64) {
+	for len(o.digest) <= int(i) {
+		o.digest = append(o.digest, 0)
+	}
+	if o.digest[i] == 0 {
+		o.digest[i] = d
+	} else if o.digest[i] != d {
+		violated("S5", "replica %d has digest %016x at %d, another has %016x", n.id, d, i, o.digest[i])
+	}
+}
+
+// guess is a value for a compare-and-set that has a chance.
+func (o *oracle) guess(key byte, d draw) uint64 {
+	if d.perMille(700) {
+		return o.value[key]
+	}
+	return uint64(d.split().below(50))
+}
+
+// commandReturns is a client getting the result of a command: it must be the
+// one of the only run, which must be later than everything that had returned
+// before the call.
+func (o *oracle) commandReturns(op *operation, r replica.Result) {
+	switch r.Code {
+	case replica.CodeSessionExpired, replica.CodeRequestExpired:
+		o.w.sometimes.count(sawExpired)
+		if op.kind == opSession || op.kind == opRequest {
+			o.expired[op.number] = max(o.expired[op.number], raft.Index(r.Index))
+		}
+		return
+	case replica.CodeDuplicate:
+		o.w.sometimes.count(sawDuplicate)
+	case replica.CodeApplied:
+	default:
+		return
+	}
+	i := raft.Index(r.Index)
+	if op.kind == opSession || op.kind == opRequest || op.kind == opPlain {
+		had, ok := o.ran[op.number]
+		if !ok || had.index != i || had.result != string(r.Value) {
+			violated("S2", "client %d is told that %v %d ran at %d with %x; it ran: %v at %d with %x", op.client, op.kind, op.number, i,
+				r.Value, ok, had.index, had.result)
+		}
+	}
+	if i <= op.floor {
+		violated("R12", "%v %d took effect at %d, but %d had returned before its call", op.kind, op.number, i, op.floor)
+	}
+	o.returned = max(o.returned, i)
+}
+
+// readReturns is a client getting the value of a register.
+func (o *oracle) readReturns(op *operation, r reply) {
+	if r.index < op.floor {
+		violated("R12", "%v %d saw the state at %d, but %d had returned before its call", op.kind, op.number, r.index, op.floor)
+	}
+	if want := o.valueAt(op.key, r.index); want != r.value {
+		violated("R12", "%v %d of register %d at %d got %d, the log says %d", op.kind, op.number, op.key, r.index, r.value, want)
+	}
+	o.returned = max(o.returned, r.index)
+}
+
+// valueAt is what a register held at an index.
+func (o *oracle) valueAt(key byte, i raft.Index) uint64 {
+	h := o.history[key]
+	at, found := slices.BinarySearchFunc(h, i, func(v version, i raft.Index) int { return int(v.index) - int(i) })
+	if found {
+		return h[at].value
+	}
+	if at == 0 {
+		return 0
+	}
+	return h[at-1].value
+}
+
+// notCommitted is a replica saying that an attempt will surely never run.
+func (o *oracle) notCommitted(op *operation, attempt int) {
+	if op.kind == opPlain && op.attempt == attempt {
+		if had, ok := o.ran[op.number]; ok {
+			violated("S2", "operation %d is called not committed, but ran at %d", op.number, had.index)
+		}
+	}
+}

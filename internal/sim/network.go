@@ -1,0 +1,230 @@
+package sim
+
+import (
+	"slices"
+
+	"github.com/synod-go/synod/raft"
+)
+
+// network is the state of the links between machines.
+type network struct {
+	cut   [maxSlots][maxSlots]int   // how many partitions cut the way from, to
+	clear [maxSlots][maxSlots]int64 // a clogged way is free again then
+	last  [maxSlots][maxSlots]int64 // arrival of the newest message, to keep the order
+}
+
+// idStep is the distance between the IDs of the replicas a machine has had:
+// machine 2 is replica 3, after its disk was lost 13, then 23.
+const idStep = 10
+
+func slotOf(id raft.ID) int { return int(id-1) % idStep }
+
+// send puts a message on its way.
+func (w *World) send(n *node, e raft.Envelope) {
+	to := slotOf(e.To)
+	if to >= len(w.nodes) {
+		return
+	}
+	w.oracle.leaves(n, e)
+	w.fold(messageHash(n.id, e))
+	key := n.slot*maxSlots + to
+	if w.net.cut[n.slot][to] > 0 || w.has(Loss) && w.dice.roll(streamLoss, key).perMille(w.weather.loss) {
+		w.trace("lost      %v", envelope{n.id, e})
+		return
+	}
+	if w.has(Corrupt) {
+		if d := w.dice.roll(streamCorrupt, key); d.perMille(w.weather.corrupt) && !damage(&e, d.split()) {
+			w.sometimes.count(sawCorruptFrame)
+			return // the link's checksum finds it
+		}
+	}
+	w.deliverAfter(n, to, e, w.delay(n.slot, to))
+	if w.has(Duplicate) && w.dice.roll(streamDuplicate, key).perMille(w.weather.duplicate) {
+		w.deliverAfter(n, to, e, w.delay(n.slot, to))
+	}
+}
+
+// delay is how long the next message of a link takes.
+func (w *World) delay(from, to int) int64 {
+	d := w.dice.roll(streamDelay, from*maxSlots+to)
+	t := 30*micro + d.around(w.weather.delay/4)
+	if w.has(Delay) {
+		t = d.around(4*w.weather.delay) + 30*micro
+		if d = d.split(); d.perMille(w.weather.clog) {
+			t += d.split().between(0, 5*second)
+		}
+	}
+	return t
+}
+
+func (w *World) deliverAfter(n *node, to int, e raft.Envelope, delay int64) {
+	at := max(w.now+delay, w.net.clear[n.slot][to])
+	if !w.has(Reorder) {
+		at = max(at, w.net.last[n.slot][to])
+		w.net.last[n.slot][to] = at
+	}
+	w.agenda.add(at, event{kind: evDeliver, slot: to, from: n.id, to: e.To, msg: e.Message})
+}
+
+// damage changes the bytes of a snapshot chunk, which only the core's own
+// checksum can notice, and reports false for every other message: the link
+// drops those.
+func damage(e *raft.Envelope, d draw) bool {
+	chunk, ok := e.Message.(raft.InstallSnapshot)
+	if !ok || len(chunk.Data) == 0 {
+		return false
+	}
+	chunk.Data = slices.Clone(chunk.Data)
+	chunk.Data[d.below(len(chunk.Data))] ^= 1 << (d.split() % 8)
+	e.Message = chunk
+	return true
+}
+
+// deliver hands a message to the replica it is meant for, if that one lives.
+func (w *World) deliver(e event) {
+	n := w.nodes[e.slot]
+	if !n.up || n.id != e.to || w.net.cut[slotOf(e.from)][e.slot] > 0 {
+		return
+	}
+	w.put(n, input{kind: inMessage, from: e.from, msg: e.msg})
+}
+
+// messageHash is what a message adds to the run's fingerprint.
+func messageHash(from raft.ID, e raft.Envelope) uint64 {
+	h := uint64(from)<<32 | uint64(e.To)
+	switch m := e.Message.(type) {
+	case raft.PreVote:
+		return mix(h ^ uint64(m.Term)<<8 ^ uint64(m.LastIndex)<<24 ^ 1)
+	case raft.PreVoteReply:
+		return mix(h ^ uint64(m.Term)<<8 ^ bit01(m.Granted)<<4 ^ 2)
+	case raft.RequestVote:
+		return mix(h ^ uint64(m.Term)<<8 ^ uint64(m.LastIndex)<<24 ^ 3)
+	case raft.Vote:
+		return mix(h ^ uint64(m.Term)<<8 ^ bit01(m.Granted)<<4 ^ 4)
+	case raft.AppendEntries:
+		return mix(mix(h^uint64(m.Term)<<8^uint64(m.PrevIndex)<<24^5) ^ uint64(len(m.Entries))<<32 ^ uint64(m.Commit))
+	case raft.AppendReply:
+		return mix(mix(h^uint64(m.Term)<<8^uint64(m.Match)<<24^6) ^ uint64(m.ConflictIndex) ^ bit01(m.Rejected)<<40)
+	case raft.Heartbeat:
+		return mix(h ^ uint64(m.Sent) ^ m.Round<<40 ^ 7)
+	case raft.HeartbeatReply:
+		return mix(h ^ uint64(m.Sent) ^ m.Round<<40 ^ 8)
+	case raft.InstallSnapshot:
+		return mix(h ^ uint64(m.Snapshot.Index)<<20 ^ uint64(m.Offset)<<36 ^ uint64(m.Checksum) ^ 9)
+	case raft.SnapshotReply:
+		return mix(h ^ uint64(m.Index)<<20 ^ uint64(m.Offset)<<36 ^ 10)
+	case raft.ReadIndex:
+		return mix(h ^ m.Ref ^ 11)
+	case raft.ReadIndexReply:
+		return mix(h ^ m.Ref ^ uint64(m.Index)<<24 ^ 12)
+	}
+	return mix(h ^ 13)
+}
+
+func bit01(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// The shapes of a partition.
+const (
+	shapeIsolate  = iota // one machine alone
+	shapeHalves          // two sides
+	shapeRing            // each machine sees its neighbours only: majorities overlap
+	shapeOneWay          // one machine is heard and does not hear, or the reverse
+	shapeFlapping        // one link, for a short time
+	shapeSwizzle         // a random set is cut one by one and healed in another order
+	shapes
+)
+
+// way is a direction between two machines.
+type way struct{ from, to int }
+
+// partition cuts ways by a random shape for a random time.
+func (w *World) partition(d draw) {
+	shape := d.below(shapes)
+	d = d.split()
+	last := d.around(w.weather.pause) + 10*milli
+	if shape == shapeSwizzle {
+		w.swizzle(d.split(), last)
+		return
+	}
+	ways := w.shape(shape, d.split())
+	w.trace("partition shape %d: %d ways for %d ms", shape, len(ways), last/milli)
+	w.cutWays(ways, w.now+last)
+}
+
+func (w *World) shape(shape int, d draw) (ways []way) {
+	one := d.below(len(w.nodes))
+	side := d.split()
+	for a := range w.nodes {
+		for b := range w.nodes {
+			var cut bool
+			switch shape {
+			case shapeIsolate:
+				cut = a == one || b == one
+			case shapeHalves:
+				cut = side>>a&1 != side>>b&1
+			case shapeRing:
+				distance := (a - b + len(w.nodes)) % len(w.nodes)
+				cut = distance != 1 && distance != len(w.nodes)-1
+			case shapeOneWay:
+				cut = side&1 == 0 && a == one || side&1 == 1 && b == one
+			case shapeFlapping:
+				cut = a == one && b == side.below(len(w.nodes))
+			}
+			if cut && a != b {
+				ways = append(ways, way{a, b})
+			}
+		}
+	}
+	return ways
+}
+
+// swizzle cuts machines off one after the other and heals them in another
+// order, the pattern that FoundationDB reports to find most.
+func (w *World) swizzle(d draw, last int64) {
+	for slot := range w.nodes {
+		if d = d.split(); d.perMille(500) {
+			continue
+		}
+		var ways []way
+		for other := range w.nodes {
+			if other != slot {
+				ways = append(ways, way{slot, other}, way{other, slot})
+			}
+		}
+		w.cutWays(ways, w.now+last/2+d.split().between(0, last))
+	}
+}
+
+// cutWays cuts until a moment, and tells both ends that the connection is gone
+// as a link would: sooner or later, and not always.
+func (w *World) cutWays(ways []way, until int64) {
+	if w.healed {
+		return
+	}
+	for _, c := range ways {
+		w.net.cut[c.from][c.to]++
+		w.agenda.add(until, event{kind: evHeal, slot: c.from, a: uint64(c.to)})
+		if d := w.dice.roll(streamFault, c.from); d.perMille(300) {
+			w.hint(w.nodes[c.to], w.nodes[c.from].id)
+		}
+	}
+}
+
+// heal ends one cut.
+func (w *World) heal(from, to int) {
+	if w.net.cut[from][to] > 0 {
+		w.net.cut[from][to]--
+	}
+}
+
+// hint tells a replica that its connection to a peer closed.
+func (w *World) hint(n *node, peer raft.ID) {
+	if n.up && n.id != peer {
+		w.put(n, input{kind: inPeerLost, from: peer})
+	}
+}

@@ -1,0 +1,236 @@
+package sim
+
+import (
+	"fmt"
+
+	"github.com/synod-go/synod/raft"
+)
+
+// World is one run: machines, their clocks, disks and processes, the network
+// between them, clients, and the oracles that watch. One goroutine does
+// everything; nothing in it reads a clock or a global source of randomness.
+type World struct {
+	plan    Plan
+	weather weather
+	dice    dice
+	agenda  agenda
+	net     network
+	nodes   []*node
+	clients []*client
+	oracle  *oracle
+
+	now       int64 // nanoseconds of the world
+	steps     uint64
+	print     uint64 // rolling hash of everything that happened
+	faults    [32]uint64
+	healed    bool // the liveness phase has begun
+	healedAt  int64
+	core      []bool // by slot: must work in the liveness phase
+	finished  bool
+	sometimes sometimes
+	stats     Stats
+	tracer    *tracer
+}
+
+// Stats is what a run did.
+type Stats struct {
+	Steps, Elections, Crashes, Snapshots, Installs uint64
+	Committed, Operations, Unknown, Reads, Changes uint64
+	Faults                                         map[string]uint64
+}
+
+// Result is how a run ended.
+type Result struct {
+	Plan      Plan
+	Print     uint64
+	Stats     Stats
+	Sometimes sometimes
+	Failure   *Failure // nil if no rule was broken
+	On        Fault    // the classes that were on
+}
+
+// Failure is a broken rule.
+type Failure struct {
+	Rule string // such as "R3", or "panic"
+	Text string
+	Step uint64
+	At   int64
+	// Transcript holds the last lines before it, if the run was traced.
+	Transcript []string
+}
+
+func (f *Failure) Error() string {
+	return fmt.Sprintf("%s at step %d (%d.%06d s): %s", f.Rule, f.Step, f.At/second, f.At%second/micro, f.Text)
+}
+
+// violation is what an oracle panics with.
+type violation struct {
+	rule, text string
+}
+
+// violated ends the run.
+func violated(rule, format string, args ...any) {
+	panic(violation{rule, fmt.Sprintf(format, args...)})
+}
+
+// Run carries out a plan. With trace, Failure.Transcript holds the last lines.
+func Run(p Plan, trace bool) (result Result) {
+	if p.Steps == 0 {
+		p.Steps = 40_000
+	}
+	w := newWorld(p)
+	if trace {
+		w.tracer = &tracer{}
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			result = w.result()
+			result.Failure = w.failure(r)
+		}
+	}()
+	w.build()
+	for !w.finished && !w.agenda.empty() && (p.Stop == 0 || w.steps < p.Stop) {
+		w.step()
+	}
+	return w.result()
+}
+
+func newWorld(p Plan) *World {
+	w := &World{plan: p, dice: dice{seed: p.Seed}}
+	w.weather = drawWeather(&w.dice, p)
+	w.oracle = newOracle(w)
+	return w
+}
+
+// build makes the machines and the clients and starts them.
+func (w *World) build() {
+	first := w.firstMembers()
+	for slot := range w.weather.slots {
+		n := newNode(w, slot)
+		if slot < w.weather.voters {
+			n.bootstrap = raft.Bootstrap(first...)
+		}
+		w.nodes = append(w.nodes, n)
+	}
+	w.oracle.begin(raft.Bootstrap(first...).Configuration)
+	for _, n := range w.nodes {
+		w.start(n)
+	}
+	for i := range w.weather.clients {
+		w.clients = append(w.clients, &client{number: i})
+		w.agenda.add(int64(i)*milli, event{kind: evClient, a: uint64(i)})
+	}
+	for i := range faultNames {
+		if scheduled&(1<<i) != 0 && w.has(1<<i) {
+			w.nextFault(1<<i, 1)
+		}
+	}
+}
+
+func (w *World) firstMembers() (members []raft.Member) {
+	for slot := range w.weather.voters {
+		m := raft.Member{ID: raft.ID(slot + 1), Voter: true}
+		if d := w.dice.at(streamPlan, 1, uint64(slot)+1); d.perMille(200) {
+			m.Priority = int32(d.split().below(3))
+		}
+		members = append(members, m)
+	}
+	return members
+}
+
+// step handles the next event.
+func (w *World) step() {
+	at, e := w.agenda.next()
+	w.now = max(w.now, at)
+	w.steps++
+	w.fold(uint64(w.now)<<8 ^ uint64(e.kind)<<4 ^ uint64(e.slot))
+	if w.tracer != nil {
+		w.traceEvent(e)
+	}
+	w.handle(e)
+	if !w.healed && w.steps >= uint64(w.plan.Steps) {
+		w.beginLiveness()
+	}
+}
+
+// handle sends an event to where it belongs. What a process would do while it
+// stands still waits until it goes on.
+func (w *World) handle(e event) {
+	switch e.kind {
+	case evDeliver:
+		w.deliver(e)
+		return
+	case evStart:
+		w.restart(e)
+		return
+	case evClient, evReply, evTimeout:
+		w.clientEvent(e)
+		return
+	case evRequest:
+		w.request(e)
+		return
+	case evFault:
+		w.fault(Fault(1)<<e.slot, e.a)
+		return
+	case evHeal:
+		w.heal(e.slot, int(e.a))
+		return
+	case evProbe:
+		w.checkLiveness()
+		return
+	case evResume:
+		return
+	}
+	n := w.nodes[e.slot]
+	if !n.up || n.life != e.life {
+		return
+	}
+	if n.pausedUntil > w.now {
+		w.agenda.add(n.pausedUntil, e)
+		return
+	}
+	w.process(n, e)
+}
+
+// process handles what belongs to a running process.
+func (w *World) process(n *node, e event) {
+	switch e.kind {
+	case evWake:
+		n.awake = false
+		w.turn(n)
+	case evTimer:
+		w.timer(n)
+	case evKeep:
+		w.keep(n)
+	case evFlush:
+		w.flush(n)
+	case evApply:
+		w.apply(n)
+	case evTake:
+		w.writeSnapshot(n)
+	case evInstall:
+		w.install(n)
+	case evReadChunk:
+		w.sendChunk(n, e.ask)
+	case evLeaseRead:
+		w.endLeaseRead(n, e.op, e.a, e.reply)
+	}
+}
+
+// has reports whether a class of faults happens at this time.
+func (w *World) has(f Fault) bool { return !w.healed && w.weather.on&f != 0 }
+
+// fold adds to the fingerprint of the run.
+func (w *World) fold(x uint64) { w.print = mix(w.print ^ x) }
+
+func (w *World) result() Result {
+	w.stats.Steps = w.steps
+	w.stats.Committed = uint64(w.oracle.committed())
+	w.stats.Faults = map[string]uint64{}
+	for i, n := range w.faults {
+		if n > 0 {
+			w.stats.Faults[faultNames[i]] = n
+		}
+	}
+	return Result{Plan: w.plan, Print: w.print, Stats: w.stats, Sometimes: w.sometimes, On: w.weather.on}
+}
