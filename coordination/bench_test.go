@@ -79,14 +79,22 @@ func BenchmarkGet(b *testing.B) {
 	}
 }
 
-// BenchmarkSnapshot measures the pause ("taken") and the whole ("written") with
-// half a million nodes.
+// BenchmarkSnapshot measures the pause ("taken"), the whole ("written") and
+// the way back ("restored") with half a million nodes.
 func BenchmarkSnapshot(b *testing.B) {
 	r, _ := fill(b, 500_000)
 	b.Run("taken", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			_, _ = r.Snapshot()
+		}
+	})
+	b.Run("restored", func(b *testing.B) {
+		whole := r.snapshot()
+		b.SetBytes(int64(len(whole)))
+		for b.Loop() {
+			other := newReplica(b, Limits{})
+			other.restore(whole)
 		}
 	})
 	b.Run("written", func(b *testing.B) {
