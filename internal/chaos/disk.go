@@ -3,9 +3,7 @@ package chaos
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"time"
 	"unsafe"
 
@@ -44,7 +42,7 @@ func NewDisk(host *Host, kind, dir, name string, bytes int64) (*Disk, error) {
 	// The file system starts out as a machine has it after years: no lazy
 	// initialisation that writes in the background.
 	quick := map[string][]string{
-		"ext4": {"-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"},
+		"ext4": {"-q", "-F", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0"},
 		"xfs":  {"-q", "-f"},
 	}
 	if err := command("mkfs."+kind, append(quick[kind], d.image)...); err != nil {
@@ -98,17 +96,22 @@ func (d *Disk) Do(f func() error) error { return d.host.Do(f) }
 // removed by Unfill.
 func (d *Disk) Fill(free int64) error {
 	return d.host.Do(func() error {
+		f, err := os.Create(d.filler())
+		if err != nil {
+			return fmt.Errorf("chaos: fill %s: %w", d.Mount, err)
+		}
+		defer f.Close()
 		var fs unix.Statfs_t
 		if err := unix.Statfs(d.Mount, &fs); err != nil {
 			return fmt.Errorf("chaos: fill %s: %w", d.Mount, err)
 		}
-		take := int64(fs.Bavail)*fs.Bsize - free
-		if take <= 0 {
-			return nil
-		}
-		out, err := exec.Command("fallocate", "-l", strconv.FormatInt(take, 10), d.filler()).CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("chaos: fill %s: %w: %s", d.Mount, err, out)
+		// Steps get smaller, since the file system needs some blocks to remember
+		// the others.
+		left, size := int64(fs.Bavail)*fs.Bsize-free, int64(0)
+		for step := left; step >= fs.Bsize && left > 0; step = min(step/2, left) {
+			for step <= left && unix.Fallocate(int(f.Fd()), 0, size, step) == nil {
+				left, size = left-step, size+step
+			}
 		}
 		return nil
 	})

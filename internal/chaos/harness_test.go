@@ -52,14 +52,14 @@ func tryToy(t *testing.T, bug, disk string, times int, harm func(*Cluster, *Reco
 		Seed: 1, Addresses: []string{c.Nodes[0].API}, Names: []string{"n1"}, Prefix: "toy", Dial: c.config.Host.Dial,
 	}, recorder)
 	for range times {
-		if err := waitWrites(recorder, 150, 20*time.Second); err != nil {
+		if err := waitWrites(recorder, 100, 20*time.Second); err != nil {
 			t.Fatal(err)
 		}
 		if err := harm(c, recorder); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := waitWrites(recorder, 150, 20*time.Second); err != nil {
+	if err := waitWrites(recorder, 100, 20*time.Second); err != nil {
 		t.Fatal(err)
 	}
 	w.Stop()
@@ -109,6 +109,7 @@ func cutPower(c *Cluster, r *Recorder) error {
 func nothing(*Cluster, *Recorder) error { return nil }
 
 func TestSoundToyPassesUnderKills(t *testing.T) {
+	t.Parallel()
 	violations, verdict := tryToy(t, toySound, "", 5, kill)
 	if len(violations) > 0 || verdict.Result != "Ok" {
 		t.Fatalf("a sound store fails: porcupine %+v, witness %v", verdict, violations)
@@ -116,6 +117,7 @@ func TestSoundToyPassesUnderKills(t *testing.T) {
 }
 
 func TestSoundToyPassesUnderPowerCuts(t *testing.T) {
+	t.Parallel()
 	for _, disk := range []string{"ext4", "xfs"} {
 		violations, verdict := tryToy(t, toySound, disk, 5, cutPower)
 		if len(violations) > 0 || verdict.Result != "Ok" {
@@ -138,6 +140,7 @@ func TestPlantedBugsAreCaught(t *testing.T) {
 		{toyTellsNothing, "", Phantom, 4, nothing},
 	} {
 		t.Run(strings.ReplaceAll(c.bug, " ", "-")+c.disk, func(t *testing.T) {
+			t.Parallel()
 			violations, verdict := tryToy(t, c.bug, c.disk, c.times, c.harm)
 			found := false
 			for _, v := range violations {
@@ -155,7 +158,8 @@ func TestPlantedBugsAreCaught(t *testing.T) {
 
 // A store that never flushes looks sound as long as only processes die: that is
 // why there are power cuts.
-func TestKillsDoNotFindAMissingFlush(t *testing.T) {
+func TestOnlyPowerCutsFindAMissingFlush(t *testing.T) {
+	t.Parallel()
 	violations, _ := tryToy(t, toyNoSync, "", 3, kill)
 	if len(violations) > 0 {
 		t.Fatalf("kill -9 lost data from the page cache: %v", violations)
@@ -169,6 +173,7 @@ func TestRunOnTheToy(t *testing.T) {
 		{toyNoSync, "ext4", verdictFail},
 	} {
 		t.Run(strings.ReplaceAll(c.bug, " ", "-"), func(t *testing.T) {
+			t.Parallel()
 			mix := []Choice{{KillLeader, 1, 0, 50 * time.Millisecond}, {PauseLeader, 1, 0, 50 * time.Millisecond}, {PowerAll, 1, 0, 0}}
 			report, err := Execute(t.Context(), RunConfig{
 				Name: "toy", Seed: 7, Mix: mix, Cycles: 6, Cluster: toyConfig(t, c.bug, c.disk),

@@ -166,3 +166,12 @@ func FaultTotals(reports []Report) string {
 	}
 	return b.String()
 }
+
+func readLedgerFile(path string) ([]Report, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("chaos: ledger: %w", err)
+	}
+	defer f.Close()
+	return ReadLedger(f)
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -93,6 +94,11 @@ func begin(ctx context.Context, config RunConfig) (*Run, error) {
 }
 
 func (r *Run) logf(format string, args ...any) { r.config.Logf(format, args...) }
+
+// random is a source for what the harness itself draws besides the plan.
+func (r *Run) random() *rand.Rand {
+	return rand.New(rand.NewPCG(r.config.Seed, uint64(r.recorder.Now())))
+}
 
 func (r *Run) fail(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)

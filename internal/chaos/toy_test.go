@@ -130,9 +130,13 @@ func (t *toy) apply(r toyRecord) wireEntry {
 
 func (t *toy) persist(r toyRecord) {
 	line, _ := json.Marshal(r)
-	t.file.Write(append(line, '\n'))
-	if t.bug != toyNoSync {
-		t.file.Sync()
+	_, err := t.file.Write(append(line, '\n'))
+	if err == nil && t.bug != toyNoSync {
+		err = t.file.Sync()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 }
 
@@ -176,7 +180,7 @@ func (t *toy) write(w http.ResponseWriter, r *http.Request) {
 	record := toyRecord{Key: r.PathValue("path"), Value: body.String(), Request: r.Header.Get(headerRequest), Delete: r.Method == http.MethodDelete}
 	t.mu.Lock()
 	e, status, code := t.decide(r, record)
-	slow := e.Index%40 == 39 && status == 0
+	slow := e.Index%60 == 59 && status == 0
 	t.mu.Unlock()
 	if slow {
 		time.Sleep(1100 * time.Millisecond) // longer than any client waits
