@@ -29,22 +29,22 @@ func showMessage(m Message) string {
 	case Heartbeat:
 		return fmt.Sprintf("Heartbeat term %d, commit %d, round %d, sent %s", m.Term, m.Commit, m.Round, showTime(m.Sent))
 	case HeartbeatReply:
-		return fmt.Sprintf("HeartbeatReply term %d, round %d, sent %s%s", m.Term, m.Round, showTime(m.Sent), flag(m.Stalled, ", stalled"))
+		return fmt.Sprintf("HeartbeatReply term %d, round %d, sent %s%s", m.Term, m.Round, showTime(m.Sent), when(m.Stalled, ", stalled"))
 	case InstallSnapshot:
 		return fmt.Sprintf("InstallSnapshot term %d, of %d/%d %s, %d bytes at %d of %d",
 			m.Term, m.Snapshot.Index, m.Snapshot.Term, show(m.Snapshot.Configuration), len(m.Data), m.Offset, m.Snapshot.Size)
 	case SnapshotReply:
-		return fmt.Sprintf("SnapshotReply term %d, of %d, offset %d%s", m.Term, m.Index, m.Offset, flag(m.Installed, ", installed"))
+		return fmt.Sprintf("SnapshotReply term %d, of %d, offset %d%s", m.Term, m.Index, m.Offset, when(m.Installed, ", installed"))
 	case ReadIndex:
 		return fmt.Sprintf("ReadIndex term %d, ref %d", m.Term, m.Ref)
 	case ReadIndexReply:
-		return fmt.Sprintf("ReadIndexReply term %d, ref %d, index %d%s", m.Term, m.Ref, m.Index, flag(m.Refused, ", refused"))
+		return fmt.Sprintf("ReadIndexReply term %d, ref %d, index %d%s", m.Term, m.Ref, m.Index, when(m.Refused, ", refused"))
 	default:
 		return fmt.Sprintf("%T %+v", m, m)
 	}
 }
 
-func flag(set bool, s string) string {
+func when(set bool, s string) string {
 	if set {
 		return s
 	}
@@ -84,8 +84,8 @@ func show(c Configuration) string {
 	var parts []string
 	for _, m := range c.Members {
 		s := fmt.Sprint(m.ID)
-		s += flag(m.Voter, "v") + flag(m.Outgoing, "o") + flag(!m.Voter && !m.Outgoing, "n") +
-			flag(m.Promote, "p") + flag(m.Leaving, "-")
+		s += when(m.Voter, "v") + when(m.Outgoing, "o") + when(!m.Voter && !m.Outgoing, "n") +
+			when(m.Promote, "p") + when(m.Leaving, "-")
 		if m.Priority != 0 {
 			s += fmt.Sprintf("!%d", m.Priority)
 		}
