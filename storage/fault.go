@@ -70,6 +70,17 @@ const (
 	CrashNow
 )
 
+// on returns the fault if it makes sense for the kind of operation, else none.
+func (f Fault) on(k OperationKind) Fault {
+	switch {
+	case f == Short && k != OpWrite,
+		f == Flip && k != OpWrite && k != OpRead,
+		f == Lie && k != OpSync && k != OpSyncDir:
+		return 0
+	}
+	return f
+}
+
 // FailAt returns a function for Memory.Fault that makes the n-th operation from
 // now on, counted from 1 and among those that change something, go wrong.
 func FailAt(n int64, fault Fault) func(Operation) Fault {
@@ -99,7 +110,7 @@ func (m *Memory) begin(o Operation) (Fault, error) {
 		return 0, nil
 	}
 	m.mu.Unlock()
-	fault := ask(o)
+	fault := ask(o).on(o.Kind)
 	m.mu.Lock()
 	switch {
 	case m.down:

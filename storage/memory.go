@@ -51,6 +51,7 @@ type Memory struct {
 
 // image is the content of a file; names refer to it as they do to an inode.
 type image struct {
+	name       string // the newest of its names
 	data       []byte
 	syncedSize int64
 	undo       []undo // durable bytes that unsynced writes have replaced, oldest first
@@ -110,7 +111,6 @@ func (m *Memory) Operations() int64 {
 // memoryFile is an open handle.
 type memoryFile struct {
 	fs      *Memory
-	name    string
 	image   *image
 	life    int
 	write   bool
@@ -146,7 +146,7 @@ func (m *Memory) Open(name string, flag OpenFlag) (File, error) {
 		return nil, err
 	}
 	return &memoryFile{
-		fs: m, name: name, image: file, life: m.life,
+		fs: m, image: file, life: m.life,
 		write:   flag&(Write|Create) != 0,
 		durable: m.Direct && flag&Direct != 0,
 	}, nil
@@ -291,18 +291,23 @@ func (m *Memory) change(c entryChange) {
 		}
 	}
 	apply(m.files, c)
+	if c.to != "" {
+		c.file.name = c.to
+	}
 	m.journal = append(m.journal, c)
 }
 
 func (f *memoryFile) begin(o Operation) (Fault, error) {
-	o.Name = f.name
+	f.fs.mu.Lock()
+	o.Name = f.image.name
+	f.fs.mu.Unlock()
 	fault, err := f.fs.begin(o)
 	if err != nil {
 		return 0, err
 	}
 	err = f.usable()
 	if err == nil && o.Kind != OpRead && o.Kind != OpSync && !f.write {
-		err = &fs.PathError{Op: "write", Path: f.name, Err: fs.ErrPermission}
+		err = &fs.PathError{Op: "write", Path: f.image.name, Err: fs.ErrPermission}
 	}
 	if err != nil {
 		f.fs.mu.Unlock()
@@ -352,7 +357,7 @@ func (f *memoryFile) WriteAt(p []byte, offset int64) (int, error) {
 	if grow := offset + int64(len(p)) - int64(len(f.image.data)); grow > 0 {
 		room := f.fs.capacity - f.fs.used
 		if grow > room {
-			return 0, &fs.PathError{Op: "write", Path: f.name, Err: syscall.ENOSPC}
+			return 0, &fs.PathError{Op: "write", Path: f.image.name, Err: syscall.ENOSPC}
 		}
 	}
 	settled := f.durable && fault == 0
@@ -365,7 +370,7 @@ func (f *memoryFile) WriteAt(p []byte, offset int64) (int, error) {
 		}
 	}
 	if fault == Short {
-		return len(p), &fs.PathError{Op: "write", Path: f.name, Err: syscall.EIO}
+		return len(p), &fs.PathError{Op: "write", Path: f.image.name, Err: syscall.EIO}
 	}
 	return len(p), f.fs.end(fault)
 }
@@ -455,7 +460,7 @@ func (f *memoryFile) Truncate(size int64) error {
 	i, old := f.image, int64(len(f.image.data))
 	if size > old {
 		if size-old > f.fs.capacity-f.fs.used {
-			return &fs.PathError{Op: "truncate", Path: f.name, Err: syscall.ENOSPC}
+			return &fs.PathError{Op: "truncate", Path: f.image.name, Err: syscall.ENOSPC}
 		}
 		i.write(nil, size, false, f.fs)
 		return f.fs.end(fault)
@@ -483,7 +488,7 @@ func (f *memoryFile) Close() error {
 	}
 	f.closed = true
 	if f.lock {
-		delete(f.fs.locks, f.name)
+		delete(f.fs.locks, f.image.name)
 	}
 	return nil
 }
@@ -498,7 +503,7 @@ func (m *Memory) Clone(seed uint64) *Memory {
 	clone := func(i *image) *image {
 		if copies[i] == nil && i != nil {
 			copies[i] = &image{
-				data: slices.Clone(i.data), syncedSize: i.syncedSize,
+				name: i.name, data: slices.Clone(i.data), syncedSize: i.syncedSize,
 				undo: slices.Clone(i.undo), lost: slices.Clone(i.lost),
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -73,12 +74,22 @@ func (s *Store) openShelf() error {
 	if err != nil {
 		return fmt.Errorf("storage: list %s: %w", s.snapDir, err)
 	}
+	newest := map[Group]SnapshotMeta{}
 	for _, name := range names {
+		if m, ok := parseSnapshotName(name); ok && strings.HasSuffix(name, snapshotSuffix) {
+			newest[m.Group] = m // names sort by group, index, term
+		}
 		if !strings.HasSuffix(name, tempSuffix) && !s.stalePart(name, names) {
 			continue
 		}
 		if err := s.fs.Remove(path.Join(s.snapDir, name)); err != nil {
 			return fmt.Errorf("storage: remove %s: %w", name, err)
+		}
+	}
+	for _, g := range slices.Sorted(maps.Keys(newest)) {
+		// A crash may have brought back what was removed.
+		if err := s.prune(newest[g]); err != nil {
+			return err
 		}
 	}
 	return nil

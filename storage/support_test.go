@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -86,3 +87,5 @@ func want(t testing.TB, got []string, wanted ...string) {
 		t.Fatalf("got %q, want %q", got, wanted)
 	}
 }
+
+func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
