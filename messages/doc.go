@@ -2,6 +2,9 @@
 // with a diagram of who sends what to whom, and the Go code protoc makes of
 // them. It holds no hand-written logic; the actors' codec.go files convert
 // between these types and the plain Go values of the cores.
+//
+// The files are registered below synod/messages, and not as plain raft.proto: one
+// program may hold each name only once, and etcd's raft has that one.
 package messages
 
-//go:generate protoc --go_out=. --go_opt=paths=source_relative raft.proto link.proto join.proto
+//go:generate protoc -I synod/messages=. --go_out=. --go_opt=module=github.com/synod-go/synod/messages synod/messages/raft.proto synod/messages/link.proto synod/messages/join.proto

@@ -9,7 +9,7 @@
 // versions:
 // 	protoc-gen-go v1.36.12
 // 	protoc        v3.21.12
-// source: join.proto
+// source: synod/messages/join.proto
 
 package messages
 
@@ -44,7 +44,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_join_proto_msgTypes[0]
+	mi := &file_synod_messages_join_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -56,7 +56,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_join_proto_msgTypes[0]
+	mi := &file_synod_messages_join_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -69,7 +69,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_join_proto_rawDescGZIP(), []int{0}
+	return file_synod_messages_join_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *JoinRequest) GetFrom() uint64 {
@@ -107,12 +107,11 @@ func (x *JoinRequest) GetPriority() int32 {
 	return 0
 }
 
-var File_join_proto protoreflect.FileDescriptor
+var File_synod_messages_join_proto protoreflect.FileDescriptor
 
-const file_join_proto_rawDesc = "" +
+const file_synod_messages_join_proto_rawDesc = "" +
 	"\n" +
-	"\n" +
-	"join.proto\x12\x0esynod.messages\"{\n" +
+	"\x19synod/messages/join.proto\x12\x0esynod.messages\"{\n" +
 	"\vJoinRequest\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\x06R\x04from\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\rR\x05group\x12\x12\n" +
@@ -121,22 +120,22 @@ const file_join_proto_rawDesc = "" +
 	"\bpriority\x18\x05 \x01(\x11R\bpriorityB$Z\"github.com/synod-go/synod/messagesb\x06proto3"
 
 var (
-	file_join_proto_rawDescOnce sync.Once
-	file_join_proto_rawDescData []byte
+	file_synod_messages_join_proto_rawDescOnce sync.Once
+	file_synod_messages_join_proto_rawDescData []byte
 )
 
-func file_join_proto_rawDescGZIP() []byte {
-	file_join_proto_rawDescOnce.Do(func() {
-		file_join_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_join_proto_rawDesc), len(file_join_proto_rawDesc)))
+func file_synod_messages_join_proto_rawDescGZIP() []byte {
+	file_synod_messages_join_proto_rawDescOnce.Do(func() {
+		file_synod_messages_join_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_synod_messages_join_proto_rawDesc), len(file_synod_messages_join_proto_rawDesc)))
 	})
-	return file_join_proto_rawDescData
+	return file_synod_messages_join_proto_rawDescData
 }
 
-var file_join_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
-var file_join_proto_goTypes = []any{
+var file_synod_messages_join_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_synod_messages_join_proto_goTypes = []any{
 	(*JoinRequest)(nil), // 0: synod.messages.JoinRequest
 }
-var file_join_proto_depIdxs = []int32{
+var file_synod_messages_join_proto_depIdxs = []int32{
 	0, // [0:0] is the sub-list for method output_type
 	0, // [0:0] is the sub-list for method input_type
 	0, // [0:0] is the sub-list for extension type_name
@@ -144,26 +143,26 @@ var file_join_proto_depIdxs = []int32{
 	0, // [0:0] is the sub-list for field type_name
 }
 
-func init() { file_join_proto_init() }
-func file_join_proto_init() {
-	if File_join_proto != nil {
+func init() { file_synod_messages_join_proto_init() }
+func file_synod_messages_join_proto_init() {
+	if File_synod_messages_join_proto != nil {
 		return
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
-			RawDescriptor: unsafe.Slice(unsafe.StringData(file_join_proto_rawDesc), len(file_join_proto_rawDesc)),
+			RawDescriptor: unsafe.Slice(unsafe.StringData(file_synod_messages_join_proto_rawDesc), len(file_synod_messages_join_proto_rawDesc)),
 			NumEnums:      0,
 			NumMessages:   1,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
-		GoTypes:           file_join_proto_goTypes,
-		DependencyIndexes: file_join_proto_depIdxs,
-		MessageInfos:      file_join_proto_msgTypes,
+		GoTypes:           file_synod_messages_join_proto_goTypes,
+		DependencyIndexes: file_synod_messages_join_proto_depIdxs,
+		MessageInfos:      file_synod_messages_join_proto_msgTypes,
 	}.Build()
-	File_join_proto = out.File
-	file_join_proto_goTypes = nil
-	file_join_proto_depIdxs = nil
+	File_synod_messages_join_proto = out.File
+	file_synod_messages_join_proto_goTypes = nil
+	file_synod_messages_join_proto_depIdxs = nil
 }

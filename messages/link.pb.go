@@ -11,7 +11,7 @@
 // versions:
 // 	protoc-gen-go v1.36.12
 // 	protoc        v3.21.12
-// source: link.proto
+// source: synod/messages/link.proto
 
 package messages
 
@@ -45,7 +45,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_link_proto_msgTypes[0]
+	mi := &file_synod_messages_link_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -57,7 +57,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_link_proto_msgTypes[0]
+	mi := &file_synod_messages_link_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -70,7 +70,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_link_proto_rawDescGZIP(), []int{0}
+	return file_synod_messages_link_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *Hello) GetVersion() uint32 {
@@ -125,7 +125,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_link_proto_msgTypes[1]
+	mi := &file_synod_messages_link_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -137,7 +137,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_link_proto_msgTypes[1]
+	mi := &file_synod_messages_link_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -150,7 +150,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_link_proto_rawDescGZIP(), []int{1}
+	return file_synod_messages_link_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *Refusal) GetReason() string {
@@ -177,7 +177,7 @@ type NodeMeta struct {
 
 func (x *NodeMeta) Reset() {
 	*x = NodeMeta{}
-	mi := &file_link_proto_msgTypes[2]
+	mi := &file_synod_messages_link_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -189,7 +189,7 @@ func (x *NodeMeta) String() string {
 func (*NodeMeta) ProtoMessage() {}
 
 func (x *NodeMeta) ProtoReflect() protoreflect.Message {
-	mi := &file_link_proto_msgTypes[2]
+	mi := &file_synod_messages_link_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -202,7 +202,7 @@ func (x *NodeMeta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeMeta.ProtoReflect.Descriptor instead.
 func (*NodeMeta) Descriptor() ([]byte, []int) {
-	return file_link_proto_rawDescGZIP(), []int{2}
+	return file_synod_messages_link_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *NodeMeta) GetNode() uint64 {
@@ -261,12 +261,11 @@ func (x *NodeMeta) GetJoined() bool {
 	return false
 }
 
-var File_link_proto protoreflect.FileDescriptor
+var File_synod_messages_link_proto protoreflect.FileDescriptor
 
-const file_link_proto_rawDesc = "" +
+const file_synod_messages_link_proto_rawDesc = "" +
 	"\n" +
-	"\n" +
-	"link.proto\x12\x0esynod.messages\"\x9a\x01\n" +
+	"\x19synod/messages/link.proto\x12\x0esynod.messages\"\x9a\x01\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1f\n" +
 	"\vmin_version\x18\x02 \x01(\rR\n" +
@@ -288,24 +287,24 @@ const file_link_proto_rawDesc = "" +
 	"\x06joined\x18\b \x01(\bR\x06joinedB$Z\"github.com/synod-go/synod/messagesb\x06proto3"
 
 var (
-	file_link_proto_rawDescOnce sync.Once
-	file_link_proto_rawDescData []byte
+	file_synod_messages_link_proto_rawDescOnce sync.Once
+	file_synod_messages_link_proto_rawDescData []byte
 )
 
-func file_link_proto_rawDescGZIP() []byte {
-	file_link_proto_rawDescOnce.Do(func() {
-		file_link_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_link_proto_rawDesc), len(file_link_proto_rawDesc)))
+func file_synod_messages_link_proto_rawDescGZIP() []byte {
+	file_synod_messages_link_proto_rawDescOnce.Do(func() {
+		file_synod_messages_link_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_synod_messages_link_proto_rawDesc), len(file_synod_messages_link_proto_rawDesc)))
 	})
-	return file_link_proto_rawDescData
+	return file_synod_messages_link_proto_rawDescData
 }
 
-var file_link_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
-var file_link_proto_goTypes = []any{
+var file_synod_messages_link_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_synod_messages_link_proto_goTypes = []any{
 	(*Hello)(nil),    // 0: synod.messages.Hello
 	(*Refusal)(nil),  // 1: synod.messages.Refusal
 	(*NodeMeta)(nil), // 2: synod.messages.NodeMeta
 }
-var file_link_proto_depIdxs = []int32{
+var file_synod_messages_link_proto_depIdxs = []int32{
 	0, // [0:0] is the sub-list for method output_type
 	0, // [0:0] is the sub-list for method input_type
 	0, // [0:0] is the sub-list for extension type_name
@@ -313,26 +312,26 @@ var file_link_proto_depIdxs = []int32{
 	0, // [0:0] is the sub-list for field type_name
 }
 
-func init() { file_link_proto_init() }
-func file_link_proto_init() {
-	if File_link_proto != nil {
+func init() { file_synod_messages_link_proto_init() }
+func file_synod_messages_link_proto_init() {
+	if File_synod_messages_link_proto != nil {
 		return
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
-			RawDescriptor: unsafe.Slice(unsafe.StringData(file_link_proto_rawDesc), len(file_link_proto_rawDesc)),
+			RawDescriptor: unsafe.Slice(unsafe.StringData(file_synod_messages_link_proto_rawDesc), len(file_synod_messages_link_proto_rawDesc)),
 			NumEnums:      0,
 			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
-		GoTypes:           file_link_proto_goTypes,
-		DependencyIndexes: file_link_proto_depIdxs,
-		MessageInfos:      file_link_proto_msgTypes,
+		GoTypes:           file_synod_messages_link_proto_goTypes,
+		DependencyIndexes: file_synod_messages_link_proto_depIdxs,
+		MessageInfos:      file_synod_messages_link_proto_msgTypes,
 	}.Build()
-	File_link_proto = out.File
-	file_link_proto_goTypes = nil
-	file_link_proto_depIdxs = nil
+	File_synod_messages_link_proto = out.File
+	file_synod_messages_link_proto_goTypes = nil
+	file_synod_messages_link_proto_depIdxs = nil
 }

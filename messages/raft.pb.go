@@ -24,7 +24,7 @@
 // versions:
 // 	protoc-gen-go v1.36.12
 // 	protoc        v3.21.12
-// source: raft.proto
+// source: synod/messages/raft.proto
 
 package messages
 
@@ -75,7 +75,7 @@ type RaftMessage struct {
 
 func (x *RaftMessage) Reset() {
 	*x = RaftMessage{}
-	mi := &file_raft_proto_msgTypes[0]
+	mi := &file_synod_messages_raft_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -87,7 +87,7 @@ func (x *RaftMessage) String() string {
 func (*RaftMessage) ProtoMessage() {}
 
 func (x *RaftMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[0]
+	mi := &file_synod_messages_raft_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -100,7 +100,7 @@ func (x *RaftMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaftMessage.ProtoReflect.Descriptor instead.
 func (*RaftMessage) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{0}
+	return file_synod_messages_raft_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *RaftMessage) GetFrom() uint64 {
@@ -379,7 +379,7 @@ type PreVote struct {
 
 func (x *PreVote) Reset() {
 	*x = PreVote{}
-	mi := &file_raft_proto_msgTypes[1]
+	mi := &file_synod_messages_raft_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -391,7 +391,7 @@ func (x *PreVote) String() string {
 func (*PreVote) ProtoMessage() {}
 
 func (x *PreVote) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[1]
+	mi := &file_synod_messages_raft_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -404,7 +404,7 @@ func (x *PreVote) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreVote.ProtoReflect.Descriptor instead.
 func (*PreVote) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{1}
+	return file_synod_messages_raft_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *PreVote) GetLastIndex() uint64 {
@@ -438,7 +438,7 @@ type PreVoteReply struct {
 
 func (x *PreVoteReply) Reset() {
 	*x = PreVoteReply{}
-	mi := &file_raft_proto_msgTypes[2]
+	mi := &file_synod_messages_raft_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -450,7 +450,7 @@ func (x *PreVoteReply) String() string {
 func (*PreVoteReply) ProtoMessage() {}
 
 func (x *PreVoteReply) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[2]
+	mi := &file_synod_messages_raft_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -463,7 +463,7 @@ func (x *PreVoteReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreVoteReply.ProtoReflect.Descriptor instead.
 func (*PreVoteReply) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{2}
+	return file_synod_messages_raft_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *PreVoteReply) GetGranted() bool {
@@ -485,7 +485,7 @@ type RequestVote struct {
 
 func (x *RequestVote) Reset() {
 	*x = RequestVote{}
-	mi := &file_raft_proto_msgTypes[3]
+	mi := &file_synod_messages_raft_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -497,7 +497,7 @@ func (x *RequestVote) String() string {
 func (*RequestVote) ProtoMessage() {}
 
 func (x *RequestVote) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[3]
+	mi := &file_synod_messages_raft_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -510,7 +510,7 @@ func (x *RequestVote) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestVote.ProtoReflect.Descriptor instead.
 func (*RequestVote) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{3}
+	return file_synod_messages_raft_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *RequestVote) GetLastIndex() uint64 {
@@ -544,7 +544,7 @@ type Vote struct {
 
 func (x *Vote) Reset() {
 	*x = Vote{}
-	mi := &file_raft_proto_msgTypes[4]
+	mi := &file_synod_messages_raft_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -556,7 +556,7 @@ func (x *Vote) String() string {
 func (*Vote) ProtoMessage() {}
 
 func (x *Vote) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[4]
+	mi := &file_synod_messages_raft_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -569,7 +569,7 @@ func (x *Vote) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Vote.ProtoReflect.Descriptor instead.
 func (*Vote) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{4}
+	return file_synod_messages_raft_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Vote) GetGranted() bool {
@@ -594,7 +594,7 @@ type AppendEntries struct {
 
 func (x *AppendEntries) Reset() {
 	*x = AppendEntries{}
-	mi := &file_raft_proto_msgTypes[5]
+	mi := &file_synod_messages_raft_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -606,7 +606,7 @@ func (x *AppendEntries) String() string {
 func (*AppendEntries) ProtoMessage() {}
 
 func (x *AppendEntries) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[5]
+	mi := &file_synod_messages_raft_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -619,7 +619,7 @@ func (x *AppendEntries) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendEntries.ProtoReflect.Descriptor instead.
 func (*AppendEntries) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{5}
+	return file_synod_messages_raft_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AppendEntries) GetPrevIndex() uint64 {
@@ -664,7 +664,7 @@ type AppendReply struct {
 
 func (x *AppendReply) Reset() {
 	*x = AppendReply{}
-	mi := &file_raft_proto_msgTypes[6]
+	mi := &file_synod_messages_raft_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -676,7 +676,7 @@ func (x *AppendReply) String() string {
 func (*AppendReply) ProtoMessage() {}
 
 func (x *AppendReply) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[6]
+	mi := &file_synod_messages_raft_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -689,7 +689,7 @@ func (x *AppendReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendReply.ProtoReflect.Descriptor instead.
 func (*AppendReply) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{6}
+	return file_synod_messages_raft_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *AppendReply) GetRejected() bool {
@@ -740,7 +740,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_raft_proto_msgTypes[7]
+	mi := &file_synod_messages_raft_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -752,7 +752,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[7]
+	mi := &file_synod_messages_raft_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -765,7 +765,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{7}
+	return file_synod_messages_raft_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Heartbeat) GetCommit() uint64 {
@@ -801,7 +801,7 @@ type HeartbeatReply struct {
 
 func (x *HeartbeatReply) Reset() {
 	*x = HeartbeatReply{}
-	mi := &file_raft_proto_msgTypes[8]
+	mi := &file_synod_messages_raft_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -813,7 +813,7 @@ func (x *HeartbeatReply) String() string {
 func (*HeartbeatReply) ProtoMessage() {}
 
 func (x *HeartbeatReply) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[8]
+	mi := &file_synod_messages_raft_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -826,7 +826,7 @@ func (x *HeartbeatReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatReply.ProtoReflect.Descriptor instead.
 func (*HeartbeatReply) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{8}
+	return file_synod_messages_raft_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *HeartbeatReply) GetRound() uint64 {
@@ -867,7 +867,7 @@ type RaftMember struct {
 
 func (x *RaftMember) Reset() {
 	*x = RaftMember{}
-	mi := &file_raft_proto_msgTypes[9]
+	mi := &file_synod_messages_raft_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -879,7 +879,7 @@ func (x *RaftMember) String() string {
 func (*RaftMember) ProtoMessage() {}
 
 func (x *RaftMember) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[9]
+	mi := &file_synod_messages_raft_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -892,7 +892,7 @@ func (x *RaftMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaftMember.ProtoReflect.Descriptor instead.
 func (*RaftMember) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{9}
+	return file_synod_messages_raft_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RaftMember) GetId() uint64 {
@@ -970,7 +970,7 @@ type InstallSnapshot struct {
 
 func (x *InstallSnapshot) Reset() {
 	*x = InstallSnapshot{}
-	mi := &file_raft_proto_msgTypes[10]
+	mi := &file_synod_messages_raft_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -982,7 +982,7 @@ func (x *InstallSnapshot) String() string {
 func (*InstallSnapshot) ProtoMessage() {}
 
 func (x *InstallSnapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[10]
+	mi := &file_synod_messages_raft_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -995,7 +995,7 @@ func (x *InstallSnapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstallSnapshot.ProtoReflect.Descriptor instead.
 func (*InstallSnapshot) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{10}
+	return file_synod_messages_raft_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *InstallSnapshot) GetIndex() uint64 {
@@ -1073,7 +1073,7 @@ type SnapshotReply struct {
 
 func (x *SnapshotReply) Reset() {
 	*x = SnapshotReply{}
-	mi := &file_raft_proto_msgTypes[11]
+	mi := &file_synod_messages_raft_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1085,7 +1085,7 @@ func (x *SnapshotReply) String() string {
 func (*SnapshotReply) ProtoMessage() {}
 
 func (x *SnapshotReply) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[11]
+	mi := &file_synod_messages_raft_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1098,7 +1098,7 @@ func (x *SnapshotReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotReply.ProtoReflect.Descriptor instead.
 func (*SnapshotReply) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{11}
+	return file_synod_messages_raft_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SnapshotReply) GetIndex() uint64 {
@@ -1132,7 +1132,7 @@ type ReadIndex struct {
 
 func (x *ReadIndex) Reset() {
 	*x = ReadIndex{}
-	mi := &file_raft_proto_msgTypes[12]
+	mi := &file_synod_messages_raft_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1144,7 +1144,7 @@ func (x *ReadIndex) String() string {
 func (*ReadIndex) ProtoMessage() {}
 
 func (x *ReadIndex) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[12]
+	mi := &file_synod_messages_raft_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1157,7 +1157,7 @@ func (x *ReadIndex) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadIndex.ProtoReflect.Descriptor instead.
 func (*ReadIndex) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{12}
+	return file_synod_messages_raft_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ReadIndex) GetRef() uint64 {
@@ -1179,7 +1179,7 @@ type ReadIndexReply struct {
 
 func (x *ReadIndexReply) Reset() {
 	*x = ReadIndexReply{}
-	mi := &file_raft_proto_msgTypes[13]
+	mi := &file_synod_messages_raft_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1191,7 +1191,7 @@ func (x *ReadIndexReply) String() string {
 func (*ReadIndexReply) ProtoMessage() {}
 
 func (x *ReadIndexReply) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[13]
+	mi := &file_synod_messages_raft_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1204,7 +1204,7 @@ func (x *ReadIndexReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadIndexReply.ProtoReflect.Descriptor instead.
 func (*ReadIndexReply) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{13}
+	return file_synod_messages_raft_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ReadIndexReply) GetRef() uint64 {
@@ -1238,7 +1238,7 @@ type TimeoutNow struct {
 
 func (x *TimeoutNow) Reset() {
 	*x = TimeoutNow{}
-	mi := &file_raft_proto_msgTypes[14]
+	mi := &file_synod_messages_raft_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1250,7 +1250,7 @@ func (x *TimeoutNow) String() string {
 func (*TimeoutNow) ProtoMessage() {}
 
 func (x *TimeoutNow) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[14]
+	mi := &file_synod_messages_raft_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1263,7 +1263,7 @@ func (x *TimeoutNow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimeoutNow.ProtoReflect.Descriptor instead.
 func (*TimeoutNow) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{14}
+	return file_synod_messages_raft_proto_rawDescGZIP(), []int{14}
 }
 
 // DigestReport: follower to leader: the digest of my state at an index. The
@@ -1278,7 +1278,7 @@ type DigestReport struct {
 
 func (x *DigestReport) Reset() {
 	*x = DigestReport{}
-	mi := &file_raft_proto_msgTypes[15]
+	mi := &file_synod_messages_raft_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1290,7 +1290,7 @@ func (x *DigestReport) String() string {
 func (*DigestReport) ProtoMessage() {}
 
 func (x *DigestReport) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[15]
+	mi := &file_synod_messages_raft_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1303,7 +1303,7 @@ func (x *DigestReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DigestReport.ProtoReflect.Descriptor instead.
 func (*DigestReport) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{15}
+	return file_synod_messages_raft_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DigestReport) GetIndex() uint64 {
@@ -1332,7 +1332,7 @@ type Quarantine struct {
 
 func (x *Quarantine) Reset() {
 	*x = Quarantine{}
-	mi := &file_raft_proto_msgTypes[16]
+	mi := &file_synod_messages_raft_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1344,7 +1344,7 @@ func (x *Quarantine) String() string {
 func (*Quarantine) ProtoMessage() {}
 
 func (x *Quarantine) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[16]
+	mi := &file_synod_messages_raft_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1357,7 +1357,7 @@ func (x *Quarantine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Quarantine.ProtoReflect.Descriptor instead.
 func (*Quarantine) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{16}
+	return file_synod_messages_raft_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Quarantine) GetIndex() uint64 {
@@ -1374,12 +1374,11 @@ func (x *Quarantine) GetWanted() uint64 {
 	return 0
 }
 
-var File_raft_proto protoreflect.FileDescriptor
+var File_synod_messages_raft_proto protoreflect.FileDescriptor
 
-const file_raft_proto_rawDesc = "" +
+const file_synod_messages_raft_proto_rawDesc = "" +
 	"\n" +
-	"\n" +
-	"raft.proto\x12\x0esynod.messages\"\xbd\b\n" +
+	"\x19synod/messages/raft.proto\x12\x0esynod.messages\"\xbd\b\n" +
 	"\vRaftMessage\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\x06R\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\x06R\x02to\x12\x14\n" +
@@ -1482,19 +1481,19 @@ const file_raft_proto_rawDesc = "" +
 	"\x06wanted\x18\x02 \x01(\x06R\x06wantedB$Z\"github.com/synod-go/synod/messagesb\x06proto3"
 
 var (
-	file_raft_proto_rawDescOnce sync.Once
-	file_raft_proto_rawDescData []byte
+	file_synod_messages_raft_proto_rawDescOnce sync.Once
+	file_synod_messages_raft_proto_rawDescData []byte
 )
 
-func file_raft_proto_rawDescGZIP() []byte {
-	file_raft_proto_rawDescOnce.Do(func() {
-		file_raft_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_raft_proto_rawDesc), len(file_raft_proto_rawDesc)))
+func file_synod_messages_raft_proto_rawDescGZIP() []byte {
+	file_synod_messages_raft_proto_rawDescOnce.Do(func() {
+		file_synod_messages_raft_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_synod_messages_raft_proto_rawDesc), len(file_synod_messages_raft_proto_rawDesc)))
 	})
-	return file_raft_proto_rawDescData
+	return file_synod_messages_raft_proto_rawDescData
 }
 
-var file_raft_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
-var file_raft_proto_goTypes = []any{
+var file_synod_messages_raft_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_synod_messages_raft_proto_goTypes = []any{
 	(*RaftMessage)(nil),     // 0: synod.messages.RaftMessage
 	(*PreVote)(nil),         // 1: synod.messages.PreVote
 	(*PreVoteReply)(nil),    // 2: synod.messages.PreVoteReply
@@ -1513,7 +1512,7 @@ var file_raft_proto_goTypes = []any{
 	(*DigestReport)(nil),    // 15: synod.messages.DigestReport
 	(*Quarantine)(nil),      // 16: synod.messages.Quarantine
 }
-var file_raft_proto_depIdxs = []int32{
+var file_synod_messages_raft_proto_depIdxs = []int32{
 	1,  // 0: synod.messages.RaftMessage.pre_vote:type_name -> synod.messages.PreVote
 	2,  // 1: synod.messages.RaftMessage.pre_vote_reply:type_name -> synod.messages.PreVoteReply
 	3,  // 2: synod.messages.RaftMessage.request_vote:type_name -> synod.messages.RequestVote
@@ -1537,12 +1536,12 @@ var file_raft_proto_depIdxs = []int32{
 	0,  // [0:16] is the sub-list for field type_name
 }
 
-func init() { file_raft_proto_init() }
-func file_raft_proto_init() {
-	if File_raft_proto != nil {
+func init() { file_synod_messages_raft_proto_init() }
+func file_synod_messages_raft_proto_init() {
+	if File_synod_messages_raft_proto != nil {
 		return
 	}
-	file_raft_proto_msgTypes[0].OneofWrappers = []any{
+	file_synod_messages_raft_proto_msgTypes[0].OneofWrappers = []any{
 		(*RaftMessage_PreVote)(nil),
 		(*RaftMessage_PreVoteReply)(nil),
 		(*RaftMessage_RequestVote)(nil),
@@ -1563,17 +1562,17 @@ func file_raft_proto_init() {
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
-			RawDescriptor: unsafe.Slice(unsafe.StringData(file_raft_proto_rawDesc), len(file_raft_proto_rawDesc)),
+			RawDescriptor: unsafe.Slice(unsafe.StringData(file_synod_messages_raft_proto_rawDesc), len(file_synod_messages_raft_proto_rawDesc)),
 			NumEnums:      0,
 			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
-		GoTypes:           file_raft_proto_goTypes,
-		DependencyIndexes: file_raft_proto_depIdxs,
-		MessageInfos:      file_raft_proto_msgTypes,
+		GoTypes:           file_synod_messages_raft_proto_goTypes,
+		DependencyIndexes: file_synod_messages_raft_proto_depIdxs,
+		MessageInfos:      file_synod_messages_raft_proto_msgTypes,
 	}.Build()
-	File_raft_proto = out.File
-	file_raft_proto_goTypes = nil
-	file_raft_proto_depIdxs = nil
+	File_synod_messages_raft_proto = out.File
+	file_synod_messages_raft_proto_goTypes = nil
+	file_synod_messages_raft_proto_depIdxs = nil
 }
