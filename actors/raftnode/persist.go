@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/synod-go/synod/raft"
 	"github.com/synod-go/synod/storage"
@@ -94,7 +95,8 @@ func (r *recovery) add(record storage.Record) (err error) {
 		r.entries = nil
 	case RecordEntries:
 		var entries []raft.Entry
-		entries, err = raft.DecodeEntries(record.Data)
+		// The entries keep their data, which the store lends only for this call.
+		entries, err = raft.DecodeEntries(slices.Clone(record.Data))
 		if err == nil {
 			err = r.append(entries)
 		}

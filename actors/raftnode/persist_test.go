@@ -72,6 +72,22 @@ func TestRecoveryRebuildsTheLog(t *testing.T) {
 	}
 }
 
+// The store lends a record's bytes only for the call and reads the next batch into
+// the same buffer.
+func TestRecoveryKeepsItsOwnCopyOfEntries(t *testing.T) {
+	var r recovery
+	record := entries(run(1, 1, 3))
+	if err := r.add(record); err != nil {
+		t.Fatal(err)
+	}
+	clear(record.Data)
+	for _, e := range r.entries {
+		if want := fmt.Sprintf("1.%d", e.Index); string(e.Data) != want {
+			t.Fatalf("entry %d holds %q after the buffer was used again, want %q", e.Index, e.Data, want)
+		}
+	}
+}
+
 func recoverAll(records []storage.Record, snapshot raft.SnapshotMeta) (raft.State, error) {
 	var r recovery
 	for _, record := range records {
