@@ -12,9 +12,12 @@ type Config struct {
 	Backend Backend
 	// Name is the node's name, sent along with forwarded requests.
 	Name string
-	// TLS makes the server speak TLS. When it has ClientCAs, every request but
-	// those for health needs a client certificate signed by them.
+	// TLS makes the server speak TLS. It should ask for client certificates
+	// without requiring them, and refuse bad ones.
 	TLS *tls.Config
+	// Certified tells whether a connection has shown a client certificate that
+	// gives it access; requests for health need none. nil: TLS alone gives access.
+	Certified func(tls.ConnectionState) bool
 	// ForwardTLS is how the server speaks to the leader's API; nil: plain text.
 	ForwardTLS *tls.Config
 	// Hosts are Host names, without port, that are let in besides loopback's

@@ -171,10 +171,10 @@ func (s *Server) guard(r route) http.Handler {
 }
 
 func (s *Server) certified(r *http.Request) bool {
-	if s.config.TLS == nil || s.config.TLS.ClientCAs == nil {
+	if s.config.TLS == nil || s.config.Certified == nil {
 		return true
 	}
-	return r.TLS != nil && len(r.TLS.VerifiedChains) > 0
+	return r.TLS != nil && s.config.Certified(*r.TLS)
 }
 
 // checkHost refuses requests whose Host is not ours when we listen on

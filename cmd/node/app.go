@@ -1,0 +1,192 @@
+package main
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/synod-go/synod/api"
+	"github.com/synod-go/synod/cluster"
+)
+
+// defaultAddrs are where the nodes of "dev" answer.
+const defaultAddrs = "127.0.0.1:4700,127.0.0.1:4710,127.0.0.1:4720"
+
+// app is what all verbs share: the streams and the global flags.
+type app struct {
+	program  string // how to call this program, for hints
+	in       io.Reader
+	out, err io.Writer
+
+	addr    string
+	output  string
+	timeout time.Duration
+	noColor bool
+	quiet   bool
+	tls     cluster.TLSFiles
+}
+
+// programName is how the user can call this program again. "go run" builds a
+// binary in a place that is gone afterwards.
+func programName(arg0 string) string {
+	if strings.Contains(arg0, "go-build") {
+		return "go run ./cmd/node"
+	}
+	if strings.ContainsRune(arg0, filepath.Separator) && !filepath.IsAbs(arg0) {
+		return arg0
+	}
+	return filepath.Base(arg0)
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   a.program,
+		Short: "a cluster that elects, replicates and survives",
+		Long: "Synod is a replicated tree of keys on a few machines: it elects a leader, keeps every acknowledged\n" +
+			"write through crashes, and answers on every node.",
+		Example:       a.example("demo", "dev", "kv put colour blue", "status"),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.addr, "addr", envOr("NODE_ADDR", defaultAddrs), "API addresses of any nodes, separated by commas (NODE_ADDR)")
+	flags.StringVarP(&a.output, "output", "o", "table", "form of the answer: table or json")
+	flags.DurationVar(&a.timeout, "timeout", 5*time.Second, "how long to try")
+	flags.BoolVar(&a.noColor, "no-color", os.Getenv("NO_COLOR") != "", "no colours (NO_COLOR)")
+	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no hints and no progress")
+	flags.StringVar(&a.tls.Authorities, "tls-ca", os.Getenv("NODE_TLS_CA"), "file with the cluster's authority (NODE_TLS_CA)")
+	flags.StringVar(&a.tls.Certificate, "tls-cert", os.Getenv("NODE_TLS_CERT"), "file with our certificate (NODE_TLS_CERT)")
+	flags.StringVar(&a.tls.Key, "tls-key", os.Getenv("NODE_TLS_KEY"), "file with our key, mode 0600 (NODE_TLS_KEY)")
+	root.AddGroup(&cobra.Group{ID: "start", Title: "Start:"}, &cobra.Group{ID: "use", Title: "Use:"},
+		&cobra.Group{ID: "look", Title: "Look:"}, &cobra.Group{ID: "care", Title: "Care:"})
+	a.add(root, "start", a.demoCommand(), a.devCommand(), a.startCommand())
+	a.add(root, "use", a.kvCommand(), a.benchCommand())
+	a.add(root, "look", a.statusCommand(), a.membersCommand(), a.waitCommand(), a.inspectCommand(), a.versionCommand())
+	a.add(root, "care", a.memberCommand(), a.stepDownCommand(), a.tlsCommand())
+	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.checkFlags() }
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return a.usageError(c, err.Error()) })
+	a.refuseStrayArguments(root)
+	return root
+}
+
+func (a *app) add(root *cobra.Command, group string, commands ...*cobra.Command) {
+	for _, c := range commands {
+		c.GroupID = group
+		root.AddCommand(c)
+	}
+}
+
+// refuseStrayArguments turns cobra's complaints about arguments into usage errors, with
+// suggestions for a mistyped verb.
+func (a *app) refuseStrayArguments(c *cobra.Command) {
+	check := c.Args
+	c.Args = func(c *cobra.Command, args []string) error {
+		if c.HasSubCommands() && len(args) > 0 {
+			return a.unknownVerb(c, args[0])
+		}
+		if check == nil {
+			return nil
+		}
+		if err := check(c, args); err != nil {
+			return a.usageError(c, err.Error())
+		}
+		return nil
+	}
+	for _, child := range c.Commands() {
+		a.refuseStrayArguments(child)
+	}
+}
+
+func (a *app) unknownVerb(c *cobra.Command, verb string) error {
+	e := &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("%s has no verb %q", c.CommandPath(), verb)}
+	c.SuggestionsMinimumDistance = 2
+	for _, s := range c.SuggestionsFor(verb) {
+		e.Do = append(e.Do, "did you mean  "+c.CommandPath()+" "+s)
+	}
+	e.Do = append(e.Do, c.CommandPath()+" --help")
+	return e
+}
+
+func (a *app) usageError(c *cobra.Command, why string) error {
+	return &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("%s cannot be called like that", c.CommandPath()), Why: why,
+		Do: []string{c.CommandPath() + " --help"}}
+}
+
+func (a *app) checkFlags() error {
+	if a.output != "table" && a.output != "json" {
+		return &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("there is no output %q", a.output), Do: []string{"--output table or --output json"}}
+	}
+	if a.timeout <= 0 {
+		return &api.Error{Code: api.CodeUsage, Message: "the timeout must be above 0", Do: []string{"--timeout 5s"}}
+	}
+	return nil
+}
+
+// client returns a client for the addresses given.
+func (a *app) client() (*api.Client, error) {
+	config, err := a.clientTLS()
+	if err != nil {
+		return nil, err
+	}
+	return api.NewClient(api.ClientConfig{Addrs: a.addrs(), TLS: config, Timeout: a.timeout})
+}
+
+func (a *app) addrs() []string {
+	addrs := strings.FieldsFunc(a.addr, func(r rune) bool { return r == ',' || r == ' ' })
+	return slices.Compact(addrs)
+}
+
+func (a *app) clientTLS() (*tls.Config, error) {
+	material, err := a.loadTLS()
+	if err != nil || material == nil {
+		return nil, err
+	}
+	return material.ClientConfig(cluster.RoleNode), nil
+}
+
+// loadTLS reads the TLS flags; nil: none are given.
+func (a *app) loadTLS() (*cluster.TLS, error) {
+	if a.tls == (cluster.TLSFiles{}) {
+		return nil, nil
+	}
+	if a.tls.Authorities == "" || a.tls.Certificate == "" || a.tls.Key == "" {
+		return nil, &api.Error{Code: api.CodeUsage, Message: "TLS needs three files",
+			Do: []string{"--tls-ca ca.pem --tls-cert NAME.pem --tls-key NAME-key.pem", "make them:  node tls init"}}
+	}
+	material, err := cluster.LoadTLS(a.tls)
+	if err != nil {
+		return nil, &api.Error{Code: api.CodeTLS, Message: "the TLS files cannot be used", Why: plain(err), Do: []string{"make new ones:  node tls init"}}
+	}
+	return material, nil
+}
+
+// example indents lines that call this program.
+func (a *app) example(lines ...string) string {
+	for i, line := range lines {
+		lines[i] = "  " + a.program + " " + line
+	}
+	return strings.Join(lines, "\n")
+}
+
+// hint writes a line for people, unless they want quiet.
+func (a *app) hint(format string, args ...any) {
+	if !a.quiet {
+		fmt.Fprintf(a.err, format+"\n", args...)
+	}
+}
+
+func envOr(name, other string) string {
+	if value := os.Getenv(name); value != "" {
+		return value
+	}
+	return other
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/synod-go/synod/api"
+)
+
+func (a *app) memberCommand() *cobra.Command {
+	c := &cobra.Command{Use: "member", Short: "change who belongs to the cluster",
+		Long:    "Change who belongs to the cluster. A node that is started with --join adds itself.",
+		Example: a.example("member remove n3", "member promote n4")}
+	for _, action := range []struct{ verb, short string }{
+		{"add", "let a node that was removed in again"},
+		{"remove", "take a node out: it no longer votes nor replicates"},
+		{"promote", "make a member a voter once it has caught up"},
+		{"demote", "take a member's vote; it goes on replicating"},
+	} {
+		c.AddCommand(a.memberAction(action.verb, action.short))
+	}
+	return c
+}
+
+func (a *app) memberAction(verb, short string) *cobra.Command {
+	version := int64(-1)
+	c := &cobra.Command{
+		Use: verb + " NAME", Short: short, Args: cobra.ExactArgs(1),
+		Example: a.example("member "+verb+" n3", "member "+verb+" n3 --version 17"),
+		RunE: func(c *cobra.Command, args []string) error {
+			client, err := a.client()
+			if err != nil {
+				return err
+			}
+			change := api.MemberChange{Action: verb, Name: args[0]}
+			if version >= 0 {
+				v := uint64(version)
+				change.Version = &v
+			}
+			done, err := client.ChangeMember(c.Context(), change)
+			if err != nil {
+				return err
+			}
+			return a.answer(done, func(w io.Writer) {
+				fmt.Fprintf(w, "%s %s done, configuration version %d\n", verb, args[0], done.Version)
+			})
+		},
+	}
+	c.Flags().Int64Var(&version, "version", -1, "only if the configuration has this version (see members)")
+	return c
+}
+
+func (a *app) stepDownCommand() *cobra.Command {
+	var to string
+	c := &cobra.Command{
+		Use: "step-down", Short: "make the leader hand over", Args: cobra.NoArgs,
+		Example: a.example("step-down", "step-down --to n2"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			client, err := a.client()
+			if err != nil {
+				return err
+			}
+			done, err := client.Transfer(c.Context(), to)
+			if err != nil {
+				return err
+			}
+			return a.answer(done, func(w io.Writer) { fmt.Fprintf(w, "%s leads\n", done.Leader) })
+		},
+	}
+	c.Flags().StringVar(&to, "to", "", "the node that shall lead; default: the one that has caught up best")
+	return c
+}

@@ -1,0 +1,257 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/synod-go/synod/api"
+)
+
+// dev runs a cluster to try things on.
+type dev struct {
+	*app
+	nodes   int
+	base    int
+	data    string
+	restart bool
+	fleet   *fleet
+	client  *api.Client
+	printMu sync.Mutex
+	leader  string // as last seen
+}
+
+func (a *app) devCommand() *cobra.Command {
+	d := &dev{app: a}
+	c := &cobra.Command{
+		Use: "dev", Short: "run a cluster on this machine to try things on", Args: cobra.NoArgs,
+		Long: "Start a cluster of real processes on this machine, print what to type next, and show their logs until\n" +
+			"Ctrl-C. Everything is removed at the end, unless --data says where to keep it.",
+		Example: a.example("dev", "dev --nodes 5 --data ./data", "dev --restart"),
+		RunE:    func(c *cobra.Command, _ []string) error { return d.run(c.Context()) },
+	}
+	c.Flags().IntVar(&d.nodes, "nodes", 3, "how many nodes, 1 to 9")
+	c.Flags().IntVar(&d.base, "port", 4700, "first port; each node takes three, 10 above the last node's")
+	c.Flags().StringVar(&d.data, "data", "", "keep the data in this directory")
+	c.Flags().BoolVar(&d.restart, "restart", false, "start a node again when it dies")
+	return c
+}
+
+func (d *dev) run(ctx context.Context) error {
+	if d.nodes < 1 || d.nodes > 9 {
+		return &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("cannot run %d nodes", d.nodes), Why: "1 to 9 are possible"}
+	}
+	dir, remove, err := dataDir(d.data)
+	if err != nil {
+		return err
+	}
+	defer remove()
+	if d.fleet, err = newFleet(d.nodes, d.base, dir, d.log); err != nil {
+		return err
+	}
+	defer d.fleet.end()
+	d.fleet.onDeath = func(c *child, why string) { d.died(ctx, c, why) }
+	if d.client, err = api.NewClient(api.ClientConfig{Addrs: d.fleet.addrs()}); err != nil {
+		return err
+	}
+	if err := d.bringUp(ctx); err != nil {
+		return err
+	}
+	d.page()
+	d.follow(ctx)
+	d.say("stopping %d nodes", d.nodes)
+	return nil
+}
+
+// dataDir returns where to keep data, and what to call at the end.
+func dataDir(wanted string) (dir string, remove func(), err error) {
+	if wanted != "" {
+		if err := os.MkdirAll(wanted, 0o700); err != nil {
+			return "", nil, &api.Error{Code: api.CodeData, Message: "the directory " + wanted + " cannot be made", Why: plain(err)}
+		}
+		return wanted, func() {}, nil
+	}
+	if dir, err = os.MkdirTemp("", "synod-"); err != nil {
+		return "", nil, &api.Error{Code: api.CodeData, Message: "there is no place for temporary data", Why: plain(err), Do: []string{"--data DIRECTORY"}}
+	}
+	return dir, func() { os.RemoveAll(dir) }, nil // what cannot be removed is in the temporary directory
+}
+
+// bringUp starts all nodes and waits until all of them vote.
+func (d *dev) bringUp(ctx context.Context) error {
+	began := time.Now()
+	for _, c := range d.fleet.nodes {
+		if err := d.fleet.start(c); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, upTimeout)
+	defer cancel()
+	status, err := d.fleet.await(ctx, d.client, allVote(d.nodes))
+	if err != nil {
+		return &api.Error{Code: api.CodeUnhealthy, Message: "the cluster did not come up", Why: upReason(status, err), Do: []string{"the reason is in the lines above"}}
+	}
+	d.setLeader(status.Leader)
+	d.say("ready in %.1f s: %d nodes, %s leads term %d", time.Since(began).Seconds(), d.nodes, status.Leader, status.Term)
+	return nil
+}
+
+const upTimeout = 20 * time.Second
+
+// allVote: every node that may vote does, and is up.
+func allVote(nodes int) func(api.Status) bool {
+	voters := nodes
+	if voters%2 == 0 {
+		voters--
+	}
+	return func(s api.Status) bool {
+		return s.Healthy && s.Leader != "" && s.Voters >= voters && s.Up >= voters && len(s.Members) >= nodes
+	}
+}
+
+func upReason(s api.Status, err error) string {
+	switch {
+	case err == errDied:
+		return "a node has ended"
+	case len(s.Reasons) > 0:
+		return strings.Join(s.Reasons, "; ")
+	}
+	return fmt.Sprintf("%d voters are up", s.Up)
+}
+
+// page prints what to type next.
+func (d *dev) page() {
+	d.printMu.Lock()
+	defer d.printMu.Unlock()
+	w := d.out
+	fmt.Fprintln(w)
+	rows := [][]string{{"NODE", "PID", "API", "DATA"}}
+	for _, c := range d.fleet.nodes {
+		rows = append(rows, []string{c.name, fmt.Sprint(c.pid()), c.api(), d.fleet.dir + "/" + c.name})
+	}
+	columns(w, rows)
+	fmt.Fprintf(w, "\nType in another terminal:\n\n")
+	addr := ""
+	if d.ports() != defaultAddrs {
+		addr = " --addr " + strings.Join(d.fleet.addrs(), ",")
+	}
+	for _, line := range []string{"kv put colour blue", "kv get colour", "status"} {
+		fmt.Fprintf(w, "  %s %s%s\n", d.program, line, addr)
+	}
+	leader := d.fleet.find(d.currentLeader())
+	if leader == nil {
+		leader = d.fleet.nodes[0]
+	}
+	fmt.Fprintf(w, "  curl -X PUT --data green http://%s/v1/kv/colour\n", d.fleet.nodes[0].api())
+	fmt.Fprintf(w, "  kill -9 %-24d # the leader %s: watch what happens here\n\n", leader.pid(), leader.name)
+	if d.data == "" {
+		fmt.Fprintf(w, "Ctrl-C ends it and removes the data.\n\n")
+	} else {
+		fmt.Fprintf(w, "Ctrl-C ends it; the data stays in %s.\n\n", d.data)
+	}
+}
+
+func (d *dev) ports() string { return strings.Join(d.fleet.addrs(), ",") }
+
+// follow notices changes of the leader until ctx ends.
+func (d *dev) follow(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Second):
+		}
+		ask, cancel := context.WithTimeout(ctx, time.Second)
+		if status, err := d.client.Status(ask, false); err == nil && status.Leader != "" {
+			d.setLeader(status.Leader)
+		}
+		cancel()
+	}
+}
+
+// died reports a node's death, who leads after it and how soon, and starts it again if wanted.
+func (d *dev) died(ctx context.Context, c *child, why string) {
+	if ctx.Err() != nil {
+		return
+	}
+	began, wasLeader := time.Now(), c.name == d.currentLeader()
+	d.say("%s %s", c.name, why)
+	wait, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	status, err := d.fleet.await(wait, d.client, func(s api.Status) bool {
+		return s.Leader != "" && (s.Leader != c.name || !wasLeader)
+	})
+	for err == errDied && wait.Err() == nil { // it is this one that has died
+		status, err = d.client.Status(wait, false)
+		if err == nil && (status.Leader == "" || wasLeader && status.Leader == c.name) {
+			err = errDied
+		}
+	}
+	after := time.Since(began).Milliseconds()
+	switch {
+	case err != nil:
+		d.say("no leader: %d of %d nodes run, a majority is needed", d.running(), d.nodes)
+	case wasLeader:
+		d.setLeader(status.Leader)
+		d.say("%s leads term %d after %d ms; no acknowledged write is lost", status.Leader, status.Term, after)
+	default:
+		d.say("%s still leads term %d", status.Leader, status.Term)
+	}
+	if d.restart {
+		if err := d.fleet.start(c); err != nil {
+			d.say("%s does not start again: %s", c.name, plain(err))
+			return
+		}
+		d.say("%s is started again, pid %d", c.name, c.pid())
+		return
+	}
+	d.say("start it again:  %s %s", d.program, strings.Join(d.fleet.args(c), " "))
+}
+
+func (d *dev) running() int {
+	n := 0
+	for _, c := range d.fleet.nodes {
+		if c.pid() != 0 {
+			n++
+		}
+	}
+	return n
+}
+
+func (d *dev) currentLeader() string {
+	d.printMu.Lock()
+	defer d.printMu.Unlock()
+	return d.leader
+}
+
+func (d *dev) setLeader(name string) {
+	d.printMu.Lock()
+	defer d.printMu.Unlock()
+	d.leader = name
+}
+
+func (d *dev) say(format string, args ...any) {
+	d.printMu.Lock()
+	defer d.printMu.Unlock()
+	fmt.Fprintf(d.out, d.paint("1", "dev")+" | "+format+"\n", args...)
+}
+
+// log is where a node's lines go: behind its name, in a colour of its own.
+func (d *dev) log(c *child) io.Writer {
+	colours := []string{"36", "33", "35", "32", "34", "31", "96", "93", "95"}
+	colour := colours[(c.ports[0]/10)%len(colours)]
+	return prefixed(d.err, &d.printMu, d.paint(colour, c.name)+"  | ")
+}
+
+func (d *dev) paint(code, text string) string {
+	if d.noColor || !isTerminal(d.out) {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/synod-go/synod/api"
+)
+
+// silent ends the program with an exit code and says nothing more: the verb
+// has said it.
+type silent int
+
+func (s silent) Error() string { return fmt.Sprintf("exit code %d", int(s)) }
+
+// fail shows err and returns the exit code that goes with it.
+func (a *app) fail(err error) int {
+	if s, ok := errors.AsType[silent](err); ok {
+		return int(s)
+	}
+	e, ok := errors.AsType[*api.Error](err)
+	switch {
+	case ok:
+	case errors.Is(err, context.Canceled):
+		e = &api.Error{Code: api.CodeInterrupted, Message: "ended by the user"}
+	default:
+		e = &api.Error{Code: api.CodeInternal, Message: "the command failed", Why: plain(err)}
+	}
+	if a.output == "json" {
+		body, _ := json.Marshal(e) // an Error always encodes
+		fmt.Fprintf(a.err, "%s\n", body)
+	} else {
+		fmt.Fprint(a.err, a.describe(e))
+	}
+	return e.Code.Info().Exit
+}
+
+// describe writes an error as people read it: what, why, what to do.
+func (a *app) describe(e *api.Error) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "error %s: %s\n", e.Code, e.Message)
+	if e.Why != "" {
+		fmt.Fprintf(&text, "  why   %s\n", e.Why)
+	}
+	label := "do    "
+	for _, line := range e.Do {
+		fmt.Fprintf(&text, "  %s%s\n", label, a.ownName(line))
+		label = "      "
+	}
+	if e.RequestID != "" {
+		fmt.Fprintf(&text, "  %s--request-id %s\n", label, e.RequestID)
+	}
+	return text.String()
+}
+
+var ownCommand = regexp.MustCompile(`\bnode (dev|demo|start|status|members|member|tls|kv|wait|inspect|bench|step-down)\b`)
+
+// ownName puts the name by which this program was called into a hint.
+func (a *app) ownName(line string) string {
+	return ownCommand.ReplaceAllString(line, strings.ReplaceAll(a.program, "$", "$$")+" $1")
+}
+
+var goNames = regexp.MustCompile(`(^|: )(synod|storage|cluster|raftnode|raft|api|replica|coordination|x509|tls|open|mkdir|stat|listen tcp|listen udp|bind): `)
+
+// plain is an error's text without the names of packages and system calls in front.
+func plain(err error) string {
+	if err == nil {
+		return ""
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "no answer in time"
+	}
+	text := err.Error()
+	for {
+		shorter := goNames.ReplaceAllString(text, "$1")
+		if shorter == text {
+			return strings.ReplaceAll(text, "\n", "; ")
+		}
+		text = shorter
+	}
+}

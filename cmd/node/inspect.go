@@ -1,0 +1,242 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/synod-go/synod/actors/raftnode"
+	"github.com/synod-go/synod/api"
+	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/storage"
+)
+
+// walReport is what "inspect wal" tells: what storage sees, and what the Raft
+// groups have written.
+type walReport struct {
+	*storage.Report
+	Raft []raftReport `json:"raft"`
+}
+
+// raftReport is one Raft group's part of a log.
+type raftReport struct {
+	Group   storage.Group `json:"group"`
+	Name    string        `json:"name"`
+	Term    uint64        `json:"term"` // hard state
+	Vote    string        `json:"vote,omitempty"`
+	Base    uint64        `json:"base"` // index of the snapshot that the log follows
+	First   entryAt       `json:"first"`
+	Last    entryAt       `json:"last"`
+	Entries uint64        `json:"entries"` // written, overwritten ones too
+	Bytes   uint64        `json:"bytes"`
+	Unknown int           `json:"unknown,omitempty"` // records that are none of Raft's
+}
+
+// entryAt is the place of an entry.
+type entryAt struct {
+	Index uint64 `json:"index"`
+	Term  uint64 `json:"term"`
+}
+
+func (e entryAt) String() string {
+	if e.Index == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%d/t%d", e.Index, e.Term)
+}
+
+func (a *app) inspectCommand() *cobra.Command {
+	c := &cobra.Command{Use: "inspect", Short: "look into a node's files, also without the node", Example: a.example("inspect wal data/n1", "inspect snapshot data/n1")}
+	c.AddCommand(
+		&cobra.Command{
+			Use: "wal DIR", Short: "what the log holds, and whether its end is torn or damaged", Args: cobra.ExactArgs(1),
+			Long: "Read a node's log from end to end and change nothing. An unfinished batch at the end (torn) is normal\n" +
+				"after a crash: nobody was told that it is done, and a start cuts it. Damage is something else: exit code 8.",
+			Example: a.example("inspect wal data/n1", "inspect wal data/n1 --output json"),
+			RunE:    func(_ *cobra.Command, args []string) error { return a.inspectWAL(args[0]) },
+		},
+		&cobra.Command{
+			Use: "snapshot DIR", Short: "which snapshots there are, and whether they are whole", Args: cobra.ExactArgs(1),
+			Example: a.example("inspect snapshot data/n1"),
+			RunE:    func(_ *cobra.Command, args []string) error { return a.inspectSnapshots(args[0]) },
+		})
+	return c
+}
+
+func (a *app) inspectWAL(dir string) error {
+	report, err := inspect(dir)
+	if err != nil {
+		return err
+	}
+	groups, err := raftReports(dir)
+	if err != nil {
+		return err
+	}
+	if err := a.answer(walReport{report, groups}, func(w io.Writer) { showWAL(w, report, groups) }); err != nil {
+		return err
+	}
+	if len(report.Problems) > 0 || report.Tail.State == storage.TailDamaged {
+		return silent(api.ExitUnhealthy)
+	}
+	return nil
+}
+
+func inspect(dir string) (*storage.Report, error) {
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return nil, &api.Error{Code: api.CodeNotFound, Message: fmt.Sprintf("there is no directory %q", dir)}
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	report, err := storage.Inspect(storage.OS(), abs)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, &api.Error{Code: api.CodeNotFound, Message: fmt.Sprintf("%q is not the data directory of a node", dir), Why: plain(err)}
+	}
+	if err != nil {
+		return nil, &api.Error{Code: api.CodeData, Message: fmt.Sprintf("%q cannot be read", dir), Why: plain(err)}
+	}
+	return report, nil
+}
+
+// raftReports decodes the records of all groups.
+func raftReports(dir string) ([]raftReport, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	byGroup := map[storage.Group]*raftReport{}
+	err = storage.Walk(storage.OS(), abs, func(r storage.Record) error {
+		g := byGroup[r.Group]
+		if g == nil {
+			g = &raftReport{Group: r.Group, Name: groupName(r.Group)}
+			byGroup[r.Group] = g
+		}
+		g.add(r)
+		return nil
+	})
+	if err != nil {
+		return nil, &api.Error{Code: api.CodeData, Message: "the log cannot be read", Why: plain(err)}
+	}
+	list := []raftReport{}
+	for _, g := range byGroup {
+		list = append(list, *g)
+	}
+	slices.SortFunc(list, func(a, b raftReport) int { return strings.Compare(a.Name, b.Name) })
+	return list, nil
+}
+
+// groupName knows the groups of this program by the number that stands in the log.
+func groupName(g storage.Group) string {
+	h := fnv.New32a()
+	h.Write([]byte(coordinationGroup))
+	if uint32(g) == h.Sum32() {
+		return coordinationGroup
+	}
+	return fmt.Sprintf("%08x", uint32(g))
+}
+
+func (g *raftReport) add(r storage.Record) {
+	switch r.Type {
+	case raftnode.RecordHardState:
+		if hard, err := raftnode.DecodeHardState(r.Data); err == nil {
+			g.Term = uint64(hard.Term)
+			g.Vote = fmt.Sprintf("%016x", uint64(hard.Vote))
+			return
+		}
+	case raftnode.RecordBase:
+		if base, err := raftnode.DecodeBase(r.Data); err == nil {
+			g.Base = uint64(base.Index)
+			if g.Last.Index <= g.Base {
+				g.First, g.Last = entryAt{}, entryAt{}
+			}
+			return
+		}
+	case raftnode.RecordEntries:
+		if entries, err := raft.DecodeEntries(r.Data); err == nil && len(entries) > 0 {
+			g.addEntries(entries, len(r.Data))
+			return
+		}
+	case raftnode.RecordBootstrap:
+		return
+	}
+	g.Unknown++
+}
+
+func (g *raftReport) addEntries(entries []raft.Entry, bytes int) {
+	first, last := entries[0], entries[len(entries)-1]
+	if g.First.Index == 0 || uint64(first.Index) <= g.First.Index {
+		g.First = entryAt{uint64(first.Index), uint64(first.Term)}
+	}
+	g.Last = entryAt{uint64(last.Index), uint64(last.Term)}
+	g.Entries += uint64(len(entries))
+	g.Bytes += uint64(bytes)
+}
+
+func showWAL(w io.Writer, r *storage.Report, groups []raftReport) {
+	showIdentity(w, r)
+	rows := [][]string{{"SEGMENT", "USE", "SIZE", "USED", "BATCHES", "RECORDS"}}
+	for _, s := range r.Segments {
+		rows = append(rows, []string{filepath.Base(s.File), s.Use, sized(s.Size), sized(s.Bytes), counted(uint64(s.Batches)), counted(uint64(s.Records))})
+	}
+	columns(w, rows)
+	rows = [][]string{{"GROUP", "TERM", "VOTE", "SNAPSHOT", "FIRST", "LAST", "ENTRIES"}}
+	for _, g := range groups {
+		rows = append(rows, []string{g.Name, fmt.Sprint(g.Term), g.Vote, fmt.Sprint(g.Base), g.First.String(), g.Last.String(), counted(g.Entries)})
+	}
+	columns(w, rows)
+	fmt.Fprintln(w, "tail  "+tailWords(r.Tail))
+	for _, problem := range r.Problems {
+		fmt.Fprintln(w, "! "+problem)
+	}
+}
+
+func showIdentity(w io.Writer, r *storage.Report) {
+	if r.Identity != nil {
+		fmt.Fprintf(w, "node %s  id %016x  cluster %s  format %d\n", r.Identity.Node, r.Identity.Incarnation, r.Identity.Cluster, r.Identity.Format)
+	}
+	if r.Locked {
+		fmt.Fprintf(w, "in use by process %s: the end may be in the middle of a write\n", r.LockedBy)
+	}
+}
+
+func tailWords(t storage.TailReport) string {
+	at := fmt.Sprintf("at byte %s of %s", counted(uint64(t.Offset)), filepath.Base(t.File))
+	switch {
+	case t.State == storage.TailTorn:
+		return fmt.Sprintf("torn %s: %s. It was never acknowledged; a start cuts it.", at, t.Reason)
+	case t.State == storage.TailDamaged:
+		return fmt.Sprintf("DAMAGED %s: %s. A node does not start on it: move the directory away and let the node join anew.", at, t.Reason)
+	}
+	return "clean"
+}
+
+func (a *app) inspectSnapshots(dir string) error {
+	report, err := inspect(dir)
+	if err != nil {
+		return err
+	}
+	damaged := slices.ContainsFunc(report.Snapshots, func(s storage.SnapshotReport) bool { return s.State == "damaged" })
+	if report.Snapshots == nil {
+		report.Snapshots = []storage.SnapshotReport{}
+	}
+	err = a.answer(report.Snapshots, func(w io.Writer) {
+		showIdentity(w, report)
+		rows := [][]string{{"GROUP", "INDEX", "TERM", "SIZE", "STATE", "FILE"}}
+		for _, s := range report.Snapshots {
+			rows = append(rows, []string{groupName(s.Group), fmt.Sprint(s.Index), fmt.Sprint(s.Term), sized(s.Size), strings.TrimSpace(s.State + " " + s.Reason), filepath.Base(s.File)})
+		}
+		columns(w, rows)
+	})
+	if err == nil && damaged {
+		return silent(api.ExitUnhealthy)
+	}
+	return err
+}

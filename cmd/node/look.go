@@ -1,0 +1,229 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/synod-go/synod/api"
+)
+
+func (a *app) statusCommand() *cobra.Command {
+	var local bool
+	c := &cobra.Command{
+		Use: "status", Short: "is the cluster well, who leads, who is behind", Args: cobra.NoArgs,
+		Long:    "Show the cluster as its leader sees it. Exit code 8 when something is wrong, 5 without a leader,\n4 when no node answers.",
+		Example: a.example("status", "status --addr 127.0.0.1:4710 --output json"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			client, err := a.client()
+			if err != nil {
+				return err
+			}
+			status, err := client.Status(c.Context(), local)
+			if err != nil {
+				return err
+			}
+			if err := a.answer(status, func(w io.Writer) { showStatus(w, status) }); err != nil {
+				return err
+			}
+			return statusExit(status)
+		},
+	}
+	c.Flags().BoolVar(&local, "local", false, "what the node itself sees, not its leader")
+	return c
+}
+
+func statusExit(s api.Status) error {
+	switch {
+	case s.Leader == "":
+		return silent(api.ExitNoQuorum)
+	case !s.Healthy:
+		return silent(api.ExitUnhealthy)
+	}
+	return nil
+}
+
+func showStatus(w io.Writer, s api.Status) {
+	health := "HEALTHY"
+	switch {
+	case s.Leader == "":
+		health = "NO LEADER"
+	case !s.Healthy:
+		health = "UNHEALTHY"
+	}
+	fmt.Fprintf(w, "CLUSTER %s  %s  quorum %d of %d, %s\n", s.Cluster, health, s.Quorum, s.Voters, tolerates(s))
+	rows := [][]string{{"NODE", "ROLE", "STATE", "TERM", "COMMIT", "BEHIND", "GOSSIP", "API"}}
+	for _, m := range s.Members {
+		rows = append(rows, statusRow(s, m))
+	}
+	columns(w, rows)
+	for _, reason := range s.Reasons {
+		fmt.Fprintf(w, "! %s\n", reason)
+	}
+}
+
+func tolerates(s api.Status) string {
+	switch {
+	case s.Leader == "" || s.Up < s.Quorum:
+		return "writes wait for a leader"
+	case s.Tolerates == 1:
+		return "tolerates 1 more loss"
+	}
+	return fmt.Sprintf("tolerates %d more losses", s.Tolerates)
+}
+
+func statusRow(s api.Status, m api.MemberStatus) []string {
+	row := []string{m.Name, m.Role, m.State, "?", "?", "?", m.Gossip, m.API}
+	if m.Role == "leader" {
+		row[0] += " *"
+	}
+	if m.State == "up" {
+		row[3] = fmt.Sprint(s.Term)
+	}
+	if m.Name == s.Node {
+		row[4] = fmt.Sprint(s.Commit)
+	} else if m.Behind != nil {
+		row[4] = fmt.Sprint(min(m.Match, s.Commit))
+	}
+	switch {
+	case m.Role == "leader":
+		row[5] = "-"
+	case m.Behind != nil:
+		row[5] = fmt.Sprint(*m.Behind)
+	}
+	return row
+}
+
+func (a *app) membersCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "members", Short: "list the members and their addresses", Args: cobra.NoArgs,
+		Example: a.example("members", "members --output json"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			client, err := a.client()
+			if err != nil {
+				return err
+			}
+			list, err := client.Members(c.Context())
+			if err != nil {
+				return err
+			}
+			return a.answer(list, func(w io.Writer) {
+				rows := [][]string{{"NODE", "ID", "VOTES", "ROLE", "GOSSIP", "API", "LINK"}}
+				for _, m := range list.Members {
+					rows = append(rows, []string{m.Name, m.ID, yes(m.Voter), m.Role, m.Gossip, m.API, m.Link})
+				}
+				columns(w, rows)
+				fmt.Fprintf(w, "configuration version %d\n", list.ConfigVersion)
+			})
+		},
+	}
+}
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+func (a *app) waitCommand() *cobra.Command {
+	var voters int
+	var leader bool
+	c := &cobra.Command{
+		Use: "wait", Short: "wait until the cluster is well", Args: cobra.NoArgs,
+		Long:    "Wait until the cluster is healthy, or as long as --timeout says. Exit code 8 when it is not by then,\n4 when no node answers.",
+		Example: a.example("wait --timeout 30s", "wait --voters 3", "wait --leader"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.wait(c.Context(), func(s api.Status) bool {
+				return s.Leader != "" && (leader || s.Healthy) && s.Up >= voters
+			})
+		},
+	}
+	c.Flags().IntVar(&voters, "voters", 0, "wait for at least this many voters that are up")
+	c.Flags().BoolVar(&leader, "leader", false, "a leader is enough")
+	return c
+}
+
+// wait asks until good or out of time, and shows the last status if it is not.
+func (a *app) wait(ctx context.Context, good func(api.Status) bool) error {
+	client, err := a.client()
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	var last api.Status
+	var lastErr error
+	for {
+		ask, cancel := context.WithTimeout(ctx, time.Second)
+		status, err := client.Status(ask, false)
+		cancel()
+		if err == nil {
+			last, lastErr = status, nil
+		} else if ctx.Err() == nil {
+			lastErr = err
+		}
+		if err == nil && good(status) {
+			a.hint("well after %s: %s leads term %d", time.Since(began).Round(time.Millisecond), status.Leader, status.Term)
+			return a.answer(status, func(io.Writer) {})
+		}
+		select {
+		case <-ctx.Done():
+			return a.waitedInVain(last, lastErr)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+func (a *app) waitedInVain(last api.Status, err error) error {
+	if err != nil && last.Node == "" {
+		return err
+	}
+	why := strings.Join(last.Reasons, "; ")
+	if why == "" {
+		why = fmt.Sprintf("%d of %d voters are up", last.Up, last.Voters)
+	}
+	return &api.Error{Code: api.CodeUnhealthy, Message: fmt.Sprintf("the cluster is not well after %s", a.timeout), Why: why,
+		Do: []string{"node status"}}
+}
+
+// versionInfo is what "version" tells.
+type versionInfo struct {
+	Version string `json:"version"`
+	Commit  string `json:"commit,omitempty"`
+	Go      string `json:"go"`
+	System  string `json:"system"`
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "print the version", Args: cobra.NoArgs,
+		Example: a.example("version", "version --output json"),
+		RunE: func(*cobra.Command, []string) error {
+			info := versionInfo{Version: version, Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH, Commit: commit()}
+			return a.answer(info, func(w io.Writer) {
+				fmt.Fprintf(w, "synod %s %s %s %s\n", info.Version, info.Commit, info.Go, info.System)
+			})
+		},
+	}
+}
+
+func commit() string {
+	build, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	for _, s := range build.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return s.Value[:12]
+		}
+	}
+	return ""
+}

@@ -1,0 +1,342 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/synod-go/synod"
+	"github.com/synod-go/synod/api"
+	"github.com/synod-go/synod/cluster"
+	"github.com/synod-go/synod/coordination"
+	"github.com/synod-go/synod/storage"
+)
+
+// coordinationGroup is the name of the group that holds the tree.
+const coordinationGroup = "coordination"
+
+// startFlags are the flags of "start".
+type startFlags struct {
+	name, data          string
+	bootstrap, insecure bool
+	join                []string
+	listen, advertise   string
+	ports               [3]int // API, link, gossip
+	voters, priority    int
+	gossipKey           string
+	logLevel, logFormat string
+	heartbeat           time.Duration
+	election, lease     time.Duration
+}
+
+func (a *app) startCommand() *cobra.Command {
+	f := &startFlags{}
+	c := &cobra.Command{
+		Use: "start", Short: "run one node of a cluster", Args: cobra.NoArgs,
+		Long: "Run one node until it is stopped. The first node of a cluster is started with --bootstrap, all others\n" +
+			"with --join and the gossip address of any node; they become voters by themselves. A stopped node is\n" +
+			"started again with the same flags. SIGTERM or Ctrl-C stops it in order: it hands over the leadership,\n" +
+			"leaves gossip and flushes its log.",
+		Example: a.example("start --name n1 --data data/n1 --bootstrap",
+			"start --name n2 --data data/n2 --join 127.0.0.1:4702 --api-port 4710 --link-port 4711 --gossip-port 4712"),
+		RunE: func(c *cobra.Command, _ []string) error { return a.start(c.Context(), f) },
+	}
+	flags := c.Flags()
+	flags.StringVar(&f.name, "name", "n1", "name of the node, unique in the cluster")
+	flags.StringVar(&f.data, "data", "", "data directory; default data/NAME")
+	flags.BoolVar(&f.bootstrap, "bootstrap", false, "found a cluster: only on its first node")
+	flags.StringSliceVar(&f.join, "join", nil, "gossip addresses of nodes of the cluster")
+	flags.StringVar(&f.listen, "listen", "127.0.0.1", "address to listen on; beyond loopback it needs TLS or --insecure")
+	flags.StringVar(&f.advertise, "advertise", "", "address that the others are told; default that of --listen")
+	flags.IntVar(&f.ports[0], "api-port", 4700, "port of the HTTP API")
+	flags.IntVar(&f.ports[1], "link-port", 4701, "port for the other nodes")
+	flags.IntVar(&f.ports[2], "gossip-port", 4702, "port for gossip, TCP and UDP")
+	flags.IntVar(&f.voters, "voters", 3, "how many nodes shall vote; odd")
+	flags.IntVar(&f.priority, "priority", 0, "the highest one that has caught up leads")
+	flags.StringVar(&f.gossipKey, "gossip-key", "", "file with the key for gossip (tls init makes one)")
+	flags.BoolVar(&f.insecure, "insecure", false, "allow addresses beyond loopback without TLS: anyone there can read and write")
+	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	flags.StringVar(&f.logFormat, "log-format", "auto", "text, json, or auto: text on a terminal")
+	flags.DurationVar(&f.heartbeat, "heartbeat", 50*time.Millisecond, "how often the leader shows itself")
+	flags.DurationVar(&f.election, "election", 300*time.Millisecond, "silence of the leader before an election")
+	flags.DurationVar(&f.lease, "lease", 0, "how long a lease read may rely on the last heartbeat; default half of --election")
+	return c
+}
+
+// start runs a node until ctx ends or the node must not go on.
+func (a *app) start(ctx context.Context, f *startFlags) error {
+	log, err := newLogger(a.err, f.logFormat, f.logLevel)
+	if err != nil {
+		return err
+	}
+	log = log.With("node", f.name)
+	config, err := a.nodeConfig(f, log)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", config.Listen.API)
+	if err != nil {
+		return listenError(config.Listen.API, "--api-port", err)
+	}
+	defer listener.Close()
+	tree, err := api.NewTree(coordination.Config{})
+	if err != nil {
+		return err
+	}
+	config.Groups = []synod.GroupConfig{{Name: coordinationGroup, New: func() synod.StateMachine { return tree.New() }}}
+	began := time.Now()
+	node, err := synod.Start(ctx, config)
+	if err != nil {
+		return startError(f, config, err)
+	}
+	server, err := a.server(node, tree, config, log)
+	if err != nil {
+		return errors.Join(err, node.Stop(ctx))
+	}
+	go func() {
+		if err := server.Serve(listener); err != nil {
+			log.Error("api ends", "reason", err)
+		}
+	}()
+	log.Info("started", "api", config.Advertise.API, "link", config.Advertise.Link, "gossip", config.Advertise.Gossip,
+		"data", config.Dir, "pid", os.Getpid(), "after", time.Since(began).Round(time.Millisecond))
+	go reportReady(ctx, node, log, began)
+	return a.runNode(ctx, node, server, log)
+}
+
+// runNode waits for the end and stops in order.
+func (a *app) runNode(ctx context.Context, node *synod.Node, server *api.Server, log *slog.Logger) error {
+	select {
+	case <-node.Done():
+		shut(server)
+		return &api.Error{Code: failStopCode(node.Err()), Message: "the node has ended by itself: it must not go on", Why: plain(node.Err()),
+			Do: []string{"find the cause, then start it again: what was acknowledged is on the other nodes too"}}
+	case <-ctx.Done():
+	}
+	log.Info("stopping", "reason", "signal")
+	stop, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	stopped := make(chan error, 1)
+	go func() { stopped <- node.Stop(stop) }()
+	select {
+	case err := <-stopped:
+		shut(server)
+		log.Info("stopped")
+		return err
+	case <-time.After(stopTimeout + 3*time.Second):
+		return &api.Error{Code: api.CodeTimeout, Message: "the node did not stop in time", Why: "its disk or its network hangs",
+			Do: []string{"nothing acknowledged is lost"}}
+	}
+}
+
+// stopTimeout bounds the hand-over when a node stops.
+const stopTimeout = 5 * time.Second
+
+func shut(server *api.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = server.Shutdown(ctx) // what is left after a second is cut
+}
+
+// reportReady says when the node can work, and every few seconds why it cannot.
+func reportReady(ctx context.Context, node *synod.Node, log *slog.Logger, began time.Time) {
+	for {
+		wait, cancel := context.WithTimeout(ctx, 10*time.Second)
+		err := node.Ready(wait)
+		cancel()
+		if err == nil {
+			log.Info("ready", "cluster", node.Cluster(), "after", time.Since(began).Round(time.Millisecond))
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-node.Done():
+			return
+		default:
+		}
+		log.Warn("not ready yet: no leader, or no place in the cluster", "cluster", cmp.Or(node.Cluster(), "none"), "members seen", len(node.Members()))
+	}
+}
+
+// nodeConfig makes the node's configuration of the flags.
+func (a *app) nodeConfig(f *startFlags, log *slog.Logger) (synod.Config, error) {
+	material, err := a.loadTLS()
+	if err != nil {
+		return synod.Config{}, err
+	}
+	key, err := loadGossipKey(f.gossipKey)
+	if err != nil {
+		return synod.Config{}, err
+	}
+	advertise, err := f.checkAddresses(material != nil && key != nil)
+	if err != nil {
+		return synod.Config{}, err
+	}
+	return synod.Config{
+		Name: f.name, Dir: cmp.Or(f.data, "data/"+f.name), Bootstrap: f.bootstrap, Join: f.join,
+		Listen: f.addresses(f.listen), Advertise: f.addresses(advertise), Voters: f.voters, Priority: f.priority,
+		TLS: material, GossipKey: key, Insecure: f.insecure, Heartbeat: f.heartbeat, Election: f.election, Lease: f.lease,
+		Version: version, Logger: log, Progress: progress(log),
+	}, nil
+}
+
+func (f *startFlags) addresses(host string) synod.Addresses {
+	join := func(port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }
+	return synod.Addresses{API: join(f.ports[0]), Link: join(f.ports[1]), Gossip: join(f.ports[2])}
+}
+
+// checkAddresses returns the address that the others are told.
+func (f *startFlags) checkAddresses(protected bool) (string, error) {
+	ip := net.ParseIP(f.listen)
+	loopback := f.listen == "localhost" || ip != nil && ip.IsLoopback()
+	if !loopback && !protected && !f.insecure {
+		return "", &api.Error{Code: api.CodeInsecure, Message: "listening on " + f.listen + " needs TLS and a gossip key",
+			Why: "it is not loopback: anyone who reaches it could read and write",
+			Do:  []string{"make certificates:  node tls init", "or, on a network you trust:  --insecure"}}
+	}
+	if ip != nil && ip.IsUnspecified() && f.advertise == "" {
+		return "", &api.Error{Code: api.CodeUsage, Message: "with --listen " + f.listen + " the others must be told where this node is",
+			Do: []string{"--advertise ADDRESS, one of this machine's"}}
+	}
+	for _, port := range f.ports {
+		if port < 1 || port > 65535 {
+			return "", &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("there is no port %d", port), Why: "ports are 1 to 65535"}
+		}
+	}
+	return cmp.Or(f.advertise, f.listen), nil
+}
+
+// server makes the node's HTTP API.
+func (a *app) server(node *synod.Node, tree *api.Tree, c synod.Config, log *slog.Logger) (*api.Server, error) {
+	backend, err := api.NewBackend(node, coordinationGroup, tree)
+	if err != nil {
+		return nil, err
+	}
+	config := api.Config{Backend: backend, Name: c.Name, Logger: log}
+	if c.TLS != nil {
+		config.TLS, config.Certified = publicTLS(c.TLS), certified(c.TLS)
+		config.ForwardTLS = c.TLS.ClientConfig(cluster.RoleNode)
+	}
+	return api.NewServer(config)
+}
+
+// publicTLS lets anyone connect; the routes that need a certificate ask for it.
+func publicTLS(material *cluster.TLS) *tls.Config {
+	config := material.ServerConfig(cluster.RoleNode, cluster.RoleClient)
+	verify := config.VerifyConnection
+	config.ClientAuth = tls.RequestClientCert
+	config.VerifyConnection = func(state tls.ConnectionState) error {
+		if len(state.PeerCertificates) == 0 {
+			return nil
+		}
+		return verify(state)
+	}
+	return config
+}
+
+// certified reports whether a connection has shown a certificate of the
+// cluster: publicTLS has verified the one it shows.
+func certified(*cluster.TLS) func(tls.ConnectionState) bool {
+	return func(state tls.ConnectionState) bool { return len(state.PeerCertificates) > 0 }
+}
+
+// progress reports the recovery of a large log, about once a second.
+func progress(log *slog.Logger) func(stage string, done, total int64) {
+	var last time.Time
+	began := time.Now()
+	return func(stage string, done, total int64) {
+		if time.Since(began) < time.Second || time.Since(last) < time.Second {
+			return
+		}
+		last = time.Now()
+		log.Info("recovering", "stage", stage, "done", sized(done), "of", sized(total))
+	}
+}
+
+// loadGossipKey reads a key of 16, 24 or 32 bytes, raw or in base64.
+func loadGossipKey(file string) ([]byte, error) {
+	if file == "" {
+		return nil, nil
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil, &api.Error{Code: api.CodeTLS, Message: "the gossip key cannot be read", Why: plain(err), Do: []string{"make one:  node tls init"}}
+	}
+	key := content
+	if decoded, err := base64.StdEncoding.DecodeString(string(bytes.TrimSpace(content))); err == nil {
+		key = decoded
+	}
+	if len(key) != 16 && len(key) != 24 && len(key) != 32 {
+		return nil, &api.Error{Code: api.CodeTLS, Message: fmt.Sprintf("the gossip key in %s cannot be used", file),
+			Why: fmt.Sprintf("it has %d bytes, want 16, 24 or 32", len(key)), Do: []string{"make one:  node tls init"}}
+	}
+	return key, nil
+}
+
+// startError says why a node did not start.
+func startError(f *startFlags, c synod.Config, err error) error {
+	code, do := failStopCode(err), []string(nil)
+	switch {
+	case code == api.CodeLocked:
+		do = []string{"stop the other node, or give this one a --data of its own"}
+	case code == api.CodeFormat:
+		do = []string{"use the newer version"}
+	case code == api.CodeDamage:
+		do = []string{"look at it:  node inspect wal " + c.Dir,
+			"then move it away and start the node again: it joins as a new member and is filled from the others"}
+	case code == api.CodeCluster:
+		do = []string{"give the node its own --data and --name"}
+	case code == api.CodeData:
+		do = []string{"check its owner, its mode and its file system"}
+	case errors.Is(err, syscall.EADDRINUSE), errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EACCES):
+		return listenError(c.Listen.Link+" or "+c.Listen.Gossip, "--link-port and --gossip-port", err)
+	default:
+		code = api.CodeUsage
+		do = []string{"node start --help"}
+	}
+	return &api.Error{Code: code, Message: fmt.Sprintf("node %s does not start", f.name), Why: plain(err), Do: do}
+}
+
+// failStopCode is the code of an error of the data directory.
+func failStopCode(err error) api.Code {
+	if _, is := errors.AsType[*storage.DamageError](err); is {
+		return api.CodeDamage
+	}
+	if _, is := errors.AsType[*storage.FormatError](err); is {
+		return api.CodeFormat
+	}
+	if _, is := errors.AsType[*storage.IdentityError](err); is {
+		return api.CodeCluster
+	}
+	switch {
+	case errors.Is(err, storage.ErrLocked):
+		return api.CodeLocked
+	case errors.Is(err, storage.ErrFull), errors.Is(err, syscall.ENOSPC):
+		return api.CodeDiskFull
+	case errors.Is(err, storage.ErrReadOnly), errors.Is(err, os.ErrPermission), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EROFS):
+		return api.CodeData
+	}
+	return api.CodeInternal
+}
+
+func listenError(addr, flag string, err error) error {
+	why := plain(err)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		why = "another process listens there"
+	}
+	return &api.Error{Code: api.CodePort, Message: "cannot listen on " + addr, Why: why,
+		Do: []string{"choose another with " + flag, "or find who it is:  ss -ltnp"}}
+}
