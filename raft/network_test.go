@@ -272,7 +272,7 @@ func (h *host) snapshot() {
 	}
 	data := []byte(strings.Join(h.machine, ","))
 	meta.Size, meta.Checksum = int64(len(data)), crc32.Checksum(data, castagnoli)
-	h.files[meta.Index] = snapshotFile{meta, data}
+	h.files = map[Index]snapshotFile{meta.Index: {meta, data}}
 	h.disk.Snapshot = meta
 	h.dropSaved(h.node.Status().FirstIndex)
 	h.turn(func(n *Node) { n.SnapshotTaken(meta) })
@@ -326,7 +326,7 @@ func (h *host) install() {
 		h.node.SnapshotFailed(meta.Index)
 		return
 	}
-	h.files[meta.Index] = snapshotFile{meta, data}
+	h.files = map[Index]snapshotFile{meta.Index: {meta, data}}
 	h.disk.Snapshot = meta
 	h.machine, h.base, h.applied = split(data), meta.Index, meta.Index
 	h.node.SnapshotInstalled(meta)
@@ -399,7 +399,10 @@ func (w *network) tick(d Time, work func()) {
 }
 
 // run lets time pass while messages and saves take none.
-func (w *network) run(d Time) { w.tick(d, w.stabilize) }
+func (w *network) run(d Time) {
+	w.stabilize()
+	w.tick(d, w.stabilize)
+}
 
 // elect makes id the leader.
 func (w *network) elect(id ID) *host {

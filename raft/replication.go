@@ -47,14 +47,13 @@ func (n *Node) replicate() {
 		return
 	}
 	for _, p := range n.lead.peers {
-		switch p.state {
-		case Probe:
-			if !p.waiting {
-				n.sendProbe(p)
-			}
-		case Replicate:
+		switch {
+		case p.state == Probe && !p.waiting:
+			n.sendProbe(p)
+		case p.state == Replicate:
 			n.sendWindow(p)
-		case Snapshot:
+		}
+		if p.state == Snapshot { // perhaps since just now
 			n.requestChunks(p)
 		}
 	}
@@ -113,11 +112,14 @@ func (n *Node) retry(p *progress) {
 		return
 	}
 	p.patience = min(2*p.patience, 8*n.patience())
-	if p.state == Snapshot {
+	switch p.state {
+	case Probe:
+		p.waiting = false
+	case Replicate:
+		p.probe(p.match + 1)
+	case Snapshot:
 		n.retryInstall(p)
-		return
 	}
-	p.probe(p.match + 1)
 }
 
 // lost takes note that messages to a follower are lost with its connection.
