@@ -110,6 +110,9 @@ func StartGossip(c GossipConfig) (*Gossip, error) {
 	if c.Self == 0 || c.Name == "" {
 		return nil, errors.New("cluster: GossipConfig.Self or Name is missing")
 	}
+	if len(c.Label) > memberlist.LabelMaxSize { // memberlist would notice, but leave its sockets open
+		return nil, fmt.Errorf("cluster: GossipConfig.Label of %d bytes, at most %d fit", len(c.Label), memberlist.LabelMaxSize)
+	}
 	g := &Gossip{config: c, log: c.Logger, members: map[string]Member{},
 		notify: make(chan struct{}, 1), stop: make(chan struct{})}
 	meta, err := g.encode(c.Meta)
