@@ -33,6 +33,10 @@ type Backend interface {
 	// Events calls f with what happens on this node until ctx ends or f returns
 	// false. Events that come faster than f takes them are dropped.
 	Events(ctx context.Context, f func(Event) bool)
+	// LeaderChange returns a channel that is closed when the leader next changes
+	// as far as this node knows: a request that waits at the old one is then given up.
+	LeaderChange() <-chan struct{}
+
 	Checks() []Check
 	Metrics() []Metric
 }

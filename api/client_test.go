@@ -219,3 +219,26 @@ func TestClientErrorsAreTheServers(t *testing.T) {
 		t.Errorf("members: %+v, %v", members, err)
 	}
 }
+
+func TestAForwardedWriteDoesNotWaitForADeposedLeader(t *testing.T) {
+	hangs, err := net.Listen("tcp", "127.0.0.1:0") // accepts, never answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hangs.Close()
+	f := newFake(t, coordination.Config{})
+	f.refuse = func() error { return notLeader(hangs.Addr().String()) }
+	h := newHandler(t, f)
+	go func() {
+		if conn, err := hangs.Accept(); err == nil { // the write has been sent on
+			defer conn.Close()
+			_, _ = conn.Read(make([]byte, 1))
+			f.leader.raise()
+			<-t.Context().Done()
+		}
+	}()
+	w := request(h, "PUT", "/v1/kv/a", "x", headerTimeout, "60s")
+	if w.Code != 504 || !strings.Contains(w.Body.String(), "another node leads now") {
+		t.Fatalf("%d %s, want 504 because another node leads", w.Code, w.Body)
+	}
+}

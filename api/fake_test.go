@@ -25,7 +25,10 @@ type fake struct {
 	status Status
 	checks []Check
 	events chan Event
+	leader signal
 }
+
+func (f *fake) LeaderChange() <-chan struct{} { return f.leader.wait() }
 
 func newFake(t testing.TB, c coordination.Config) *fake {
 	tree, err := NewTree(c)

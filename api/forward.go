@@ -49,8 +49,19 @@ func (s *Server) failOrForward(ctx context.Context, w http.ResponseWriter, r *ht
 	s.forward(ctx, w, r, body, *e.Leader)
 }
 
-// forward sends r to the leader and passes the answer on.
+// forward sends r to the leader and passes the answer on. It does not wait for
+// a leader that has been deposed: one that is paused or cut off keeps its
+// connections.
 func (s *Server) forward(ctx context.Context, w http.ResponseWriter, r *http.Request, body []byte, leader Leader) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-s.config.Backend.LeaderChange():
+			cancel(errDeposed)
+		case <-ctx.Done():
+		}
+	}()
 	request, err := s.forwardRequest(ctx, r, r.URL, body, leader)
 	if err != nil {
 		writeError(w, err)
@@ -58,7 +69,7 @@ func (s *Server) forward(ctx context.Context, w http.ResponseWriter, r *http.Req
 	}
 	answer, err := s.forwards.Do(request)
 	if err != nil {
-		writeError(w, forwardError(r, leader, err))
+		writeError(w, forwardError(r, leader, cmp.Or(deposed(ctx), err)))
 		return
 	}
 	defer answer.Body.Close()
@@ -69,11 +80,22 @@ func (s *Server) forward(ctx context.Context, w http.ResponseWriter, r *http.Req
 	}
 	content, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
 	if err != nil {
-		writeError(w, forwardError(r, leader, err))
+		writeError(w, forwardError(r, leader, cmp.Or(deposed(ctx), err)))
 		return
 	}
 	w.WriteHeader(answer.StatusCode)
 	w.Write(content) // a client that has gone is found by net/http
+}
+
+// errDeposed ends a forwarded request whose leader leads no more.
+var errDeposed = errors.New("another node leads now")
+
+// deposed returns errDeposed if that is why ctx has ended.
+func deposed(ctx context.Context) error {
+	if errors.Is(context.Cause(ctx), errDeposed) {
+		return errDeposed
+	}
+	return nil
 }
 
 // ask reads a JSON answer from the leader.

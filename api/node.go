@@ -20,19 +20,30 @@ type node struct {
 	group *synod.Group
 	tree  *Tree
 
+	leader signal // raised when the leader changes
+
 	mu     sync.Mutex
 	checks map[string]Check // the last of each name, for Since
 }
 
 // NewBackend returns the Backend of a running node whose named group takes its
-// state machine from tree.New. It fails when the node has no such group.
+// state machine from tree.New. It fails when the node has no such group. It lives as long
+// as the node.
 func NewBackend(n *synod.Node, group string, tree *Tree) (Backend, error) {
 	g := n.Group(group)
 	if g == nil {
 		return nil, fmt.Errorf("api: the node has no group %q", group)
 	}
-	return &node{node: n, group: g, tree: tree, checks: map[string]Check{}}, nil
+	backend := &node{node: n, group: g, tree: tree, checks: map[string]Check{}}
+	n.Subscribe(func(e synod.Event) {
+		if e.Group == group && (e.Kind == "new leader" || e.Kind == "became leader") {
+			backend.leader.raise()
+		}
+	})
+	return backend, nil
 }
+
+func (n *node) LeaderChange() <-chan struct{} { return n.leader.wait() }
 
 func (n *node) Put(ctx context.Context, w Write) (Written, error) {
 	return n.write(ctx, coordination.Put, w)
