@@ -2,9 +2,12 @@ package synod
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"hash/fnv"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/synod-go/synod/actors/raftnode"
 	"github.com/synod-go/synod/raft"
@@ -182,15 +185,24 @@ func (g *Group) Demote(ctx context.Context, name string) error {
 	})
 }
 
-// change edits the members around the named one and waits for the commit.
+// change edits the members around the named one and waits for the commit. A
+// change that is under way is waited for.
 func (g *Group) change(ctx context.Context, name string, edit func([]raft.Member, int) []raft.Member) error {
-	configuration := g.handle.View().Configuration
-	members := slices.Clone(configuration.Members)
-	i := slices.IndexFunc(members, func(m raft.Member) bool { return m.Name == name })
-	if i < 0 {
-		return ErrNotFound
+	for {
+		configuration := g.handle.View().Configuration
+		members := slices.Clone(configuration.Members)
+		i := slices.IndexFunc(members, func(m raft.Member) bool { return m.Name == name })
+		if i < 0 {
+			return ErrNotFound
+		}
+		err := g.changeMembership(ctx, edit(members, i), configuration.Version)
+		if !errors.Is(err, raft.ErrChangePending) {
+			return err
+		}
+		if paused := g.node.pause(ctx); paused != nil {
+			return err
+		}
 	}
-	return g.changeMembership(ctx, edit(members, i), configuration.Version)
 }
 
 func (g *Group) changeMembership(ctx context.Context, members []raft.Member, version raft.Index) error {
@@ -286,4 +298,11 @@ func (g *Group) memberStatus(m raft.Member, s *raft.Status) GroupMember {
 		}
 	}
 	return member
+}
+
+// NewRequestID draws one for now.
+func NewRequestID() RequestID {
+	var random [10]byte
+	_, _ = rand.Read(random[:]) // never fails
+	return replica.NewRequestID(time.Now().UnixMilli(), random)
 }

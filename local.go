@@ -57,7 +57,7 @@ func Local(t TB, n int, groups ...GroupConfig) *LocalCluster {
 
 // NewLocalCluster is Local outside a test. End it with Stop.
 func NewLocalCluster(ctx context.Context, n int, logger *slog.Logger, groups ...GroupConfig) (*LocalCluster, error) {
-	c := &LocalCluster{network: cluster.NewMemoryNetwork(), groups: groups, logger: logger, id: newClusterID(),
+	c := &LocalCluster{network: cluster.NewMemoryNetwork(), groups: groups, logger: logger,
 		nodes: make([]*Node, n), addrs: make(map[cluster.NodeID]string)}
 	for i := range n {
 		c.fs = append(c.fs, storage.NewMemory(uint64(i+1)))
@@ -94,13 +94,16 @@ func (c *LocalCluster) start(ctx context.Context, i int) error {
 
 // started tells a node which cluster it is in, and the others where it is.
 func (c *LocalCluster) started(n *Node) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.id == "" {
+		c.id = n.Cluster() // the founder's
+	}
 	if n.Cluster() == "" {
 		if err := n.setCluster(c.id); err != nil {
 			n.fail(err)
 		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.addrs[cluster.NodeID(n.ID())] = n.cfg.Advertise.Link
 	for id, addr := range c.addrs {
 		n.book.Learn(id, addr)

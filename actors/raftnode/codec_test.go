@@ -20,7 +20,7 @@ func everyMessage() []raft.Message {
 		raft.RequestVote{Term: 1, LastIndex: 2, LastTerm: 3, Transfer: true},
 		raft.Vote{Term: 1, Granted: true},
 		raft.AppendEntries{Term: 1, PrevIndex: 2, PrevTerm: 1, Commit: 2, Entries: []raft.Entry{
-			{Term: 1, Index: 3, Kind: raft.EntryNoOp, Data: []byte{}}, {Term: 1, Index: 4, Data: []byte("x")}}},
+			{Term: 1, Index: 3, Kind: raft.EntryNoOp}, {Term: 1, Index: 4, Data: []byte("x")}}},
 		raft.AppendReply{Term: 1, Rejected: true, PrevIndex: 2, Match: 3, ConflictTerm: 4, ConflictIndex: 5},
 		raft.Heartbeat{Term: 1, Commit: 2, Round: 3, Sent: -4},
 		raft.HeartbeatReply{Term: 1, Round: 2, Sent: 3, Stalled: true},

@@ -36,12 +36,13 @@ type Handle struct {
 	system *actor.ActorSystem
 	pid    *actor.PID
 
-	mu     sync.Mutex
-	in     inbox
-	awake  bool // a wake message is on its way
-	closed error
-	wanted uint64        // the save whose end the actor waits for, 0 is none
-	gone   chan struct{} // closed when the present instance of the actor ends
+	mu      sync.Mutex
+	in      inbox
+	awake   bool // a wake message is on its way
+	closed  error
+	started bool
+	wanted  uint64        // the save whose end the actor waits for, 0 is none
+	gone    chan struct{} // closed when the present instance of the actor ends
 
 	lease      atomic.Int64 // raft.Time: end of the lease, 0 is none
 	leaseIndex atomic.Uint64
@@ -336,12 +337,15 @@ func (h *Handle) take(in *inbox) {
 func (h *Handle) renew() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.gone != nil {
-		close(h.gone)
+	if !h.started {
+		h.started = true // what waits was meant for the first instance
+		return
 	}
+	close(h.gone)
 	h.gone = make(chan struct{})
 	h.in = inbox{}
 	h.awake = false
+	h.wanted = 0
 	h.lease.Store(0)
 }
 
@@ -358,7 +362,5 @@ func (h *Handle) close(err error) {
 		c.finish(outcome{err: err}) // never left the inbox: surely not done
 	}
 	h.in = inbox{}
-	if h.gone != nil {
-		close(h.gone)
-	}
+	close(h.gone)
 }
