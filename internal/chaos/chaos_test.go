@@ -22,11 +22,15 @@ var (
 	diskFlag    = flag.String("disk", "", "file system for power cuts, ext4 or xfs; empty: both in turn")
 	dirFlag     = flag.String("dir", "", "where data and images go; empty: the temporary directory")
 	ledgerFlag  = flag.String("ledger", "", "file that gets a line for each run")
+	binaryFlag  = flag.String("binary", "", "program to judge; empty: cmd/node, built for the run")
 	keepFlag    = flag.Bool("keep", false, "keep the logs of a failed run")
 )
 
 // program builds the node once and returns its argv.
 var program = sync.OnceValues(func() ([]string, error) {
+	if *binaryFlag != "" {
+		return []string{*binaryFlag}, nil
+	}
 	dir, err := os.MkdirTemp("", "synod-chaos")
 	if err != nil {
 		return nil, err
@@ -172,4 +176,45 @@ func TestNetwork(t *testing.T) {
 func TestIO(t *testing.T) {
 	needs(t, true, "strace", "mkfs.ext4", "mount", "fallocate")
 	campaign(t, "disk", DiskMix, true, func(_ int, c *ClusterConfig) { c.Disk = "ext4" })
+}
+
+// The times within which a client's writes must be acknowledged again, with
+// default settings.
+func TestFailover(t *testing.T) {
+	needs(t, true, "ip", "nft")
+	argv, err := program()
+	if err != nil {
+		t.Fatalf("build the node: %v", err)
+	}
+	for n, c := range []struct {
+		fault       FaultKind
+		median, p99 time.Duration
+	}{
+		{KillLeader, 300 * time.Millisecond, time.Second},
+		{PauseLeader, 2 * time.Second, 2 * time.Second},
+		{IsolateLeader, 2 * time.Second, 2 * time.Second},
+	} {
+		t.Run(strings.ReplaceAll(string(c.fault), " ", "-"), func(t *testing.T) {
+			host, err := NewHost(true)
+			if err != nil {
+				t.Skipf("needs namespaces: %v", err)
+			}
+			defer host.Close()
+			config := RunConfig{
+				Name: "failover: " + string(c.fault), Commit: commit(), Seed: seed() + uint64(n), Cycles: *cyclesFlag, Logf: t.Logf,
+				// A calm workload: what is measured is the cluster, not two cores full of clients.
+				Pause: 20 * time.Millisecond,
+				Cluster: ClusterConfig{
+					Program: argv, Nodes: max(3, *nodesFlag), Dir: runDir(t), Host: host, Separate: c.fault == IsolateLeader,
+				},
+			}
+			report, err := Measure(t.Context(), config, c.fault)
+			judge(t, report, err)
+			d := report.Failover
+			t.Logf("%s: acknowledged again after %d ms median, %d ms p99, %d ms at most, over %d drills", c.fault, d.Median, d.P99, d.Max, d.Count)
+			if d.Median > c.median.Milliseconds() || d.P99 > c.p99.Milliseconds() {
+				t.Errorf("want %v median and %v p99", c.median, c.p99)
+			}
+		})
+	}
 }

@@ -231,6 +231,9 @@ func (h *HTTP) List(ctx context.Context, address, root string, level Level) (Fin
 			final.Index = page.Index
 		}
 		for _, e := range page.Entries {
+			if e.Version == 0 {
+				continue // a path that exists only because something is below it
+			}
 			final.Entries = append(final.Entries, Entry{Key: trimRoot(e.Path), Value: e.Value, Version: e.Version, Modified: e.Modified})
 		}
 		if after = page.After; after == "" {

@@ -32,6 +32,7 @@ type ClusterConfig struct {
 type NodeSpec struct {
 	Name              string
 	Dir               string
+	Host              string   // IP address of the node
 	API, Link, Gossip string   // host:port
 	Bootstrap         bool     // the first node
 	Join              []string // gossip addresses of the others
@@ -41,8 +42,7 @@ type NodeSpec struct {
 
 // NodeArguments are the arguments of `node start`.
 func NodeArguments(s NodeSpec) []string {
-	args := []string{"start", "--name", s.Name, "--data", s.Dir,
-		"--api", s.API, "--link", s.Link, "--gossip", s.Gossip, "--voters", fmt.Sprint(s.Voters)}
+	args := []string{"start", "--name", s.Name, "--data", s.Dir, "--listen", s.Host, "--voters", fmt.Sprint(s.Voters)}
 	if s.Bootstrap {
 		args = append(args, "--bootstrap")
 	}
@@ -106,19 +106,13 @@ func (c *Cluster) prepare() (err error) {
 			return err
 		}
 	}
-	address := func(node, port int) string {
-		if c.Network != nil {
-			return fmt.Sprintf("%s:%d", c.Network.Address(node), port)
-		}
-		// Every 127.x.y.z is this machine. An address of its own for each node
-		// and process keeps all the ports free, also while a node is down.
-		return fmt.Sprintf("127.%d.%d.%d:%d", 1+os.Getpid()>>8%250, os.Getpid()%256, node+1, port)
-	}
+	address := func(node, port int) string { return fmt.Sprintf("%s:%d", c.address(node), port) }
 	for n := range c.config.Nodes {
 		node := &Node{Number: n, Log: filepath.Join(c.config.Dir, fmt.Sprintf("n%d.log", n+1))}
 		node.NodeSpec = NodeSpec{
 			Name:   fmt.Sprintf("n%d", n+1),
 			Dir:    filepath.Join(c.config.Dir, fmt.Sprintf("n%d", n+1)),
+			Host:   c.address(n),
 			API:    address(n, 4700),
 			Link:   address(n, 4701),
 			Gossip: address(n, 4702),
@@ -141,6 +135,16 @@ func (c *Cluster) prepare() (err error) {
 		}
 	}
 	return nil
+}
+
+// address is the IP address of a node.
+func (c *Cluster) address(node int) string {
+	if c.Network != nil {
+		return c.Network.Address(node)
+	}
+	// Every 127.x.y.z is this machine. An address of its own for each node and
+	// process keeps the default ports free, also while a node is down.
+	return fmt.Sprintf("127.%d.%d.%d", 1+os.Getpid()>>8%250, os.Getpid()%256, node+1)
 }
 
 // Start starts the process of node n.
@@ -300,19 +304,19 @@ func (c *Cluster) Leader(ctx context.Context) (int, error) {
 func (c *Cluster) WaitLeader(ctx context.Context, limit time.Duration) (leader int, err error) {
 	err = poll(limit, func() (err error) {
 		if ctx.Err() != nil {
-			return nil
+			return fatal{ctx.Err()}
 		}
 		leader, err = c.Leader(ctx)
 		return err
 	})
-	return leader, errors.Join(err, ctx.Err())
+	return leader, err
 }
 
 // WaitHealthy waits until all nodes know one leader and all are voters.
 func (c *Cluster) WaitHealthy(ctx context.Context, limit time.Duration) error {
 	return poll(limit, func() error {
 		if err := errors.Join(c.Unplanned(), ctx.Err()); err != nil {
-			return err
+			return fatal{err}
 		}
 		leader := ""
 		for n, node := range c.Nodes {
@@ -336,6 +340,9 @@ func (c *Cluster) WaitHealthy(ctx context.Context, limit time.Duration) error {
 func (c *Cluster) WaitEqual(ctx context.Context, limit time.Duration) ([]NodeStatus, error) {
 	statuses := make([]NodeStatus, len(c.Nodes))
 	err := poll(limit, func() (err error) {
+		if err := errors.Join(c.Unplanned(), ctx.Err()); err != nil {
+			return fatal{err}
+		}
 		for n := range c.Nodes {
 			if statuses[n], err = c.Status(ctx, n); err != nil {
 				return err

@@ -2,13 +2,14 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
 
 // Measure repeats a fault of the leader as often as config.Cycles says and
-// measures how long a client that starts to write when it has happened waits for
-// the acknowledgement. The clients of the workload go on meanwhile, and the
+// measures the time from the fault to the acknowledgement of a write that began
+// after it. The clients of the workload go on meanwhile, and the
 // history is judged like that of any other run.
 //
 // The fault is [KillLeader], [PauseLeader] or, with separate networks,
@@ -52,17 +53,15 @@ func (r *Run) drill(ctx context.Context, probe *HTTP, fault FaultKind, n int) (t
 	if err != nil {
 		return 0, err
 	}
+	start, struck := r.writes(), time.Now()
 	heal, err := r.strike(fault, leader)
 	if err != nil {
 		return 0, err
 	}
-	start := r.writes()
-	wait, err := r.probe(ctx, probe, leader, n)
+	err = r.probe(ctx, probe, leader, n)
+	wait := time.Since(struck)
 	r.logf("drill %d: %s, %s led, acknowledged again after %v", n, fault, r.cluster.Nodes[leader].Name, wait.Round(time.Millisecond))
-	if err := heal(); err != nil {
-		return 0, err
-	}
-	if err != nil {
+	if err := errors.Join(err, heal()); err != nil {
 		return 0, err
 	}
 	r.report.Faults[fault]++
@@ -102,19 +101,17 @@ const prober = 1001
 // tries the next with the same request id.
 const probeTimeout = 250 * time.Millisecond
 
-// probe writes one key until some node acknowledges it and returns how long that
-// took from the first attempt. It does not know which node leads; it does not ask
+// probe writes one key until some node acknowledges it. It does not know which node leads; it does not ask
 // the node that was harmed, whose clients are told or notice for themselves.
-func (r *Run) probe(ctx context.Context, http *HTTP, harmed, n int) (time.Duration, error) {
+func (r *Run) probe(ctx context.Context, http *HTTP, harmed, n int) error {
 	c := client{workload: r.workload, number: prober, random: r.random()}
 	value := fmt.Sprintf("%d.%d", prober, n)
 	o := Operation{Client: prober, Kind: Put, Key: "chaos/probe/" + value, Value: value, Request: c.requestID()}
 	node := (harmed + 1 + n%2) % len(r.cluster.Nodes)
-	begun := time.Now()
 	o.Call = r.recorder.Now()
 	err := poll(recoverLimit, func() error {
 		if ctx.Err() != nil {
-			return nil
+			return fatal{ctx.Err()}
 		}
 		if node == harmed {
 			node = (node + 1) % len(r.cluster.Nodes)
@@ -129,11 +126,10 @@ func (r *Run) probe(ctx context.Context, http *HTTP, harmed, n int) (time.Durati
 		}
 		return nil
 	})
-	wait := time.Since(begun)
 	o.Return = r.recorder.Now()
 	if err != nil {
 		o.Outcome = Unknown
 	}
 	r.recorder.Add(o)
-	return wait, err
+	return err
 }

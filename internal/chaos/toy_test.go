@@ -61,8 +61,8 @@ type toyRecord struct {
 
 func runToy(bug string) error {
 	flags := flag.NewFlagSet("toy", flag.ContinueOnError)
-	dir, api := flags.String("data", "", ""), flags.String("api", "", "")
-	for _, ignored := range []string{"name", "link", "gossip", "voters", "join"} {
+	dir, host := flags.String("data", "", ""), flags.String("listen", "", "")
+	for _, ignored := range []string{"name", "voters", "join"} {
 		flags.String(ignored, "", "")
 	}
 	flags.Bool("bootstrap", false, "")
@@ -86,7 +86,7 @@ func runToy(bug string) error {
 	mux.HandleFunc("GET /v1/kv/{path...}", t.get)
 	mux.HandleFunc("PUT /v1/kv/{path...}", t.write)
 	mux.HandleFunc("DELETE /v1/kv/{path...}", t.write)
-	return http.ListenAndServe(*api, mux)
+	return http.ListenAndServe(*host+":4700", mux)
 }
 
 func (t *toy) open(dir string) error {

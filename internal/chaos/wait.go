@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"strings"
@@ -11,16 +12,21 @@ import (
 // announces.
 const pollEvery = 5 * time.Millisecond
 
-// poll repeats f until it returns nil, for at most limit, and returns its last
-// error.
+// fatal marks an error after which waiting is pointless.
+type fatal struct{ error }
+
+func (f fatal) Unwrap() error { return f.error }
+
+// poll repeats f until it returns nil or a fatal error, for at most limit, and
+// returns its last error.
 func poll(limit time.Duration, f func() error) error {
 	deadline := time.After(limit)
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
 		err := f()
-		if err == nil {
-			return nil
+		if _, pointless := errors.AsType[fatal](err); err == nil || pointless {
+			return err
 		}
 		select {
 		case <-deadline:
