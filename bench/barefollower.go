@@ -26,13 +26,14 @@ func (e *bareEngine) follow(address string) error {
 	if err != nil {
 		return err
 	}
-	e.network = append(e.network, listener)
+	e.network.add(listener)
 	go func() {
 		connection, err := listener.Accept()
 		if err != nil {
 			e.fail("accept", err)
 			return
 		}
+		e.network.add(connection)
 		f := &bareFollower{engine: e, connection: connection, wake: make(chan struct{}, 1)}
 		go f.write()
 		e.fail("receive", f.receive())

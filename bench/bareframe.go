@@ -29,8 +29,9 @@ type bareFrame struct {
 	bytes    []byte // begins at a block, with room for whole blocks
 	commands uint32
 	sequence uint64
-	done     chan struct{} // closed when committed and applied; on the leader
-	users    atomic.Int32  // the last of them gives the frame back
+	done     chan struct{}   // closed when committed and applied; on the leader
+	calls    []chan struct{} // with bareEngine.calls: to be sent to instead
+	users    atomic.Int32    // the last of them gives the frame back
 }
 
 const (
@@ -51,7 +52,7 @@ var (
 func newBareFrame() *bareFrame {
 	f := bareFrames.Get().(*bareFrame)
 	f.bytes = f.bytes[:bareHeaderBytes]
-	f.commands, f.sequence, f.done = 0, 0, nil
+	f.commands, f.sequence, f.done, f.calls = 0, 0, nil, f.calls[:0]
 	f.users.Store(1)
 	return f
 }

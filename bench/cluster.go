@@ -34,12 +34,13 @@ func startCluster(k kind, dir string) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	addresses, err := freeAddresses(2 * replicaCount)
+	addresses, err := freeAddresses(3 * replicaCount)
 	if err != nil {
 		return nil, err
 	}
 	c := &cluster{kind: k, dir: own}
-	c.config.Peers, c.config.Clients = addresses[:replicaCount], addresses[replicaCount:]
+	c.config.Peers, addresses = addresses[:replicaCount], addresses[replicaCount:]
+	c.config.Clients, c.config.Gossip = addresses[:replicaCount], addresses[replicaCount:]
 	for _, step := range []func() error{c.startReplicas, c.findLeader, c.startClient} {
 		if err := step(); err != nil {
 			c.stop()

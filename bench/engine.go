@@ -36,6 +36,7 @@ type engineConfig struct {
 	Dir     string   `json:"dir"`     // empty, this process's own, on the disk under test
 	Peers   []string `json:"peers"`   // replica i+1 talks to the others at Peers[i]
 	Clients []string `json:"clients"` // replica i+1 serves clients at Clients[i]
+	Gossip  []string `json:"gossip"`  // and gossips, if it does, at Gossip[i]
 	Leader  int      `json:"leader"`  // for a client: the replica that leads
 }
 
@@ -78,6 +79,7 @@ const (
 // kinds lists every engine in the order in which a round runs them.
 var kinds = []kind{
 	{name: "bare", newServer: func() engine { return new(bareEngine) }, levels: []readLevel{linearizable, lease}},
+	{name: "bare-calls", newServer: func() engine { return &bareEngine{calls: true} }, levels: []readLevel{linearizable, lease}},
 	{name: "synod", newServer: newSynodEngine, levels: []readLevel{linearizable, lease}, class: inProcess, ours: true, drill: true},
 	{name: "etcdraft", newServer: func() engine { return new(etcdraftEngine) }, levels: []readLevel{linearizable}, class: inProcess, drill: true},
 	{name: "hashicorp", variants: []string{"hashicorp-plain", "hashicorp-batch"}, class: inProcess},
@@ -144,8 +146,8 @@ func (t *table) get(key uint64) int {
 	return len(t.values[key])
 }
 
-// electionTick and heartbeatTick are the default timers of etcd, given to every
-// engine that has no default of its own: 100 ms a tick, ten ticks to an election.
+// The default timers of etcd, given to every engine that has no default of its
+// own: 100 ms a tick, ten ticks to an election.
 const (
 	tickInterval  = 100 * time.Millisecond
 	electionTicks = 10

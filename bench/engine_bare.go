@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"path/filepath"
 	"slices"
@@ -21,12 +22,17 @@ import (
 // leader's flush at the same time as the followers', cumulative answers, and a
 // commit at two of three, whichever two.
 type bareEngine struct {
+	// calls wakes each caller through a channel of its own, as an interface that
+	// returns a result for each call has to. Otherwise all callers of a batch
+	// share one channel, the cheapest way to wake them.
+	calls bool
+
 	self    int
 	table   *table
 	ring    *ringFile
 	closed  chan struct{}
 	stopped atomic.Bool
-	network []interface{ Close() error }
+	network bareNetwork
 
 	// The rest is the leader's.
 	peers []*barePeer
@@ -48,6 +54,8 @@ const (
 	bareConnectTime = 20 * time.Second
 )
 
+var bareCalls = sync.Pool{New: func() any { return make(chan struct{}, 1) }}
+
 var errStopped = errors.New("engine stopped")
 
 func (e *bareEngine) start(c engineConfig) error {
@@ -67,7 +75,8 @@ func (e *bareEngine) start(c engineConfig) error {
 			return err
 		}
 		peer := &barePeer{connection: connection, wake: make(chan struct{}, 1)}
-		e.peers, e.network = append(e.peers, peer), append(e.network, connection)
+		e.peers = append(e.peers, peer)
+		e.network.add(connection)
 		go peer.send()
 		go e.readAnswers(i+1, peer)
 	}
@@ -97,10 +106,34 @@ func (e *bareEngine) stop() {
 		return
 	}
 	close(e.closed)
-	for _, c := range e.network {
-		c.Close()
-	}
+	e.network.close()
 	e.ring.close()
+}
+
+// A bareNetwork is what stop has to close so that all goroutines end.
+type bareNetwork struct {
+	mutex  sync.Mutex
+	closed bool
+	parts  []io.Closer
+}
+
+func (n *bareNetwork) add(part io.Closer) {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	if n.closed {
+		part.Close()
+		return
+	}
+	n.parts = append(n.parts, part)
+}
+
+func (n *bareNetwork) close() {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	n.closed = true
+	for _, part := range n.parts {
+		part.Close()
+	}
 }
 
 func (e *bareEngine) write(_ context.Context, key uint64, value []byte) error {
@@ -116,10 +149,17 @@ func (e *bareEngine) write(_ context.Context, key uint64, value []byte) error {
 	}
 	f.add(key, value)
 	done := f.done
+	if e.calls {
+		done = bareCalls.Get().(chan struct{})
+		f.calls = append(f.calls, done)
+	}
 	e.openMutex.Unlock()
 	notify(e.opened)
 	select {
 	case <-done:
+		if e.calls {
+			bareCalls.Put(done)
+		}
 		return nil
 	case <-e.closed:
 		return errStopped
@@ -182,6 +222,9 @@ func (e *bareEngine) advance(replica int, sequence uint64) {
 		f := e.waiting[n]
 		e.apply(f)
 		close(f.done)
+		for _, call := range f.calls {
+			call <- struct{}{}
+		}
 		f.release()
 	}
 	e.waiting = slices.Delete(e.waiting, 0, n)

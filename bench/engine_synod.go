@@ -2,20 +2,120 @@ package main
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/synod-go/synod"
 )
 
-// errNoSynod is what the Synod engines answer until the adapter is written.
-var errNoSynod = errors.New("synod: no adapter in this build")
+// A synodEngine is a node of Synod as a Go program embeds it: its own state
+// machine, proposals and reads by the calls of the facade. All settings are the
+// defaults.
+type synodEngine struct {
+	node    *synod.Node
+	group   *synod.Group
+	machine atomic.Pointer[synodMachine]
+	ready   bool // has led with three voters; watchRole's goroutine alone asks
+}
 
-type synodMissing struct{}
+const (
+	synodGroup     = "bench"
+	synodStartTime = 30 * time.Second
+	statusTime     = time.Second
+)
 
-func newSynodEngine() engine     { return synodMissing{} }
-func newSynodHTTPEngine() engine { return synodMissing{} }
-func newSynodHTTPClient() engine { return synodMissing{} }
+func newSynodEngine() engine { return new(synodEngine) }
 
-func (synodMissing) start(engineConfig) error                      { return errNoSynod }
-func (synodMissing) leads() bool                                   { return false }
-func (synodMissing) write(context.Context, uint64, []byte) error   { return errNoSynod }
-func (synodMissing) read(context.Context, uint64, readLevel) error { return errNoSynod }
-func (synodMissing) stop()                                         {}
+func (e *synodEngine) start(c engineConfig) error {
+	node, err := startSynod(c, synod.GroupConfig{Name: synodGroup, New: func() synod.StateMachine {
+		m := &synodMachine{newTable()}
+		e.machine.Store(m)
+		return m
+	}})
+	if err != nil {
+		return err
+	}
+	e.node, e.group = node, node.Group(synodGroup)
+	return nil
+}
+
+// startSynod starts a node. The first founds the cluster and the others join it
+// by gossip, as a user does it.
+func startSynod(c engineConfig, group synod.GroupConfig) (*synod.Node, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), synodStartTime)
+	defer cancel()
+	self := c.ID - 1
+	config := synod.Config{
+		Name:      fmt.Sprintf("n%d", c.ID),
+		Dir:       filepath.Join(c.Dir, "synod"),
+		Bootstrap: c.ID == 1,
+		Listen:    synod.Addresses{API: c.Clients[self], Link: c.Peers[self], Gossip: c.Gossip[self]},
+		Groups:    []synod.GroupConfig{group},
+		Logger:    slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	}
+	if c.ID != 1 {
+		config.Join = c.Gossip[:1]
+	}
+	return synod.Start(ctx, config)
+}
+
+// leads waits for the newcomers' votes too: one voter alone would be no contest.
+func (e *synodEngine) leads() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), statusTime)
+	defer cancel()
+	s, err := e.group.Status(ctx)
+	if err != nil || s.Role != "leader" {
+		return false
+	}
+	voters := 0
+	for _, m := range s.Members {
+		if m.Voter {
+			voters++
+		}
+	}
+	e.ready = e.ready || voters == replicaCount
+	return e.ready
+}
+
+func (e *synodEngine) write(ctx context.Context, key uint64, value []byte) error {
+	_, err := e.group.Propose(ctx, appendCommand(make([]byte, 0, keyBytes+len(value)), key, value))
+	return err
+}
+
+func (e *synodEngine) read(ctx context.Context, key uint64, level readLevel) error {
+	wanted := synod.Linearizable
+	if level == lease {
+		wanted = synod.Lease
+	}
+	return e.group.Read(ctx, wanted, func(uint64) { e.machine.Load().lookup(key) })
+}
+
+func (e *synodEngine) stop() {
+	if e.node == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
+	defer cancel()
+	if err := e.node.Stop(ctx); err != nil {
+		report("synod: stop", err)
+	}
+}
+
+// A synodMachine needs no lock: the replica applies and reads under its own.
+type synodMachine struct{ table *table }
+
+func (m *synodMachine) Apply(_ uint64, _ int64, command []byte) []byte {
+	m.table.putLocked(command)
+	return nil
+}
+
+func (m *synodMachine) lookup(key uint64) int { return len(m.table.values[key]) }
+
+// Snapshot copies the map: it is small, as every engine writes the same keys.
+func (m *synodMachine) Snapshot() (io.WriterTo, error) { return m.table.picture(), nil }
+func (m *synodMachine) Restore(r io.Reader) error      { return m.table.restore(r) }

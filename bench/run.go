@@ -153,7 +153,7 @@ func (r run) replicaMiB() float64 {
 func parseRun(arguments []string) (runOptions, error) {
 	var o runOptions
 	flags := flag.NewFlagSet("run", flag.ContinueOnError)
-	engines := flags.String("engines", "bare,synod,etcdraft,hashicorp,dragonboat,etcd,synod-http", "engines to compare")
+	engines := flags.String("engines", "bare,bare-calls,synod,etcdraft,hashicorp,dragonboat,etcd,synod-http", "engines to compare")
 	clients := flags.String("clients", "1,16,64,256,1024", "numbers of closed-loop clients")
 	values := flags.String("value", "128,1024", "sizes of a value in bytes")
 	writes := flags.Bool("writes", true, "measure writes")

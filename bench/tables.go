@@ -123,6 +123,9 @@ func mergeVariants(rows []row) []row {
 	return merged
 }
 
+// ceiling is the engine that "of bare" compares with.
+const ceiling = "bare"
+
 // compare fills in the ratios. A peer's own ratio compares it with the best peer,
 // itself included.
 func (r *row) compare(rows []row) {
@@ -130,7 +133,7 @@ func (r *row) compare(rows []row) {
 	for _, other := range rows {
 		switch {
 		case other.cell != r.cell:
-		case other.class == "":
+		case other.engine == ceiling:
 			bare = other.perSecond
 		case !other.ours && other.class == r.class:
 			best = max(best, other.perSecond)
