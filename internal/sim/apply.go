@@ -183,10 +183,10 @@ func (w *World) sendChunk(n *node, ask raft.SnapshotRequest) {
 	if index != ask.Index {
 		offset = 0
 	}
-	m, ok := n.readChunk(index, offset, w.weather.chunk)
-	if !ok {
+	m, err := n.readChunk(index, offset, w.weather.chunk)
+	if err != nil {
 		if !n.damaged && n.disk.Fault == nil {
-			violated("D14", "replica %d cannot read its snapshot %d at %d", n.id, index, offset)
+			violated("D14", "replica %d cannot read its snapshot %d at %d: %v", n.id, index, offset, err)
 		}
 		w.put(n, input{kind: inUnsent, from: ask.To})
 		return
@@ -196,25 +196,22 @@ func (w *World) sendChunk(n *node, ask raft.SnapshotRequest) {
 	w.send(n, raft.Envelope{To: ask.To, Message: m})
 }
 
-func (n *node) readChunk(index raft.Index, offset int64, size int) (m raft.InstallSnapshot, ok bool) {
+func (n *node) readChunk(index raft.Index, offset int64, size int) (m raft.InstallSnapshot, err error) {
 	reader, err := n.store.OpenSnapshot(group, uint64(index))
 	if err != nil {
-		return m, false
+		return m, err
 	}
 	defer reader.Close()
 	meta, err := raftMeta(reader.Meta())
 	if err != nil {
-		return m, false
+		return m, err
 	}
-	size = int(min(int64(size), meta.Size-offset))
-	if size < 0 {
-		return m, false
+	offset = min(offset, meta.Size)
+	data := make([]byte, min(int64(size), meta.Size-offset))
+	if _, err := reader.ReadAt(data, offset); err != nil && len(data) > 0 {
+		return m, err
 	}
-	data := make([]byte, size)
-	if _, err := reader.ReadAt(data, offset); err != nil {
-		return m, false
-	}
-	return raft.InstallSnapshot{Snapshot: meta, Offset: offset, Data: data, Checksum: raft.ChunkChecksum(data)}, true
+	return raft.InstallSnapshot{Snapshot: meta, Offset: offset, Data: data, Checksum: raft.ChunkChecksum(data)}, nil
 }
 
 // receiveChunk writes a piece of a snapshot that is being received.

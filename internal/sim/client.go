@@ -92,7 +92,7 @@ func (w *World) clientEvent(e event) {
 		w.replied(c, op, int(e.a), e.reply)
 	} else if op.attempt == int(e.a) {
 		if !op.refused {
-			c.hint = w.dice.roll(streamClient, c.number).below(len(w.nodes))
+			c.hint = w.anyone(w.dice.roll(streamClient, c.number))
 		}
 		w.again(c, op)
 	}
@@ -158,7 +158,7 @@ func (w *World) attempt(c *client) {
 	d := w.dice.roll(streamClientNet, c.number)
 	op.slot = c.hint
 	if op.kind == opRead && op.attempt == 1 || d.perMille(50) {
-		op.slot = d.split().below(len(w.nodes))
+		op.slot = w.anyone(d.split())
 	}
 	d = d.split().split()
 	patience := w.weather.patience
@@ -175,6 +175,16 @@ func (w *World) attempt(c *client) {
 		late := w.clientDelay(d.split().split()) + d.split().around(100*milli)
 		w.agenda.add(w.now+late, event{kind: evRequest, slot: op.slot, op: op, a: uint64(op.attempt)})
 	}
+}
+
+// anyone is a machine to try: after the heal one of the core, since a client
+// would sooner or later find out who is there.
+func (w *World) anyone(d draw) int {
+	slot := d.below(len(w.nodes))
+	for w.healed && !w.core[slot] {
+		slot = (slot + 1) % len(w.nodes)
+	}
+	return slot
 }
 
 func (w *World) clientDelay(d draw) int64 { return 20*micro + d.around(w.weather.delay/4) }
@@ -226,7 +236,7 @@ func (w *World) replied(c *client, op *operation, attempt int, r reply) {
 		if attempt != op.attempt {
 			return
 		}
-		c.hint = w.dice.roll(streamClient, c.number).below(len(w.nodes))
+		c.hint = w.anyone(w.dice.roll(streamClient, c.number))
 		if r.hint >= 0 {
 			c.hint = r.hint
 		}

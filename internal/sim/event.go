@@ -16,7 +16,7 @@ const (
 	evInstall                    // a received snapshot reaches the disk and the state machine
 	evReadChunk                  // a chunk of a snapshot was read, to be sent
 	evStart                      // a crashed node starts again
-	evResume                     // a paused node runs again
+	evRetire                     // a disk that was found damaged is given up
 	evClient                     // a client decides what to do next
 	evRequest                    // a client's request arrives at a node
 	evReply                      // a reply arrives at a client
@@ -28,7 +28,7 @@ const (
 )
 
 var eventNames = [...]string{
-	"deliver", "wake", "timer", "keep", "flush", "apply", "take-snapshot", "install-snapshot", "read-chunk", "start", "resume",
+	"deliver", "wake", "timer", "keep", "flush", "apply", "take-snapshot", "install-snapshot", "read-chunk", "start", "retire",
 	"client", "request", "reply", "timeout", "lease-read", "fault", "heal", "probe",
 }
 

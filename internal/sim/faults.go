@@ -142,7 +142,7 @@ func (w *World) transferSome(n *node, d draw) {
 // configuration that may be in force has a quorum among the others, with no
 // other replica missing. It is the fault atlas of the disks.
 func (w *World) mayLose(n *node) bool {
-	if n.lost || n.damaged {
+	if n.lost || n.damaged || n.id > 9*idStep {
 		return false
 	}
 	for _, c := range w.oracle.liveConfigurations() {

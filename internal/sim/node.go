@@ -127,6 +127,7 @@ func newNode(w *World, slot int) *node {
 
 func (n *node) newDisk(w *World) {
 	n.disk = storage.NewMemory(uint64(w.dice.at(streamTear, n.slot, uint64(n.id))))
+	n.disk.Direct = w.dice.at(streamTear, n.slot, uint64(n.id)).perMille(500) // else every write needs its sync
 	n.snapshots = nil
 	n.damaged, n.full = false, false
 }
@@ -161,6 +162,10 @@ func (w *World) start(n *node) {
 	n.core, n.up = core, true
 	w.trace("start     replica %d, term %d, snapshot %d, %d entries", n.id, state.HardState.Term, state.Snapshot.Index, len(state.Entries))
 	w.wake(n)
+	if n.damaged { // the bit was of no account, or another copy was: the operator trusts the disk no more
+		w.sometimes.count(sawDamageSurvived)
+		w.agenda.add(w.now+second, event{kind: evRetire, slot: n.slot, a: uint64(n.id)})
+	}
 	w.agenda.add(w.now+keepEvery, event{kind: evKeep, slot: n.slot, life: n.life})
 }
 

@@ -190,8 +190,13 @@ func (o *oracle) started(n *node, s raft.State) {
 	candidate := r.durable.clone()
 	same, why := candidate.equal(s)
 	for i := 0; !same && i < len(r.pending); i++ {
-		r.pending[i].apply(&candidate)
-		same, _ = candidate.equal(s)
+		// A save is several records, of which a batch may hold the first ones.
+		for _, part := range r.pending[i].parts() {
+			part.apply(&candidate)
+			if same, _ = candidate.equal(s); same {
+				break
+			}
+		}
 	}
 	if !same && n.damaged {
 		violated("W2", "replica %d starts from a damaged disk with a log it never had: %s", n.id, why)

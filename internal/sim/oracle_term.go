@@ -45,14 +45,23 @@ func (o *oracle) output(n *node, out *raft.Output) {
 		o.grants(n, r, e)
 	}
 	r.heard = max(r.heard, r.hearing)
-	if s := n.core.Status(); s.Role == raft.Leader && s.Commit > r.commit {
-		o.commits(n, r, s, out.Entries) // before it goes on with the next configuration
-		r.commit = s.Commit
-	}
+	o.commitsEarly(n, r, out)
 	for _, e := range out.Apply {
 		if e.Index > r.log.last() && out.Save == 0 {
 			violated("R8", "replica %d applies entry %d beyond its log, which ends at %d", n.id, e.Index, r.log.last())
 		}
+	}
+}
+
+// commitsEarly looks at what a leader has committed before it looks at what the
+// same turn appends after it: the next configuration is begun only then.
+func (o *oracle) commitsEarly(n *node, r *record, out *raft.Output) {
+	s := n.core.Status()
+	leads := s.Role == raft.Leader || r.role == raft.Leader
+	replaced := len(out.Entries) > 0 && out.Entries[0].Index <= s.Commit
+	if leads && s.Commit > r.commit && s.Commit <= r.log.last() && !replaced {
+		o.commits(n, r, s, out.Entries)
+		r.commit = s.Commit
 	}
 }
 
@@ -89,7 +98,9 @@ func (o *oracle) leaves(n *node, e raft.Envelope) {
 			o.granted[ballot{e.To, m.Term}] |= 1 << n.slot
 		}
 	case raft.AppendReply:
-		if !m.Rejected && m.Match > max(r.durable.last(), r.snapshot) {
+		// One of an old term may have waited for a flush that also brought the
+		// truncation of what it speaks of: as if it had been late on the way.
+		if !m.Rejected && m.Match > max(r.durable.last(), r.snapshot) && m.Term >= r.durable.hard.Term {
 			violated("R10", "replica %d acknowledges entry %d, its disk ends at %d", n.id, m.Match, r.durable.last())
 		}
 		if !m.Rejected && m.Term > r.durable.hard.Term && m.Term > r.durableEntryTerm() {

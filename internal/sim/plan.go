@@ -208,6 +208,7 @@ func drawWeather(d *dice, p Plan) weather {
 	for class := range w.every {
 		w.every[class] = next().around(2*second) + 200*milli
 	}
+	w.every[bit(Transfer)] = next().around(700*milli) + 100*milli
 	w.every[bit(Wipe)] = next().around(6*second) + second
 	w.every[bit(BitFlip)] = next().around(8*second) + second
 	w.every[bit(Crash)] = next().around(600*milli) + 60*milli
@@ -224,7 +225,7 @@ func (w *weather) drawRaft(next func() draw) {
 	w.chunk = int(next().between(64, 2000))
 	w.appendMax = int(next().between(100, 4000))
 	w.snapshotEvery = raft.Index(next().between(30, 600))
-	w.segment = next().between(4, 16) * 16 << 10
+	w.segment = next().between(8, 24) * 4 << 10
 	w.capacity = w.segment * next().between(3, 8)
 	w.sessionTimeout = next().between(300, 5000)
 	w.padding = next().below(6000)
@@ -242,6 +243,9 @@ func drawClasses(d *dice) Fault {
 	}
 	if on&Lease != 0 {
 		on &^= ClockRate | ClockJump
+	}
+	if on&(Wipe|BitFlip) != 0 { // or nobody could replace what is lost
+		on |= Membership
 	}
 	return on
 }

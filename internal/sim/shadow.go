@@ -86,6 +86,20 @@ type savedState struct {
 	marks  []mark
 }
 
+// parts are the records that the save consists of, in their order.
+func (s *savedState) parts() (list []savedState) {
+	if s.hard != nil {
+		list = append(list, savedState{hard: s.hard})
+	}
+	if s.rebase {
+		list = append(list, savedState{rebase: true, base: s.base, chain: s.chain})
+	}
+	if len(s.marks) > 0 {
+		list = append(list, savedState{first: s.first, marks: s.marks})
+	}
+	return list
+}
+
 // apply makes the save part of the durable log.
 func (s *savedState) apply(to *shadow) {
 	if s.hard != nil {

@@ -25,6 +25,7 @@ const (
 	sawLeaseLost
 	sawBitFlip
 	sawDamageRefused
+	sawDamageSurvived
 	sawWipe
 	sights
 )
@@ -34,7 +35,7 @@ var sightNames = [sights]string{
 	"duplicate answered from session", "expired session", "read rejected", "read on a follower", "ENOSPC hit",
 	"refused on a full disk", "crash in the middle of a write", "torn tail cut", "write or sync failed",
 	"config change interrupted", "config rolled back", "corrupt frame", "surely not committed", "lease read", "lease lost",
-	"bit flipped", "damaged disk refused", "disk lost",
+	"bit flipped", "damaged disk refused", "damage survived", "disk lost",
 }
 
 // sometimes counts sights.

@@ -178,7 +178,10 @@ func (w *World) handle(e event) {
 	case evProbe:
 		w.checkLiveness()
 		return
-	case evResume:
+	case evRetire:
+		if n := w.nodes[e.slot]; n.damaged && uint64(n.id) == e.a && !w.healed {
+			w.lose(n)
+		}
 		return
 	}
 	n := w.nodes[e.slot]

@@ -1,0 +1,148 @@
+package sim
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+var (
+	huntFlag    = flag.Duration("hunt", 0, "run seeds until a rule is broken, at most for this long")
+	mutantsFlag = flag.String("mutants", "", "planted bugs to hunt: all, a number, or a part of a name")
+)
+
+// caught is the word by which a hunt tells its parent that it found something.
+const caught = "CAUGHT"
+
+// TestHunt is the child of TestMutants: it runs in a binary with a planted bug.
+func TestHunt(t *testing.T) {
+	if *huntFlag == 0 {
+		t.Skip("hunts only with -hunt")
+	}
+	var steps uint64
+	began := time.Now()
+	for seed := uint64(1); time.Since(began) < *huntFlag; seed++ {
+		r := Run(Plan{Seed: seed, Steps: *stepsFlag}, false)
+		steps += r.Stats.Steps
+		if r.Failure != nil {
+			text, _, _ := strings.Cut(r.Failure.Text, "\n")
+			fmt.Printf("%s by %s: seed %d, %d steps in all, %v: %s\n", caught, r.Failure.Rule, seed, steps, time.Since(began).Round(time.Millisecond), text)
+			return
+		}
+	}
+	fmt.Printf("nothing found in %d steps\n", steps)
+}
+
+// TestMutantsAreWhole looks that every planted bug still has its place.
+func TestMutantsAreWhole(t *testing.T) {
+	for _, m := range mutants {
+		if _, err := m.source(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestMutants builds the simulator with each planted bug and wants a broken
+// rule within 60 s. Bugs are planted by `go build -overlay`: the sources have no
+// hooks. Without -mutants it takes one bug, with -short none.
+func TestMutants(t *testing.T) {
+	chosen := chooseMutants(t)
+	if testing.Short() && *mutantsFlag == "" {
+		t.Skip("-short")
+	}
+	for _, m := range chosen {
+		t.Run(strings.ReplaceAll(m.name, " ", "-"), func(t *testing.T) {
+			out := hunt(t, m)
+			if !strings.Contains(out, caught) {
+				t.Errorf("not caught within 60 s: %s\n%s", m.name, out)
+				return
+			}
+			t.Log(strings.TrimSpace(strings.TrimPrefix(out, "PASS")))
+		})
+	}
+}
+
+func chooseMutants(t *testing.T) []mutant {
+	count, err := strconv.Atoi(*mutantsFlag)
+	switch {
+	case *mutantsFlag == "all":
+		return mutants
+	case *mutantsFlag == "":
+		return mutants[:1]
+	case err == nil: // as many, starting where -seed says, so that runs take turns
+		first := int(*seedFlag) % len(mutants)
+		return append(append([]mutant(nil), mutants...), mutants...)[first : first+min(count, len(mutants))]
+	}
+	var chosen []mutant
+	for _, m := range mutants {
+		if strings.Contains(m.name, *mutantsFlag) {
+			chosen = append(chosen, m)
+		}
+	}
+	if len(chosen) == 0 {
+		t.Fatalf("no planted bug is called %q", *mutantsFlag)
+	}
+	return chosen
+}
+
+// source is the file with the bug in it.
+func (m mutant) source() (string, error) {
+	data, err := os.ReadFile(filepath.Join("..", "..", m.file))
+	if err != nil {
+		return "", err
+	}
+	text := string(data)
+	if n := strings.Count(text, m.old); n != 1 {
+		return "", fmt.Errorf("mutant %q: %d places in %s for %q, want 1", m.name, n, m.file, m.old)
+	}
+	text = strings.Replace(text, m.old, m.new, 1)
+	if strings.Contains(m.new, "unsafe.") {
+		text = strings.Replace(text, "import (\n", "import (\n\t\"unsafe\"\n", 1)
+	}
+	return text, nil
+}
+
+// hunt builds and runs the child and returns what it printed.
+func hunt(t *testing.T, m mutant) string {
+	t.Helper()
+	source, err := m.source()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	original, err := filepath.Abs(filepath.Join("..", "..", m.file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed, overlay, binary := filepath.Join(dir, "changed.go"), filepath.Join(dir, "overlay.json"), filepath.Join(dir, "sim.test")
+	data, err := json.Marshal(map[string]map[string]string{"Replace": {original: changed}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string][]byte{changed: []byte(source), overlay: data} {
+		if err := os.WriteFile(name, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	run(ctx, t, "go", "test", "-c", "-overlay", overlay, "-o", binary, ".")
+	return run(ctx, t, binary, "-test.run=^TestHunt$", "-hunt=60s")
+}
+
+func run(ctx context.Context, t *testing.T, name string, args ...string) string {
+	t.Helper()
+	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
