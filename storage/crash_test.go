@@ -217,6 +217,7 @@ var survivals = []Survival{
 
 // D1, D7, D8, D9, D10, D11, D13; W1, W2, W3, W5, W6, W7.
 func TestACrashAtAnyOperationLosesNothingAcknowledged(t *testing.T) {
+	t.Parallel()
 	for _, direct := range []bool{true, false} {
 		total := operations(t, tiny, direct)
 		for n := int64(1); n <= total; n++ {
@@ -304,6 +305,7 @@ func TestACrashInsideRecoveryIsRecoveredFrom(t *testing.T) {
 // D5, W4: after an error of the log nothing more is acknowledged or written to it,
 // and every later Append fails with the same error.
 func TestAnErrorAtAnyOperationIsNeverRetried(t *testing.T) {
+	t.Parallel()
 	for _, direct := range []bool{true, false} {
 		for _, fault := range []Fault{Fail, Short} {
 			total := operations(t, tiny, direct)

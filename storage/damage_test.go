@@ -81,6 +81,7 @@ func unharmed(m *Memory, all []string) error {
 
 // D2, D3, D13: of a log that was closed, no flipped bit passes unnoticed.
 func TestEachFlippedBitIsNoticedOrHarmless(t *testing.T) {
+	t.Parallel()
 	m := NewMemory(1)
 	all := logOf(t, tiny(m), 3)
 	for _, name := range []string{firstSegment, "data/wal/0000000000000002.log", "data/identity"} {
@@ -99,10 +100,10 @@ func TestEachFlippedBitIsNoticedOrHarmless(t *testing.T) {
 
 // strideOf visits every bit where something may be, and some of the padding.
 func strideOf(at int) int {
-	if at%BlockBytes < 256 || at%BlockBytes > BlockBytes-16 {
+	if at%BlockBytes < 136 || at%BlockBytes > BlockBytes-10 {
 		return 1
 	}
-	return 61
+	return 509
 }
 
 // D1, D2: a segment file that ends early at any byte is refused: its whole size
@@ -111,7 +112,7 @@ func TestASegmentTruncatedAtAnyByteIsRefused(t *testing.T) {
 	m := NewMemory(1)
 	logOf(t, tiny(m), 3)
 	whole := content(t, m, firstSegment)
-	for n := 0; n < len(whole); n += 1 + strideOf(n)/40*36 {
+	for n := 0; n < len(whole); n += strideOf(n) {
 		c := m.Clone(1)
 		replace(t, c, firstSegment, whole[:n])
 		if _, err := Open("data", tiny(c)); !isDamage(err) {
@@ -123,7 +124,12 @@ func TestASegmentTruncatedAtAnyByteIsRefused(t *testing.T) {
 // D1, W1, W3: a log of fifty batches whose bytes end at any place, as a torn
 // append leaves them, comes back as a prefix of whole batches.
 func TestALogTornAtAnyByteComesBackAsAPrefix(t *testing.T) {
-	large := func(m *Memory) Options { o := small(m); o.SegmentBytes = 256 << 10; return o }
+	t.Parallel()
+	large := func(m *Memory) Options {
+		o := small(m)
+		o.SegmentBytes, o.ReserveBytes = 256<<10, -1
+		return o
+	}
 	m := NewMemory(1)
 	s := mustOpen(t, large(m))
 	for i := range uint64(50) {
@@ -363,6 +369,7 @@ func TestALyingDiskShowsAPrefixOrDamage(t *testing.T) {
 
 // D10, D14: each flipped bit of a snapshot is noticed, and the one before serves.
 func TestADamagedSnapshotFallsBackToTheOneBefore(t *testing.T) {
+	t.Parallel()
 	m := NewMemory(1)
 	s := mustOpen(t, tiny(m))
 	for i := range uint64(3) {

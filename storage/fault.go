@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -236,19 +237,28 @@ func (m *Memory) restart() {
 
 // settle decides each unsynced sector of the file, in order of offset.
 func (i *image) settle(s Survival, random *rand.Rand) {
-	durable := i.durableImage()
-	if !slices.Equal(durable, i.data) || int64(len(i.data)) != i.syncedSize {
-		i.data = survivors(durable, i, s, random)
+	if len(i.undo)+len(i.lost) == 0 && i.syncedSize == int64(len(i.data)) {
+		return
 	}
-	i.lost = nil
+	durable := i.durableImage()
+	size := len(durable)
+	if len(i.data) != size && random.IntN(100) < s.Kept {
+		size = len(i.data)
+	}
+	out := make([]byte, size)
+	copy(out, durable)
+	for _, sector := range i.unsynced() {
+		start := int(sector * sectorBytes)
+		if start < min(size, len(i.data)) {
+			decide(out[start:min(start+sectorBytes, size)], i.data[start:], s, random)
+		}
+	}
+	i.data, i.lost = out, nil
 	i.sync()
 }
 
 // durableImage is the file as if no unsynced write had reached the device.
 func (i *image) durableImage() []byte {
-	if len(i.undo)+len(i.lost) == 0 && i.syncedSize == int64(len(i.data)) {
-		return i.data
-	}
 	d := make([]byte, max(i.syncedSize, int64(len(i.data))))
 	copy(d, i.data)
 	revert(d, i.undo)
@@ -256,37 +266,38 @@ func (i *image) durableImage() []byte {
 	return d[:i.syncedSize]
 }
 
-// survivors mixes the durable and the current image sector by sector.
-func survivors(durable []byte, i *image, s Survival, random *rand.Rand) []byte {
-	current := i.data
-	size := len(durable)
-	if len(current) != size && random.IntN(100) < s.Kept {
-		size = len(current)
-	}
-	out := make([]byte, size)
-	copy(out, durable)
-	for start := 0; start < size; start += sectorBytes {
-		end := min(start+sectorBytes, size)
-		old := out[start:end]
-		now := old
-		if start < len(current) {
-			now = current[start:min(end, len(current))]
-		}
-		if slices.Equal(old[:len(now)], now) || i.isLost(int64(start)) {
-			continue
-		}
-		switch draw := random.IntN(100); {
-		case draw < s.Kept:
-			copy(old, now)
-		case draw < s.Kept+s.Torn:
-			copy(old, now[:random.IntN(len(now))])
-		case draw < s.Kept+s.Torn+s.Corrupt:
-			for k := range old {
-				old[k] = byte(random.Uint32())
+// unsynced returns the numbers of the sectors that may or may not have been
+// written, in order.
+func (i *image) unsynced() []int64 {
+	var out []int64
+	for _, u := range i.undo {
+		for sector := u.offset / sectorBytes; sector*sectorBytes < u.offset+u.length; sector++ {
+			if !i.isLost(sector * sectorBytes) {
+				out = append(out, sector)
 			}
 		}
 	}
-	return out
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// decide makes one sector, which holds the durable bytes, what a crash leaves of
+// it, given what a running process saw.
+func decide(sector, current []byte, s Survival, random *rand.Rand) {
+	current = current[:min(len(sector), len(current))]
+	if bytes.Equal(sector[:len(current)], current) {
+		return
+	}
+	switch draw := random.IntN(100); {
+	case draw < s.Kept:
+		copy(sector, current)
+	case draw < s.Kept+s.Torn:
+		copy(sector, current[:random.IntN(len(current))])
+	case draw < s.Kept+s.Torn+s.Corrupt:
+		for k := range sector {
+			sector[k] = byte(random.Uint32())
+		}
+	}
 }
 
 func (i *image) isLost(offset int64) bool {
