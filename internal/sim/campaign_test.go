@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -18,6 +19,7 @@ type report struct {
 	FirstSeed   uint64            `json:"first_seed"`
 	Seeds       int               `json:"seeds"`
 	WallSeconds float64           `json:"wall_seconds"`
+	CPUSeconds  float64           `json:"cpu_seconds"`
 	Steps       uint64            `json:"steps"`
 	Elections   uint64            `json:"elections"`
 	Crashes     uint64            `json:"crashes"`
@@ -58,7 +60,7 @@ func campaign(base Plan, seeds int) (report, sometimes, *Result) {
 	var failed *Result
 	var next atomic.Int64
 	var group sync.WaitGroup
-	began := time.Now()
+	began, cpu := time.Now(), cpuSeconds()
 	for range runtime.GOMAXPROCS(0) {
 		group.Go(func() {
 			for {
@@ -83,12 +85,21 @@ func campaign(base Plan, seeds int) (report, sometimes, *Result) {
 		})
 	}
 	group.Wait()
-	r.WallSeconds = time.Since(began).Seconds()
+	r.WallSeconds, r.CPUSeconds = time.Since(began).Seconds(), cpuSeconds()-cpu
 	r.Sometimes = total.byName()
 	if failed != nil {
 		r.Verdict = fmt.Sprintf("seed %d: %s", failed.Plan.Seed, failed.Failure.Rule)
 	}
 	return r, total, failed
+}
+
+// cpuSeconds is what this process has used of the processors.
+func cpuSeconds() float64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
 }
 
 // TestCampaign runs many seeds. Without flags it is short; the campaign of the

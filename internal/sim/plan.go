@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"flag"
 	"fmt"
 	"strings"
 
@@ -116,6 +117,25 @@ func ParseSkips(s string) (skips []Skip, err error) {
 		skips = append(skips, skip)
 	}
 	return skips, nil
+}
+
+// ParseArgs reads what Args wrote. Lines that begin with # are left out.
+func ParseArgs(text string) (p Plan, err error) {
+	flags := flag.NewFlagSet("plan", flag.ContinueOnError)
+	flags.Uint64Var(&p.Seed, "seed", 0, "")
+	flags.IntVar(&p.Steps, "steps", 0, "")
+	flags.IntVar(&p.Voters, "voters", 0, "")
+	flags.IntVar(&p.Clients, "clients", 0, "")
+	flags.Uint64Var(&p.Stop, "stop", 0, "")
+	flags.Func("off", "", func(s string) (err error) { p.Off, err = ParseFaults(s); return err })
+	flags.Func("skip", "", func(s string) (err error) { p.Skip, err = ParseSkips(s); return err })
+	var args []string
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, "#") {
+			args = append(args, strings.Fields(line)...)
+		}
+	}
+	return p, flags.Parse(args)
 }
 
 // Args are the test flags that replay p.

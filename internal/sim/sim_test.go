@@ -2,6 +2,8 @@ package sim
 
 import (
 	"flag"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -39,5 +41,55 @@ func TestReplay(t *testing.T) {
 	t.Logf("%+v", r.Stats)
 	if r.Failure != nil {
 		t.Fatalf("%s\n%v", strings.Join(r.Failure.Transcript, "\n"), r.Failure)
+	}
+}
+
+// TestRegressions replays every run that has once shown a bug, here or in the
+// code it tests.
+func TestRegressions(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts in testdata: %v", err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			t.Parallel()
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			plan, err := ParseArgs(string(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if again, err := ParseArgs(plan.Args()); err != nil || again.Args() != plan.Args() {
+				t.Errorf("arguments do not survive: %s, %v", again.Args(), err)
+			}
+			if r := Run(plan, true); r.Failure != nil {
+				t.Errorf("%s\n%v\nreplay: go test ./internal/sim -run TestReplay -v %s",
+					strings.Join(r.Failure.Transcript, "\n"), r.Failure, plan.Args())
+			}
+		})
+	}
+}
+
+// TestTurningAClassOffLeavesTheOthersAlone is what shrinking stands on.
+func TestTurningAClassOffLeavesTheOthersAlone(t *testing.T) {
+	all := &dice{seed: 7}
+	one := &dice{seed: 7}
+	for range 10 {
+		one.roll(streamLoss, 3) // decisions of another stream, and of another key
+		one.roll(streamDelay, 4)
+	}
+	for range 10 {
+		if a, b := all.roll(streamDelay, 3), one.roll(streamDelay, 3); a != b {
+			t.Fatalf("decision depends on other streams: %x and %x", a, b)
+		}
+	}
+	full := drawWeather(&dice{seed: 7}, Plan{})
+	less := drawWeather(&dice{seed: 7}, Plan{Off: Loss | Crash})
+	full.on, less.on = 0, 0
+	if full != less {
+		t.Errorf("turning classes off changes the rest: %+v, %+v", full, less)
 	}
 }

@@ -1,0 +1,95 @@
+// Package sim runs whole groups of replicas in one goroutine, under every fault
+// we can think of, and checks the promises of Raft, of the log and of the client
+// sessions after every step.
+//
+// # What it is
+//
+// A World has machines with clocks, disks and processes, a network, clients and
+// an operator. The machines run the real code: package raft as the core, package
+// storage on its memory file system as the log, package replica above it. Only
+// the driver in node.go, disk.go and apply.go stands in for the actor, with the
+// same contract: drain the mailbox, Tick, the inputs, Output once; save, send,
+// apply in that order. A run has two phases. In the safety phase anything may
+// fail and nothing wrong may happen. Then a core of machines is healed, and the
+// group has to come back to work within a bound.
+//
+// Everything follows from the seed. A decision is a hash of the seed, the kind
+// of decision, the machine, link or client, and how many such decisions there
+// were: so leaving one fault out does not change how the others are drawn.
+//
+// # What it leaves to others
+//
+// Real disks, real networks and real processes: see the chaos tests. The actors,
+// their mailboxes and their supervision. The Paxos engine.
+//
+// # Rules
+//
+// A broken rule is named as in the reliability study, section 4.4:
+//
+//	R1   two leaders in one term              R9   commit without a quorum, or by counting an old term
+//	R2   a leader overwrites its log          R10  a message leaves before what it says is durable
+//	R3   equal index and term, other prefix   R11  quorums that do not intersect, two changes at a time
+//	R4   a leader without a committed entry   R12  a read or a write older than what had returned
+//	R5   two commands applied at one index    R13  a promise to a leader broken, an election without pre-votes
+//	R6   two votes in one term                R14  no recovery after the heal
+//	R7   term or commit index goes back       S1–S5  a command twice, another reply, after expiry, digests differ
+//	R8   snapshot ≤ applied ≤ commit ≤ last   W1–W7  the log lost something, or found something
+//	D10  a snapshot cannot be written         D14  or read
+//
+// Reads and writes are checked by their witness: the index at which they took
+// effect. Against the witness, linearizability is a comparison. R12 therefore
+// trusts that a replica reports the true index, and the model checks the value.
+//
+// # Replay a seed
+//
+// A failed campaign prints the command. It is of this form:
+//
+//	go test ./internal/sim -run TestReplay -v -seed=49 -steps=21547 -off=loss,crash -skip=pause:7,pause:8
+//
+// off names classes of faults to leave out (see Fault), skip single faults by
+// class and number. The transcript shows the last events: the number of the
+// step, the time of the world in seconds, and what happens; at its end stands
+// the state of every machine. "deliver 2 → 3" is a message of replica 2 arriving
+// at replica 3; "lost" one that never will. A machine that lost its disk comes
+// back as another replica: machine 3 is first replica 4, then 14, then 24.
+// Shrink makes the command shorter than what failed first.
+//
+// A campaign over many seeds, one line of JSON as its result:
+//
+//	go test ./internal/sim -run TestCampaign -v -seeds=2000 -steps=45000 -timeout=60m
+//
+// To keep a run for ever, put its arguments into a file of testdata, with a
+// comment that tells the story; TestRegressions replays it.
+//
+// # Add a fault
+//
+// Give it a class in plan.go (and its name in faultNames). If it comes one by
+// one, add it to scheduled and write what it does in World.strike; if it changes
+// how something behaves all the time, ask World.has where that happens and take
+// the decision from a stream of its own. Draw its strength in drawWeather, from
+// a new number at the end, so that old seeds keep their weather. Count what it
+// leads to in sometimes.go: a campaign fails if that is never seen.
+//
+// # Add a mutant
+//
+// Add a line to the list in mutants_list_test.go: a name, a file, a piece of it that
+// stands there once, and what to put in its place. Then
+//
+//	go test ./internal/sim -run TestMutants -v -mutants='part of the name'
+//
+// builds the simulator with the bug (go test -overlay, so that no source has
+// hooks) and wants a broken rule within a minute. -mutants=all hunts them all.
+//
+// # Source
+//
+// The two phases, swarm testing and the fault atlas follow TigerBeetle's VOPR
+// and FoundationDB's simulator; the invariants are those of Ongaro's
+// dissertation, of raft.tla and of RIFL.
+//
+// # Differences
+//
+// The simulator persists and drives by its own short code and not by that of
+// actors/raftnode, which it may not import. Bits are flipped only on a disk that
+// was closed in good order: damage to the very last batch of a torn log cannot be
+// told from a torn tail by anyone.
+package sim
