@@ -210,7 +210,7 @@ func (h *HTTP) Status(ctx context.Context, address string) (NodeStatus, error) {
 }
 
 // List returns every key below root as the node at address has it, reading at
-// level, page by page. The index is the lowest that a page reflects.
+// level, page by page. It fails if something was applied between two pages.
 func (h *HTTP) List(ctx context.Context, address, root string, level Level) (Final, error) {
 	var final Final
 	after := ""
@@ -227,9 +227,10 @@ func (h *HTTP) List(ctx context.Context, address, root string, level Level) (Fin
 		if err := h.JSON(ctx, address, pathKV+root+"?"+query.Encode(), &page); err != nil {
 			return Final{}, err
 		}
-		if final.Index == 0 || page.Index < final.Index {
-			final.Index = page.Index
+		if final.Index != 0 && final.Index != page.Index {
+			return Final{}, fmt.Errorf("chaos: listing of %s went from index %d to %d", address, final.Index, page.Index)
 		}
+		final.Index = page.Index
 		for _, e := range page.Entries {
 			if e.Version == 0 {
 				continue // a path that exists only because something is below it

@@ -208,22 +208,46 @@ func (r *Run) finalState(ctx context.Context) (Final, error) {
 		return Final{}, err
 	}
 	r.report.Version = statuses[0].Version
+	var final Final
+	err = poll(recoverLimit, func() (err error) {
+		final, err = r.compareTrees(ctx)
+		return err
+	})
+	r.report.EqualNodes, r.report.FinalKeys = err == nil, len(final.Entries)
+	return final, err
+}
+
+// compareTrees lists all nodes at one index. A write whose client has given up may
+// still be applied while they are listed; then they are listed again.
+func (r *Run) compareTrees(ctx context.Context) (Final, error) {
 	var first Final
 	for n, node := range r.cluster.Nodes {
 		limited, cancel := context.WithTimeout(ctx, recoverLimit)
 		final, err := r.cluster.HTTP.List(limited, node.API, "chaos", LevelSequential)
 		cancel()
-		if err != nil {
+		switch {
+		case err != nil:
 			return Final{}, fmt.Errorf("list of %s: %w", node.Name, err)
-		}
-		if n == 0 {
+		case n == 0:
 			first = final
-		} else if !slices.Equal(first.Entries, final.Entries) {
-			return Final{}, fmt.Errorf("%s and %s hold different trees", r.cluster.Nodes[0].Name, node.Name)
+		case final.Index != first.Index:
+			return Final{}, fmt.Errorf("%s was listed at index %d, %s at %d", r.cluster.Nodes[0].Name, first.Index, node.Name, final.Index)
+		case !slices.Equal(first.Entries, final.Entries):
+			return Final{}, fatal{fmt.Errorf("%s and %s hold different trees at index %d: %s",
+				r.cluster.Nodes[0].Name, node.Name, first.Index, difference(first.Entries, final.Entries))}
 		}
 	}
-	r.report.EqualNodes, r.report.FinalKeys = true, len(first.Entries)
 	return first, nil
+}
+
+// difference shows the first place where two listings differ.
+func difference(a, b []Entry) string {
+	for n := range min(len(a), len(b)) {
+		if a[n] != b[n] {
+			return fmt.Sprintf("%+v, %+v", a[n], b[n])
+		}
+	}
+	return fmt.Sprintf("%d keys, %d keys", len(a), len(b))
 }
 
 // lastWriter is the client number of the write that ends a run.
