@@ -12,14 +12,15 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 )
 
-// Restart says when a failed actor is started again, in OTP's words.
+// Restart says when an actor is started again, in OTP's words. A Strategy sees
+// failures alone: to it, Permanent and Transient are the same, and whoever
+// spawned a Permanent actor watches it and spawns it again when it stopped.
 type Restart uint8
 
 const (
-	// Permanent actors are started again after every failure, and by a
-	// Supervisor also after they stopped by themselves.
+	// Permanent actors must always run.
 	Permanent Restart = iota
-	// Transient actors are started again after a failure, not after a stop.
+	// Transient actors are started again after a failure; they may stop.
 	Transient
 	// Temporary actors are never started again: a failure stops them.
 	Temporary

@@ -49,7 +49,8 @@ func TestTrapIdsStartOverInEachSystem(t *testing.T) {
 // A4, avoided: we post messages instead of ReenterAfter.
 func TestTrapReenterAfterRunsWhileTheActorHasFailed(t *testing.T) {
 	bubble(t, func(t *testing.T, system *actor.ActorSystem) {
-		future, ran, starts := actor.NewFuture(system, time.Hour), false, 0
+		future, ran := actor.NewFuture(system, time.Hour), false
+		var starts atomic.Int32
 		pid := system.Root.Spawn(actor.PropsFromFunc(func(c actor.Context) {
 			switch c.Message() {
 			case "wait":
@@ -58,7 +59,7 @@ func TestTrapReenterAfterRunsWhileTheActorHasFailed(t *testing.T) {
 				panic("failed")
 			}
 			if _, ok := c.Message().(*actor.Started); ok {
-				starts++
+				starts.Add(1)
 			}
 		}, actor.WithGuardian(NewStrategy(StrategyConfig{MinDelay: time.Hour, MaxDelay: time.Hour}))))
 		system.Root.Send(pid, "wait")
@@ -66,8 +67,8 @@ func TestTrapReenterAfterRunsWhileTheActorHasFailed(t *testing.T) {
 		synctest.Wait()
 		system.Root.Send(future.PID(), "done")
 		synctest.Wait()
-		if !ran || starts != 1 {
-			t.Fatalf("ran %v after %d starts", ran, starts)
+		if !ran || starts.Load() != 1 {
+			t.Fatalf("ran %v after %d starts", ran, starts.Load())
 		}
 		synctestSleep(2 * time.Hour)
 	})

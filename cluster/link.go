@@ -211,6 +211,9 @@ func (l *Link) Addr() net.Addr {
 	return l.listener.Addr()
 }
 
+// System returns the actor system whose messages the link carries.
+func (l *Link) System() *actor.ActorSystem { return l.system }
+
 // SetCluster tells which cluster the node belongs to from now on.
 func (l *Link) SetCluster(id string) { l.cluster.Store(&id) }
 

@@ -467,3 +467,45 @@ func TestAddressChangeIsDialledAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// A22: protoactor's PIDs keep the process they found.
+func TestAPIDOutlivesConnectionsAndProcesses(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		a, b := w.start(1), w.start(2)
+		pid := a.link.PID(2, "raft")
+		a.system.Root.Send(pid, &messages.RaftMessage{From: 1, Term: 1})
+		settle()
+		w.kill(b)
+		settle()
+		b = w.start(2)
+		time.Sleep(2 * time.Second)
+		a.system.Root.Send(pid, &messages.RaftMessage{From: 1, Term: 2})
+		settle()
+		want(t, "received after the restart", b.terms(), []uint64{2})
+	})
+}
+
+func TestARestartedProcessIsNoticedBehindACut(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.tweak = func(c *LinkConfig) { c.WriteTimeout = time.Hour }
+		a, b := w.start(1), w.start(2)
+		b.echo.Store(true)
+		a.send(2, 1)
+		settle()
+		w.network.Cut("node1", "node2")
+		w.kill(b) // node1 cannot hear of it
+		synctest.Wait()
+		want(t, "events during the cut", a.log(), []string{"up node2"})
+		w.network.HealAll()
+		b = w.start(2)
+		b.send(1, 7)
+		a.send(2, 2)
+		time.Sleep(2 * time.Second)
+		a.send(2, 3)
+		settle()
+		want(t, "events", a.log(), []string{"up node2", "down node2", "up node2"})
+		if terms := b.terms(); !slices.Contains(terms, 3) {
+			t.Fatalf("the new process got %v, want 3 among it", terms)
+		}
+	})
+}
