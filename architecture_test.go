@@ -22,7 +22,7 @@ var mayImport = map[string][]string{
 	"actors":          {},
 	"actors/raftnode": {"actors", "messages", "raft", "replica", "storage"},
 	"cluster":         {"messages"},
-	"api":             {"", "coordination"},
+	"api":             {"", "cluster", "coordination"},
 	"internal/sim":    {"raft", "replica", "storage", "coordination", "actors", "actors/raftnode"},
 	"internal/chaos":  {"api"},
 	"cmd/node":        {"", "api", "coordination", "cluster", "storage", "raft", "actors/raftnode"},

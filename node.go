@@ -33,19 +33,19 @@ const (
 
 // Node is one running member of a cluster. It is safe for concurrent use.
 type Node struct {
-	cfg      Config
-	log      *slog.Logger
-	store    *storage.Store
-	identity storage.Identity
-	epoch    uint64
-	system   *actor.ActorSystem
-	link     *cluster.Link
-	book     *cluster.Book
-	gossip   *cluster.Gossip // nil in a LocalCluster
-	groups   []*Group
-	joiner   *actor.PID
-	events   eventLog
-	seen     sightings
+	cfg    Config
+	log    *slog.Logger
+	store  *storage.Store
+	id     uint64 // the storage incarnation
+	epoch  uint64
+	system *actor.ActorSystem
+	link   *cluster.Link
+	book   *cluster.Book
+	gossip *cluster.Gossip // nil in a LocalCluster
+	groups []*Group
+	joiner *actor.PID
+	events eventLog
+	seen   sightings
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced at each change of a group
@@ -96,8 +96,8 @@ func (n *Node) openStore(context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.store, n.identity = store, store.Identity()
-	if n.identity.Cluster == "" && n.cfg.Bootstrap {
+	n.store, n.id = store, store.Identity().Incarnation
+	if n.Cluster() == "" && n.cfg.Bootstrap {
 		return n.setCluster(newClusterID())
 	}
 	return nil
@@ -117,7 +117,6 @@ func (n *Node) setCluster(id string) error {
 	if err := n.store.SetCluster(id); err != nil {
 		return err
 	}
-	n.identity = n.store.Identity()
 	if n.link != nil {
 		n.link.SetCluster(id)
 	}
@@ -129,7 +128,7 @@ func (n *Node) openLink(context.Context) (err error) {
 	n.system = actors.NewSystem(n.log)
 	config := cluster.LinkConfig{
 		System: n.system, Listen: n.cfg.Listen.Link, Self: cluster.NodeID(n.ID()), Name: n.cfg.Name,
-		Cluster: n.identity.Cluster, Epoch: n.epoch, TLS: n.cfg.TLS, Lookup: n.book.Lookup, Logger: n.log,
+		Cluster: n.Cluster(), Epoch: n.epoch, TLS: n.cfg.TLS, Lookup: n.book.Lookup, Logger: n.log,
 		OnUp: n.peerUp, OnDown: n.peerDown,
 	}
 	if n.cfg.local != nil {
@@ -262,7 +261,7 @@ func (n *Node) peerDown(id cluster.NodeID) {
 }
 
 // ID of the node: its storage incarnation.
-func (n *Node) ID() uint64 { return n.identity.Incarnation }
+func (n *Node) ID() uint64 { return n.id }
 
 // Name of the node.
 func (n *Node) Name() string { return n.cfg.Name }

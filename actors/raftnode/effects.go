@@ -46,12 +46,14 @@ func (a *Actor) save(out *raft.Output) {
 		records = append(records, hardStateRecord(a.cfg.Group, *out.HardState))
 	}
 	if out.Base != nil {
-		records = append(records, baseRecord(a.cfg.Group, *out.Base))
+		a.high = max(a.high, out.Base.Index)
+		records = append(records, baseRecord(a.cfg.Group, a.high, *out.Base))
 	}
 	for _, entries := range a.split(out.Entries) {
 		data := a.encode(entries)
 		a.logBytes += len(data)
-		records = append(records, entriesRecord(a.cfg.Group, entries, data))
+		a.high = max(a.high, entries[len(entries)-1].Index)
+		records = append(records, entriesRecord(a.cfg.Group, a.high, data))
 	}
 	send, save, wake := out.Send, out.Save, a.core.Role() != raft.Follower
 	a.cfg.Store.Append(records, func(err error) {

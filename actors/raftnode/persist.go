@@ -13,11 +13,15 @@ import (
 // The records a Raft group writes to the node's log. Integers are
 // little-endian.
 //
-//	type  index               data
-//	1     0 (state)           term u64, vote u64                      hard state
-//	2     the last entry's    entries as raft.AppendEntriesData       appended; replaces all from its first index on
-//	3     the snapshot's      index u64, term u64, configuration      the log starts over after this snapshot
-//	4     0 (state)           configuration                           how the group began: before index 1
+//	type  index      data
+//	1     0 (state)  term u64, vote u64                      hard state
+//	2     high       entries as raft.AppendEntriesData       appended; replaces all from its first index on
+//	3     high       index u64, term u64, configuration      the log starts over after this snapshot
+//	4     0 (state)  configuration                           how the group began: before index 1
+//
+// high is the highest index that any record of the group has reached so far,
+// not the record's own: a record that replaces a longer suffix must not be
+// released before what it replaced, or the suffix would be back.
 const (
 	RecordHardState uint8 = 1
 	RecordEntries   uint8 = 2
@@ -32,16 +36,16 @@ func hardStateRecord(group storage.Group, h raft.HardState) storage.Record {
 	return storage.Record{Group: group, Type: RecordHardState, Data: data}
 }
 
-func entriesRecord(group storage.Group, entries []raft.Entry, data []byte) storage.Record {
-	return storage.Record{Group: group, Type: RecordEntries, Index: uint64(entries[len(entries)-1].Index), Data: data}
+func entriesRecord(group storage.Group, high raft.Index, data []byte) storage.Record {
+	return storage.Record{Group: group, Type: RecordEntries, Index: uint64(high), Data: data}
 }
 
-func baseRecord(group storage.Group, meta raft.SnapshotMeta) storage.Record {
+func baseRecord(group storage.Group, high raft.Index, meta raft.SnapshotMeta) storage.Record {
 	data := make([]byte, 16, 256)
 	binary.LittleEndian.PutUint64(data, uint64(meta.Index))
 	binary.LittleEndian.PutUint64(data[8:], uint64(meta.Term))
 	data = append(data, raft.EncodeConfiguration(meta.Configuration)...)
-	return storage.Record{Group: group, Type: RecordBase, Index: uint64(meta.Index), Data: data}
+	return storage.Record{Group: group, Type: RecordBase, Index: uint64(high), Data: data}
 }
 
 func bootstrapRecord(group storage.Group, members []raft.Member) storage.Record {
@@ -80,11 +84,13 @@ type recovery struct {
 	base      raft.SnapshotMeta
 	entries   []raft.Entry
 	records   int
+	high      raft.Index // see the table of records
 }
 
 // add takes one record in the order in which they were written.
 func (r *recovery) add(record storage.Record) (err error) {
 	r.records++
+	r.high = max(r.high, raft.Index(record.Index))
 	switch record.Type {
 	case RecordBootstrap:
 		r.bootstrap, err = raft.DecodeConfiguration(record.Data)

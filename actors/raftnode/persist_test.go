@@ -19,7 +19,7 @@ func run(term raft.Term, first, last raft.Index) []raft.Entry {
 }
 
 func entries(e []raft.Entry) storage.Record {
-	return entriesRecord(1, e, raft.AppendEntriesData(nil, e))
+	return entriesRecord(1, e[len(e)-1].Index, raft.AppendEntriesData(nil, e))
 }
 
 // terms prints a log as index:term.
@@ -44,7 +44,7 @@ func TestRecoveryRebuildsTheLog(t *testing.T) {
 			want: "1:1 2:1 3:2"},
 		"the beginning was released": {records: []storage.Record{entries(run(1, 4, 6))},
 			snapshot: raft.SnapshotMeta{Index: 5, Term: 1}, want: "4:1 5:1 6:1"},
-		"a base starts over": {records: []storage.Record{entries(run(1, 1, 9)), baseRecord(1, base), entries(run(3, 6, 7))},
+		"a base starts over": {records: []storage.Record{entries(run(1, 1, 9)), baseRecord(1, base.Index, base), entries(run(3, 6, 7))},
 			snapshot: base, want: "6:3 7:3"},
 		"a snapshot newer than the log": {records: []storage.Record{entries(run(1, 1, 3))},
 			snapshot: raft.SnapshotMeta{Index: 9, Term: 2}, want: ""},
@@ -53,7 +53,7 @@ func TestRecoveryRebuildsTheLog(t *testing.T) {
 		"a gap in the log": {records: []storage.Record{entries(run(1, 1, 2)), entries(run(1, 4, 4))}, err: "from index 2 to 4"},
 		"a gap behind the snapshot": {records: []storage.Record{entries(run(1, 8, 9))},
 			snapshot: raft.SnapshotMeta{Index: 5, Term: 1}, err: "6 to 7 are missing"},
-		"the base's snapshot is gone": {records: []storage.Record{baseRecord(1, base)},
+		"the base's snapshot is gone": {records: []storage.Record{baseRecord(1, base.Index, base)},
 			snapshot: raft.SnapshotMeta{Index: 2, Term: 1}, err: "starts after snapshot 5"},
 		"an unknown record": {records: []storage.Record{{Type: 99}}, err: "unknown record type 99"},
 	} {

@@ -47,7 +47,8 @@ type Actor struct {
 	reads   map[uint64][]*call // by the core's ref
 	nextRef uint64
 
-	logBytes     int // appended since the last snapshot
+	high         raft.Index // the highest index any record of the group has reached
+	logBytes     int        // appended since the last snapshot
 	snapshotting bool
 	lastSnapshot raft.Index
 	pinCheck     raft.Time // when to ask next whether this group pins the log
@@ -133,6 +134,7 @@ func (a *Actor) recover(machine *replica.Replica) (raft.State, error) {
 	if err := a.cfg.Store.Replay(a.cfg.Group, r.add); err != nil {
 		return raft.State{}, fmt.Errorf("raftnode: replay %s: %w", a.cfg.Name, err)
 	}
+	a.high = r.high
 	metas, err := a.cfg.Store.Snapshots(a.cfg.Group)
 	if err != nil {
 		return raft.State{}, fmt.Errorf("raftnode: snapshots of %s: %w", a.cfg.Name, err)
