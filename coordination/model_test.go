@@ -138,6 +138,9 @@ func follow(t *rapid.T, copied map[string]string, events []Event) {
 		if exists != (e.Kind != Created) {
 			t.Fatalf("%s %s at %d, but it existed before: %t", e.Kind, e.Path, e.Index, exists)
 		}
+		if _, ok := copied[parentOf(e.Path)]; !ok {
+			t.Fatalf("%s %s at %d, which has no parent", e.Kind, e.Path, e.Index)
+		}
 		if e.Kind == Deleted {
 			delete(copied, e.Path)
 		} else {

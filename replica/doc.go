@@ -27,8 +27,7 @@
 //
 // Implement [StateMachine]: three methods that mention no type of this package.
 // Wrap each command in an [Envelope] before it is proposed, hand the committed
-// entries to [Replica.Apply], read through [Replica.View]. See the example of
-// Replica.
+// entries to [Replica.Apply], read through [Replica.View]. See the example.
 //
 // # Exactly once
 //
@@ -52,6 +51,15 @@
 // A refusal is not the reply of a command: it says that this entry changed
 // nothing. If the same command is in the log a second time, that one may still
 // run.
+//
+// # Log time
+//
+// Log time is the highest stamp that any leader has given. It stands still while
+// nothing is appended, and after a long silence it jumps: sessions that could
+// not be kept alive meanwhile have expired by then. A leader whose clock is far
+// ahead moves log time for good: sessions expire at once, and until the clocks
+// catch up, request ids made by right clocks count as old. Nothing runs twice
+// because of it.
 //
 // # When a machine fails
 //
