@@ -90,6 +90,9 @@ func (c *Client) Delete(ctx context.Context, path string, o WriteOptions) (Writt
 }
 
 func (c *Client) write(ctx context.Context, method, path string, value []byte, o WriteOptions) (Written, error) {
+	if err := checkPath(strings.TrimPrefix(path, "/")); err != nil {
+		return Written{}, err
+	}
 	id := o.RequestID
 	if id == (RequestID{}) {
 		id = NewRequestID()
@@ -109,6 +112,9 @@ func (c *Client) write(ctx context.Context, method, path string, value []byte, o
 // Get reads a key. It returns the log index that the answer reflects, with
 // CodeNotFound too.
 func (c *Client) Get(ctx context.Context, path string, o ReadOptions) (Entry, uint64, error) {
+	if err := checkPath(strings.TrimPrefix(path, "/")); err != nil {
+		return Entry{}, 0, err
+	}
 	var entry Entry
 	var index uint64
 	err := c.do(ctx, call{method: http.MethodGet, path: kvPath(path), query: readValues(o), index: &index,
@@ -118,6 +124,11 @@ func (c *Client) Get(ctx context.Context, path string, o ReadOptions) (Entry, ui
 
 // List reads one page of the keys below path ("" is the top).
 func (c *Client) List(ctx context.Context, path string, o ListOptions) (Listing, error) {
+	if path != "" {
+		if err := checkPath(strings.TrimPrefix(path, "/")); err != nil {
+			return Listing{}, err
+		}
+	}
 	values := readValues(o.ReadOptions)
 	values.Set("list", "true")
 	if o.Recursive {

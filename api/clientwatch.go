@@ -27,6 +27,11 @@ type WatchOptions struct {
 // CodeGone: the history does not go back that far; list again, then watch from
 // the listing's index.
 func (c *Client) Watch(ctx context.Context, path string, o WatchOptions, f func(Change) error) error {
+	if path != "" || !o.Recursive {
+		if err := checkPath(strings.TrimPrefix(path, "/")); err != nil {
+			return err
+		}
+	}
 	w := &watcher{client: c, path: path, recursive: o.Recursive, f: f}
 	if o.From > 0 {
 		w.id, w.hasID = o.From-1, true

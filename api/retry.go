@@ -190,6 +190,10 @@ func tlsError(addr string, err error) error {
 		e.Message, e.Why = "the node at "+addr+" does not accept our certificate", trimSyscall(alert.Error())
 		return e
 	}
+	if _, is := errors.AsType[x509.UnknownAuthorityError](err); is {
+		e.Message, e.Why = "the certificate of the node at "+addr+" is not accepted", trimX509(err)
+		return e
+	}
 	return nil
 }
 

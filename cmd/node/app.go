@@ -88,6 +88,9 @@ func (a *app) add(root *cobra.Command, group string, commands ...*cobra.Command)
 // refuseStrayArguments turns cobra's complaints about arguments into usage errors, with
 // suggestions for a mistyped verb.
 func (a *app) refuseStrayArguments(c *cobra.Command) {
+	if c.HasSubCommands() && !c.Runnable() {
+		c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	}
 	check := c.Args
 	c.Args = func(c *cobra.Command, args []string) error {
 		if c.HasSubCommands() && len(args) > 0 {

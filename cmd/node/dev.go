@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,7 +25,7 @@ type dev struct {
 	fleet   *fleet
 	client  *api.Client
 	printMu sync.Mutex
-	leader  string // as last seen
+	leader  atomic.Value // string: the leader's name as last seen
 }
 
 func (a *app) devCommand() *cobra.Command {
@@ -180,38 +181,48 @@ func (d *dev) died(ctx context.Context, c *child, why string) {
 	if ctx.Err() != nil {
 		return
 	}
-	began, wasLeader := time.Now(), c.name == d.currentLeader()
+	began, led := time.Now(), c.name == d.currentLeader()
 	d.say("%s %s", c.name, why)
-	wait, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	status, err := d.fleet.await(wait, d.client, func(s api.Status) bool {
-		return s.Leader != "" && (s.Leader != c.name || !wasLeader)
-	})
-	for err == errDied && wait.Err() == nil { // it is this one that has died
-		status, err = d.client.Status(wait, false)
-		if err == nil && (status.Leader == "" || wasLeader && status.Leader == c.name) {
-			err = errDied
-		}
-	}
-	after := time.Since(began).Milliseconds()
+	status, err := d.nextLeader(ctx, c.name, led)
 	switch {
+	case ctx.Err() != nil:
+		return
 	case err != nil:
 		d.say("no leader: %d of %d nodes run, a majority is needed", d.running(), d.nodes)
-	case wasLeader:
+	case led:
 		d.setLeader(status.Leader)
-		d.say("%s leads term %d after %d ms; no acknowledged write is lost", status.Leader, status.Term, after)
+		d.say("%s leads term %d after %d ms; no acknowledged write is lost", status.Leader, status.Term, time.Since(began).Milliseconds())
 	default:
 		d.say("%s still leads term %d", status.Leader, status.Term)
 	}
-	if d.restart {
-		if err := d.fleet.start(c); err != nil {
-			d.say("%s does not start again: %s", c.name, plain(err))
-			return
-		}
-		d.say("%s is started again, pid %d", c.name, c.pid())
+	if !d.restart {
+		d.say("start it again:  %s %s", d.program, strings.Join(d.fleet.args(c), " "))
 		return
 	}
-	d.say("start it again:  %s %s", d.program, strings.Join(d.fleet.args(c), " "))
+	if err := d.fleet.start(c); err != nil {
+		d.say("%s does not start again: %s", c.name, plain(err))
+		return
+	}
+	d.say("%s is started again, pid %d", c.name, c.pid())
+}
+
+// nextLeader waits until a leader is there; if the dead node led, another one.
+func (d *dev) nextLeader(ctx context.Context, dead string, led bool) (api.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for {
+		ask, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+		status, err := d.client.Status(ask, false)
+		cancel()
+		if err == nil && status.Leader != "" && (!led || status.Leader != dead) {
+			return status, nil
+		}
+		select {
+		case <-ctx.Done():
+			return status, ctx.Err()
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 func (d *dev) running() int {
@@ -225,16 +236,11 @@ func (d *dev) running() int {
 }
 
 func (d *dev) currentLeader() string {
-	d.printMu.Lock()
-	defer d.printMu.Unlock()
-	return d.leader
+	name, _ := d.leader.Load().(string)
+	return name
 }
 
-func (d *dev) setLeader(name string) {
-	d.printMu.Lock()
-	defer d.printMu.Unlock()
-	d.leader = name
-}
+func (d *dev) setLeader(name string) { d.leader.Store(name) }
 
 func (d *dev) say(format string, args ...any) {
 	d.printMu.Lock()

@@ -51,17 +51,17 @@ func (a *app) describe(e *api.Error) string {
 		fmt.Fprintf(&text, "  %s%s\n", label, a.ownName(line))
 		label = "      "
 	}
-	if e.RequestID != "" {
+	if e.RequestID != "" && e.Code == api.CodeUnknown {
 		fmt.Fprintf(&text, "  %s--request-id %s\n", label, e.RequestID)
 	}
 	return text.String()
 }
 
-var ownCommand = regexp.MustCompile(`\bnode (dev|demo|start|status|members|member|tls|kv|wait|inspect|bench|step-down)\b`)
+var ownCommand = regexp.MustCompile(`(^|\s)node (dev|demo|start|status|members|member|tls|kv|wait|inspect|bench|step-down)\b`)
 
 // ownName puts the name by which this program was called into a hint.
 func (a *app) ownName(line string) string {
-	return ownCommand.ReplaceAllString(line, strings.ReplaceAll(a.program, "$", "$$")+" $1")
+	return ownCommand.ReplaceAllString(line, "${1}"+strings.ReplaceAll(a.program, "$", "$$")+" $2")
 }
 
 var goNames = regexp.MustCompile(`(^|: )(synod|storage|cluster|raftnode|raft|api|replica|coordination|x509|tls|open|mkdir|stat|listen tcp|listen udp|bind): `)

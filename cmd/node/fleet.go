@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -56,9 +57,13 @@ func (c *child) pid() int {
 }
 
 // newFleet chooses ports for n nodes from base on, 10 apart; where one is
-// taken the node gets free ones.
+// taken the node gets free ones. Base 0 is somewhere out of the way, below the
+// ports that the kernel hands out.
 func newFleet(n, base int, dir string, logs func(*child) io.Writer) (*fleet, error) {
 	f := &fleet{dir: dir, logs: logs, spawn: make(chan func())}
+	if base == 0 {
+		base = 10_000 + 10*rand.IntN(2000)
+	}
 	taken := map[int]bool{}
 	for i := range n {
 		c := &child{name: fmt.Sprintf("n%d", i+1)}

@@ -72,6 +72,8 @@ func tolerates(s api.Status) string {
 	switch {
 	case s.Leader == "" || s.Up < s.Quorum:
 		return "writes wait for a leader"
+	case s.Tolerates == 0:
+		return "tolerates no more loss"
 	case s.Tolerates == 1:
 		return "tolerates 1 more loss"
 	}
@@ -88,13 +90,13 @@ func statusRow(s api.Status, m api.MemberStatus) []string {
 	}
 	if m.Name == s.Node {
 		row[4] = fmt.Sprint(s.Commit)
-	} else if m.Behind != nil {
+	} else if m.Behind != nil && (m.Match > 0 || m.State == "up") {
 		row[4] = fmt.Sprint(min(m.Match, s.Commit))
 	}
 	switch {
 	case m.Role == "leader":
 		row[5] = "-"
-	case m.Behind != nil:
+	case m.Behind != nil && (m.Match > 0 || m.State == "up"):
 		row[5] = fmt.Sprint(*m.Behind)
 	}
 	return row

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -81,11 +82,11 @@ func (a *app) start(ctx context.Context, f *startFlags) error {
 	if err != nil {
 		return err
 	}
-	log = log.With("node", f.name)
 	config, err := a.nodeConfig(f, log)
 	if err != nil {
 		return err
 	}
+	log = log.With("node", f.name) // the node itself adds its name
 	listener, err := net.Listen("tcp", config.Listen.API)
 	if err != nil {
 		return listenError(config.Listen.API, "--api-port", err)
@@ -321,12 +322,13 @@ func failStopCode(err error) api.Code {
 	if _, is := errors.AsType[*storage.IdentityError](err); is {
 		return api.CodeCluster
 	}
+	_, file := errors.AsType[*fs.PathError](err)
 	switch {
 	case errors.Is(err, storage.ErrLocked):
 		return api.CodeLocked
 	case errors.Is(err, storage.ErrFull), errors.Is(err, syscall.ENOSPC):
 		return api.CodeDiskFull
-	case errors.Is(err, storage.ErrReadOnly), errors.Is(err, os.ErrPermission), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EROFS):
+	case file, errors.Is(err, storage.ErrReadOnly):
 		return api.CodeData
 	}
 	return api.CodeInternal
