@@ -54,12 +54,36 @@ func TestTheBarePathAppliesWhatItAcknowledges(t *testing.T) {
 	}
 }
 
-func TestTheBarePathNeedsTwoOfThree(t *testing.T) {
+func TestTheBarePathCommitsAtTwoOfThreeWhicheverTwo(t *testing.T) {
+	for _, two := range [][2]int{{0, 1}, {2, 0}, {1, 2}} {
+		f := newBareFrame()
+		f.done = make(chan struct{})
+		f.add(1, []byte("x"))
+		f.seal(bareBatch, 1, 0)
+		e := &bareEngine{table: newTable(), waiting: []*bareFrame{f}}
+		done := f.done
+		e.advance(two[0], 1)
+		if e.committed != 0 || e.table.get(1) != 0 {
+			t.Errorf("replica %d alone committed", two[0])
+		}
+		e.advance(two[1], 1)
+		select {
+		case <-done:
+		default:
+			t.Errorf("replicas %v have the batch and it is not acknowledged", two)
+		}
+		if e.table.get(1) != 1 {
+			t.Errorf("replicas %v have the batch and it is not applied", two)
+		}
+	}
+}
+
+func TestTheBarePathEndsWhenAFollowerDoes(t *testing.T) {
 	replicas := startBare(t, false)
 	replicas[1].stop()
-	replicas[2].stop()
+	<-replicas[0].closed
 	if err := replicas[0].write(t.Context(), 1, []byte("x")); err == nil {
-		t.Fatal("a write was acknowledged by one replica of three")
+		t.Fatal("a write was acknowledged after the end")
 	}
 }
 
