@@ -97,6 +97,7 @@ type Gossip struct {
 
 	mu      sync.Mutex
 	meta    []byte // encoded own metadata
+	cluster string // of the own metadata; "" until the node belongs to one
 	members map[string]Member
 	left    bool
 }
@@ -119,7 +120,7 @@ func StartGossip(c GossipConfig) (*Gossip, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.meta = meta
+	g.meta, g.cluster = meta, c.Meta.GetCluster()
 	config, err := g.memberlistConfig()
 	if err != nil {
 		return nil, err
@@ -210,13 +211,21 @@ func (g *Gossip) Addr() string {
 }
 
 // Members returns the members that gossip holds for alive, this one among
-// them, by name and id. Treat Meta as read-only.
+// them, by name and id. Nodes of another cluster, which a wrong seed can bring
+// into one gossip, are left out. Treat Meta as read-only.
 func (g *Gossip) Members() []Member {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return slices.SortedFunc(maps.Values(g.members), func(a, b Member) int {
+	members := slices.SortedFunc(maps.Values(g.members), func(a, b Member) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
+	return slices.DeleteFunc(members, func(m Member) bool { return g.foreign(m.Meta) })
+}
+
+// foreign reports whether meta is that of a node of another cluster. A node that
+// has no cluster yet may become one of ours. g.mu is held.
+func (g *Gossip) foreign(meta *messages.NodeMeta) bool {
+	return g.cluster != "" && meta.GetCluster() != "" && meta.GetCluster() != g.cluster
 }
 
 // UpdateMeta changes what the node tells about itself and waits up to timeout
@@ -227,7 +236,7 @@ func (g *Gossip) UpdateMeta(meta *messages.NodeMeta, timeout time.Duration) erro
 		return err
 	}
 	g.mu.Lock()
-	g.meta = data
+	g.meta, g.cluster = data, meta.GetCluster()
 	left := g.left
 	g.mu.Unlock()
 	if left {
@@ -387,7 +396,11 @@ func (g *Gossip) set(n *memberlist.Node) {
 	g.mu.Lock()
 	g.members[n.Name] = Member{ID: NodeID(meta.Node), Name: name, Meta: meta,
 		Gossip: net.JoinHostPort(n.Addr.String(), strconv.Itoa(int(n.Port)))}
+	foreign, own := g.foreign(meta), g.cluster
 	g.mu.Unlock()
+	if foreign {
+		g.log.Warn("a node of another cluster is ignored: is the seed right?", "member", n.Name, "cluster", meta.Cluster, "own", own)
+	}
 	g.changed()
 }
 

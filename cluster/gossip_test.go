@@ -129,6 +129,25 @@ func TestStrangersAreNotHeard(t *testing.T) {
 	a.await(t, "a member", sees(1, 9))
 }
 
+// A wrong seed brings two clusters into one gossip; neither counts the other's
+// nodes, while a node without a cluster is seen by both.
+func TestNodesOfAnotherClusterAreLeftOut(t *testing.T) {
+	of := func(name string, seeds ...string) func(*GossipConfig) {
+		return func(c *GossipConfig) { c.Meta.Cluster, c.Seeds = name, seeds }
+	}
+	a := startGossip(t, 1, of("one"))
+	b := startGossip(t, 2, of("two", a.Addr()))
+	c := startGossip(t, 3, of("", a.Addr(), b.Addr()))
+	c.await(t, "all", sees(1, 2, 3))
+	a.await(t, "own and new", sees(1, 3))
+	b.await(t, "own and new", sees(2, 3))
+	if err := c.UpdateMeta(&messages.NodeMeta{Cluster: "two"}, 10*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	a.await(t, "own", sees(1))
+	c.await(t, "its cluster's", sees(2, 3))
+}
+
 func TestASeedThatStartsLaterIsJoined(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -270,8 +270,8 @@ func (s *Store) takeLock() error {
 	}
 	s.lock = f
 	text := strconv.Itoa(os.Getpid()) + "\n"
-	if err := f.Truncate(0); err != nil {
-		return fmt.Errorf("storage: write %s: %w", name, err)
+	if err := f.Truncate(0); err != nil { // Lock may have opened what it cannot write
+		return fmt.Errorf("storage: %s: %w: %w", s.dir, ErrReadOnly, err)
 	}
 	if _, err := f.WriteAt([]byte(text), 0); err != nil && !isNoSpace(err) {
 		return fmt.Errorf("storage: write %s: %w", name, err)
