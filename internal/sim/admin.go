@@ -23,7 +23,7 @@ func (w *World) change(n *node, in *input) {
 	d := draw(in.a)
 	members := w.target(slices.Clone(s.Configuration.Members), d)
 	wanted := raft.Configuration{Members: members}
-	if !majorityOf(&wanted, w.safe) {
+	if !survives(&wanted, w.safe) {
 		return
 	}
 	version := s.Configuration.Version

@@ -160,9 +160,13 @@ func (w *World) snapshotTaken(n *node, meta raft.SnapshotMeta) {
 }
 
 // keepSnapshot releases the log up to the older of the two snapshots that are
-// kept, so that a damaged newest one does not end the replica.
+// kept, so that a damaged newest one does not end the replica. Only a full log
+// lets go of everything that the first snapshot covers, or it would stay full.
 func (n *node) keepSnapshot(index raft.Index) {
 	n.snapshots = append(n.snapshots, index)
+	if len(n.snapshots) == 1 && n.store.Full() {
+		n.store.Release(group, uint64(index))
+	}
 	if len(n.snapshots) >= 2 {
 		n.snapshots = n.snapshots[len(n.snapshots)-2:]
 		n.store.Release(group, uint64(n.snapshots[0]))

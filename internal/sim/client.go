@@ -134,17 +134,17 @@ func (w *World) chooseKind(c *client, d draw) operationKind {
 	switch {
 	case n < 20:
 		return opRead
-	case n < 35 && w.has(Lease):
+	case n < 45 && w.has(Lease):
 		return opLease
-	case n < 40:
+	case n < 48:
 		return opPlain
-	case n < 55:
+	case n < 60:
 		return opRequest
 	case c.session == 0:
 		return opRegister
-	case n < 57:
+	case n < 62:
 		return opClose
-	case n < 60:
+	case n < 65:
 		return opKeepAlive
 	}
 	return opSession
@@ -159,6 +159,9 @@ func (w *World) attempt(c *client) {
 	op.slot = c.hint
 	if op.kind == opRead && op.attempt == 1 || d.perMille(50) {
 		op.slot = w.anyone(d.split())
+	}
+	if op.kind == opLease && d.split().perMille(500) {
+		op.slot = w.believer(d.split().split(), op.slot)
 	}
 	d = d.split().split()
 	patience := w.weather.patience
@@ -175,6 +178,18 @@ func (w *World) attempt(c *client) {
 		late := w.clientDelay(d.split().split()) + d.split().around(100*milli)
 		w.agenda.add(w.now+late, event{kind: evRequest, slot: op.slot, op: op, a: uint64(op.attempt)})
 	}
+}
+
+// believer is a machine that believes to hold a lease, if there is one: a client
+// that does not know better asks a deposed leader as well.
+func (w *World) believer(d draw, otherwise int) int {
+	first := d.below(len(w.nodes))
+	for i := range w.nodes {
+		if n := w.nodes[(first+i)%len(w.nodes)]; n.up && n.lease != 0 {
+			return n.slot
+		}
+	}
+	return otherwise
 }
 
 // anyone is a machine to try: after the heal one of the core, since a client
@@ -277,7 +292,7 @@ func (w *World) request(e event) {
 		return
 	}
 	if n.pausedUntil > w.now {
-		w.agenda.add(n.pausedUntil, e)
+		w.resume(n, e)
 		return
 	}
 	switch e.op.kind {

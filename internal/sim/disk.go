@@ -87,6 +87,9 @@ const keepEvery = second
 
 func (w *World) keep(n *node) {
 	w.agenda.add(w.now+keepEvery, event{kind: evKeep, slot: n.slot, life: n.life})
+	if n.store.Full() {
+		w.put(n, input{kind: inTakeSnapshot}) // so that the log can let go of segments
+	}
 	if n.flushing || n.durable < n.issued {
 		return
 	}

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"slices"
+
 	"github.com/synod-go/synod/raft"
 	"github.com/synod-go/synod/storage"
 )
@@ -146,7 +148,31 @@ func (w *World) mayLose(n *node) bool {
 		return false
 	}
 	for _, c := range w.oracle.liveConfigurations() {
-		if !majorityOf(c, func(id raft.ID) bool { return id != n.id && w.safe(id) }) {
+		if !survives(c, func(id raft.ID) bool { return id != n.id && w.safe(id) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// survives reports whether ids that satisfy in are a quorum of c, whichever of
+// its non-voters the leader promotes by itself.
+func survives(c *raft.Configuration, in func(raft.ID) bool) bool {
+	var waiting []raft.Member
+	for _, m := range c.Members {
+		if m.Promote {
+			waiting = append(waiting, m)
+		}
+	}
+	for set := range 1 << len(waiting) {
+		promoted := raft.Configuration{Members: slices.Clone(c.Members)}
+		for i, m := range waiting {
+			if set>>i&1 == 1 {
+				promoted.Members = slices.DeleteFunc(promoted.Members, func(o raft.Member) bool { return o.ID == m.ID || o.ID == m.Replaces })
+				promoted.Members = append(promoted.Members, raft.Member{ID: m.ID, Voter: true})
+			}
+		}
+		if !majorityOf(&promoted, in) {
 			return false
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 var (
 	huntFlag    = flag.Duration("hunt", 0, "run seeds until a rule is broken, at most for this long")
+	shrinkFlag  = flag.Bool("shrink", false, "let a hunt also print the shrunk arguments of what it found")
 	mutantsFlag = flag.String("mutants", "", "planted bugs to hunt: all, a number, or a part of a name")
 )
 
@@ -35,6 +36,10 @@ func TestHunt(t *testing.T) {
 		if r.Failure != nil {
 			text, _, _ := strings.Cut(r.Failure.Text, "\n")
 			fmt.Printf("%s by %s: seed %d, %d steps in all, %v: %s\n", caught, r.Failure.Rule, seed, steps, time.Since(began).Round(time.Millisecond), text)
+			if *shrinkFlag {
+				small := Shrink(r.Plan, r.Failure.Rule, 200)
+				fmt.Printf("shrunk: %s\n", small.Plan.Args())
+			}
 			return
 		}
 	}

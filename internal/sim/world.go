@@ -189,10 +189,16 @@ func (w *World) handle(e event) {
 		return
 	}
 	if n.pausedUntil > w.now {
-		w.agenda.add(n.pausedUntil, e)
+		w.resume(n, e)
 		return
 	}
 	w.process(n, e)
+}
+
+// resume puts off what a process would do until it goes on. Its threads go on in
+// any order: a reader may be faster than the core.
+func (w *World) resume(n *node, e event) {
+	w.agenda.add(n.pausedUntil+w.dice.roll(streamWake, n.slot).between(0, 50*micro), e)
 }
 
 // process handles what belongs to a running process.
