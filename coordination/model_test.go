@@ -152,7 +152,7 @@ func follow(t *rapid.T, copied map[string]string, events []Event) {
 // TestTreeAgreesWithTheModel draws operations, and takes snapshots in between:
 // one tree lives through all of it, another is restored now and then.
 func TestTreeAgreesWithTheModel(t *testing.T) {
-	limits := Limits{Nodes: 25, DataBytes: 5, DeleteNodes: 8}
+	limits := Limits{Nodes: 25, DataBytes: 5, DeleteNodes: 3}
 	codes := make(map[Code]int)
 	rapid.Check(t, func(rt *rapid.T) {
 		lived, restarted := newReplica(t, limits), newReplica(t, limits)
@@ -197,6 +197,7 @@ func TestTreeAgreesWithTheModel(t *testing.T) {
 			newReplica(t, limits).restore(p)
 		}
 	})
+	t.Log(codes)
 	for _, c := range []Code{CodeOK, CodeNotFound, CodeVersion, CodeHasChildren, CodeDataTooLarge, CodeTooManyNodes,
 		CodeDeleteTooLarge, CodeRoot} {
 		if codes[c] == 0 {

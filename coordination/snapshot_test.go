@@ -160,3 +160,21 @@ func TestTheDigestTellsWhatDiffers(t *testing.T) {
 		}
 	}
 }
+
+func TestLargeDataTravelsInASnapshot(t *testing.T) {
+	r := newReplica(t, Limits{})
+	large := strings.Repeat("0123456789", 50_000)
+	r.put("/large", large)
+	whole := r.snapshot()
+	other := newReplica(t, Limits{})
+	other.restore(whole)
+	n, err := other.Get("/large")
+	want(t, "error", err, nil)
+	want(t, "data", string(n.Data) == large, true)
+	want(t, "digest", other.Digest(), r.Digest())
+	for _, n := range []int{100, 70_000, 400_000, 600_000} {
+		if err := other.Restore(strings.NewReader(whole[:n])); !errors.Is(err, ErrCorrupt) {
+			t.Fatalf("%d of %d bytes: got %v", n, len(whole), err)
+		}
+	}
+}

@@ -73,6 +73,7 @@ func (l *ledger) Restore(r io.Reader) error {
 	}
 	l.runs, l.lastNow = make(map[string]uint64), 0
 	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		var n uint64
 		var command string

@@ -172,7 +172,7 @@ func (m *model) kept() (n int, oldest RequestID) {
 // them: one lives through all, one is restored from a snapshot now and then,
 // and one applies the whole log at the end.
 func TestReplicaAgreesWithTheModel(t *testing.T) {
-	limits := Limits{Sessions: 3, SessionWindow: 4, SessionBytes: 200, ReplyBytes: 400, SessionTimeout: 50 * time.Millisecond,
+	limits := Limits{Sessions: 3, SessionWindow: 4, SessionBytes: 130, ReplyBytes: 200, SessionTimeout: 50 * time.Millisecond,
 		SessionTimeoutMax: 80 * time.Millisecond, Requests: 5, RequestBytes: 1 << 30,
 		RequestRetention: 60 * time.Millisecond, RequestSkew: 10 * time.Millisecond, DigestEvery: 5}
 	codes := make(map[Code]int)
@@ -211,6 +211,7 @@ func TestReplicaAgreesWithTheModel(t *testing.T) {
 			rt.Fatalf("ran %v, want %v", g.machine.runs, want.runs)
 		}
 	})
+	t.Log(codes)
 	for c := CodeApplied; c <= CodeRequestFuture; c++ {
 		if c != CodeUnavailable && c != CodeMalformed && codes[c] == 0 {
 			t.Errorf("code %d never occurred: the test shows less than it says", c)

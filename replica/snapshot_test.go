@@ -222,3 +222,58 @@ func (w *failingWriter) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+func TestLargeRepliesTravelInASnapshot(t *testing.T) {
+	g := newGroup(t, Limits{})
+	s := g.register()
+	large := strings.Repeat("x", 3*chunkBytes)
+	first := g.command(s, 1, 0, large)
+	g.restart()
+	again := g.command(s, 1, 0, large)
+	if again.Code != CodeDuplicate || !bytes.Equal(again.Value, first.Value) {
+		t.Fatalf("code %d and %d bytes, want %d bytes", again.Code, len(again.Value), len(first.Value))
+	}
+}
+
+// What a checksum vouches for may still make no sense.
+func TestASnapshotThatMakesNoSenseIsRefused(t *testing.T) {
+	g := newGroup(t, Limits{SessionWindow: 8})
+	g.command(g.register(), 2, 0, "a")
+	g.register()
+	g.request(requestAt(g.now, 1), "b")
+	g.request(requestAt(g.now, 2), "b")
+	var plain bytes.Buffer
+	if _, err := plain.ReadFrom(newChunkReader(strings.NewReader(g.snapshot()))); err != nil {
+		t.Fatal(err)
+	}
+	const header, sessions = 8, 8 + 8*(7+limitCount)
+	reply := sessions + 5*8
+	second := reply + 3*8 + len("a@2#1")
+	requests := second + 5*8
+	for name, damage := range map[string]struct {
+		offset int
+		value  byte
+	}{
+		"magic": {0, 'x'}, "version": {7, 2}, "log time": {header + 8, 1}, "sessions": {header + 4*8, 1},
+		"requests": {header + 5*8, 1}, "request floor": {header + 6*8, 1}, "limit": {header + 7*8, 0xff},
+		"session beyond the index": {sessions + 7, 99}, "timeout": {sessions + 8, 1}, "floor": {sessions + 3*8 + 7, 0},
+		"sequence below the floor": {reply + 7, 0}, "sequence beyond the window": {reply + 7, 9},
+		"length of a reply": {reply + 2*8, 1}, "reply cut off": {reply + 2*8 + 5, 1}, "sessions out of order": {second + 7, 1},
+		"requests out of order": {requests + 15 - 2, 0xff},
+	} {
+		data := bytes.Clone(plain.Bytes())
+		data[damage.offset] = damage.value
+		var b bytes.Buffer
+		w := newChunkWriter(&b)
+		if _, err := w.Write(data); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.finish(); err != nil {
+			t.Fatal(err)
+		}
+		r := mustNew(t, Config{}, newLedger())
+		if err := r.Restore(&b); !errors.Is(err, ErrCorrupt) || errors.Is(err, ErrStopped) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
