@@ -174,7 +174,7 @@ func TestNetwork(t *testing.T) {
 }
 
 func TestIO(t *testing.T) {
-	needs(t, true, "strace", "mkfs.ext4", "mount", "fallocate")
+	needs(t, true, "strace", "mkfs.ext4", "mount", "fsfreeze")
 	campaign(t, "disk", DiskMix, true, func(_ int, c *ClusterConfig) { c.Disk = "ext4" })
 }
 

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -79,6 +80,35 @@ func (d *Disk) Remount() error {
 		return err
 	}
 	return d.mount()
+}
+
+// Remember keeps a copy of the disk as it is now. The file system stands still
+// for that long.
+func (d *Disk) Remember() error {
+	return d.host.Do(func() error {
+		if err := command("fsfreeze", "--freeze", d.Mount); err != nil {
+			return err
+		}
+		err := command("cp", "--sparse=always", d.image, d.image+".old")
+		return errors.Join(err, command("fsfreeze", "--unfreeze", d.Mount))
+	})
+}
+
+// Forget puts the remembered copy in the place of the disk: everything written
+// since, flushed or not, has never reached it. Nobody may use the disk.
+func (d *Disk) Forget() error {
+	if err := d.Unmount(); err != nil {
+		return err
+	}
+	if err := os.Rename(d.image+".old", d.image); err != nil {
+		return fmt.Errorf("chaos: forget: %w", err)
+	}
+	return d.mount()
+}
+
+// ReadOnly mounts a file system that nobody uses so that it cannot be written.
+func (d *Disk) ReadOnly() error {
+	return d.host.Do(func() error { return command("mount", "-o", "remount,ro", d.Mount) })
 }
 
 // Unmount ends the use of the file system.

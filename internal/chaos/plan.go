@@ -38,7 +38,7 @@ const (
 	WriteError FaultKind = "write error" // EIO from the log's writes
 	NoSpace    FaultKind = "no space"    // ENOSPC from the log's writes
 	SlowDisk   FaultKind = "slow disk"   // 50 ms more for each write of the log
-	LyingDisk  FaultKind = "lying disk"  // flushes that do nothing, then a power cut
+	LyingDisk  FaultKind = "lying disk"  // flushes that are forgotten at a power cut
 	FullDisk   FaultKind = "full disk"   // the file system has no room left
 )
 

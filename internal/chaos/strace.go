@@ -137,17 +137,16 @@ func (r *Run) failStop(ctx context.Context, f Fault, target int, what string) er
 	return r.cluster.Start(target)
 }
 
-// lie lets a node believe in flushes that do nothing, then cuts its power. One
-// node that forgets what it promised must not cost the cluster anything that a
-// majority has: only this node's own acknowledgements were worth nothing.
+// lie is a disk that reports its flushes and forgets them: at the power cut the
+// node's disk is as it was when the fault began. One node that forgets what it
+// promised must not cost the cluster anything that a majority has: only this node's
+// own word was worth nothing.
 func (r *Run) lie(ctx context.Context, f Fault, target int) error {
 	node := r.cluster.Nodes[target]
-	injection, err := Inject(r.config.Cluster.Host, node.Process(), "fdatasync,fsync", "retval=0", node.Dir)
-	if err != nil {
+	if err := node.Disk.Remember(); err != nil {
 		return err
 	}
-	err = errors.Join(hold(ctx, f.Hold), r.power(ctx, []int{target}))
-	injection.End()
+	err := errors.Join(hold(ctx, f.Hold), r.power(ctx, []int{target}), node.Disk.Forget())
 	if err != nil {
 		return err
 	}
