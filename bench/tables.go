@@ -169,7 +169,19 @@ func writeTables(out io.Writer, runs []run) {
 	if w != nil {
 		w.Flush()
 	}
+	writeVoid(out, runs)
 	writeAims(out, rows)
+}
+
+// writeVoid says why runs are void.
+func writeVoid(out io.Writer, runs []run) {
+	title := "\n### Void runs\n\n"
+	for _, r := range runs {
+		if r.Error != "" {
+			fmt.Fprintf(out, "%s- %s\n", title, r)
+			title = ""
+		}
+	}
 }
 
 func (r row) write(w io.Writer) {

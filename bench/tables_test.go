@@ -51,8 +51,10 @@ func TestAVoidRunCountsForNothingButIsShown(t *testing.T) {
 	}
 	var out strings.Builder
 	writeTables(&out, runs)
-	if !strings.Contains(out.String(), "1 + 1 void") {
-		t.Errorf("the table does not show the void run:\n%s", &out)
+	for _, want := range []string{"1 + 1 void", "void: lost its leader"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("want %q in:\n%s", want, &out)
+		}
 	}
 }
 
