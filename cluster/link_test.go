@@ -509,3 +509,27 @@ func TestARestartedProcessIsNoticedBehindACut(t *testing.T) {
 		}
 	})
 }
+
+func TestLosingThePeersOwnConnectionIsReported(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		a, b := w.start(1), w.start(2)
+		b.echo.Store(true)
+		a.send(2, 1)
+		settle()
+		breakConnections(b)
+		settle()
+		want(t, "events", a.log(), []string{"up node2", "down node2", "up node2"})
+	})
+}
+
+func TestNothingReadFromAReplacedConnectionIsDelivered(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		n := w.start(1)
+		frame := raw(raftKind, "raft", encoded(t, &messages.RaftMessage{From: 66, Term: 1}))
+		c := &incoming{link: n.link, peer: newPeer(n.link, 66), conn: replayOf(frame)}
+		c.retired.Store(true)
+		c.read()
+		settle()
+		want(t, "received", n.terms(), nil)
+	})
+}
