@@ -191,9 +191,12 @@ func (n *node) judge(s *Status, g synod.GroupStatus) {
 			continue
 		}
 		s.Voters++
-		if m.State == "up" || m.State == "?" && m.Gossip == "alive" {
+		switch {
+		case m.State == "up", m.State == "?" && s.Role != "leader" && m.Gossip == "alive":
 			s.Up++
-		} else {
+		case m.State == "?" && s.Role == "leader":
+			s.Reasons = append(s.Reasons, m.Name+" has not answered the new leader yet")
+		default:
 			s.Reasons = append(s.Reasons, m.Name+" is down")
 		}
 	}
@@ -258,12 +261,16 @@ func memberStatus(m synod.GroupMember, g synod.GroupStatus) MemberStatus {
 		s.State = "up"
 	}
 	if g.Role == "leader" {
-		s.State, s.Match = "down", m.Match
-		if m.Active {
+		s.Match = m.Match
+		switch {
+		case !m.Active:
+			s.State = "down"
+		case m.Match > 0: // a new leader counts everyone as active until the first timeout
 			s.State = "up"
 		}
-		behind := int64(g.Last) - int64(m.Match)
-		s.Behind = &behind
+		if behind := int64(g.Last) - int64(m.Match); m.Match > 0 {
+			s.Behind = &behind
+		}
 	}
 	return s
 }

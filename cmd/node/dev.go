@@ -25,7 +25,7 @@ type dev struct {
 	fleet   *fleet
 	client  *api.Client
 	printMu sync.Mutex
-	leader  atomic.Value // string: the leader's name as last seen
+	leader  atomic.Value // leadership, as last seen
 }
 
 func (a *app) devCommand() *cobra.Command {
@@ -98,7 +98,7 @@ func (d *dev) bringUp(ctx context.Context) error {
 	if err != nil {
 		return &api.Error{Code: api.CodeUnhealthy, Message: "the cluster did not come up", Why: upReason(status, err), Do: []string{"the reason is in the lines above"}}
 	}
-	d.setLeader(status.Leader)
+	d.seen(status)
 	d.say("ready in %.1f s: %d nodes, %s leads term %d", time.Since(began).Seconds(), d.nodes, status.Leader, status.Term)
 	return nil
 }
@@ -145,7 +145,7 @@ func (d *dev) page() {
 	for _, line := range []string{"kv put colour blue", "kv get colour", "status"} {
 		fmt.Fprintf(w, "  %s %s%s\n", d.program, line, addr)
 	}
-	leader := d.fleet.find(d.currentLeader())
+	leader := d.fleet.find(d.lastSeen().name)
 	if leader == nil {
 		leader = d.fleet.nodes[0]
 	}
@@ -170,7 +170,7 @@ func (d *dev) follow(ctx context.Context) {
 		}
 		ask, cancel := context.WithTimeout(ctx, time.Second)
 		if status, err := d.client.Status(ask, false); err == nil && status.Leader != "" {
-			d.setLeader(status.Leader)
+			d.seen(status)
 		}
 		cancel()
 	}
@@ -181,16 +181,16 @@ func (d *dev) died(ctx context.Context, c *child, why string) {
 	if ctx.Err() != nil {
 		return
 	}
-	began, led := time.Now(), c.name == d.currentLeader()
+	began, before := time.Now(), d.lastSeen()
 	d.say("%s %s", c.name, why)
-	status, err := d.nextLeader(ctx, c.name, led)
+	status, err := d.nextLeader(ctx, c.name)
 	switch {
 	case ctx.Err() != nil:
 		return
 	case err != nil:
 		d.say("no leader: %d of %d nodes run, a majority is needed", d.running(), d.nodes)
-	case led:
-		d.setLeader(status.Leader)
+	case before != leadership{status.Leader, status.Term}:
+		d.seen(status)
 		d.say("%s leads term %d after %d ms; no acknowledged write is lost", status.Leader, status.Term, time.Since(began).Milliseconds())
 	default:
 		d.say("%s still leads term %d", status.Leader, status.Term)
@@ -206,15 +206,15 @@ func (d *dev) died(ctx context.Context, c *child, why string) {
 	d.say("%s is started again, pid %d", c.name, c.pid())
 }
 
-// nextLeader waits until a leader is there; if the dead node led, another one.
-func (d *dev) nextLeader(ctx context.Context, dead string, led bool) (api.Status, error) {
+// nextLeader waits until a node other than the dead one leads.
+func (d *dev) nextLeader(ctx context.Context, dead string) (api.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	for {
 		ask, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
 		status, err := d.client.Status(ask, false)
 		cancel()
-		if err == nil && status.Leader != "" && (!led || status.Leader != dead) {
+		if err == nil && status.Leader != "" && status.Leader != dead {
 			return status, nil
 		}
 		select {
@@ -235,12 +235,18 @@ func (d *dev) running() int {
 	return n
 }
 
-func (d *dev) currentLeader() string {
-	name, _ := d.leader.Load().(string)
-	return name
+// leadership is who leads since when.
+type leadership struct {
+	name string
+	term uint64
 }
 
-func (d *dev) setLeader(name string) { d.leader.Store(name) }
+func (d *dev) lastSeen() leadership {
+	l, _ := d.leader.Load().(leadership)
+	return l
+}
+
+func (d *dev) seen(s api.Status) { d.leader.Store(leadership{s.Leader, s.Term}) }
 
 func (d *dev) say(format string, args ...any) {
 	d.printMu.Lock()

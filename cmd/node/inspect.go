@@ -203,7 +203,7 @@ func showIdentity(w io.Writer, r *storage.Report) {
 		fmt.Fprintf(w, "node %s  id %016x  cluster %s  format %d\n", r.Identity.Node, r.Identity.Incarnation, r.Identity.Cluster, r.Identity.Format)
 	}
 	if r.Locked {
-		fmt.Fprintf(w, "in use by process %s: the end may be in the middle of a write\n", r.LockedBy)
+		fmt.Fprintf(w, "in use %s: the end may be in the middle of a write\n", r.LockedBy)
 	}
 }
 

@@ -90,13 +90,13 @@ func statusRow(s api.Status, m api.MemberStatus) []string {
 	}
 	if m.Name == s.Node {
 		row[4] = fmt.Sprint(s.Commit)
-	} else if m.Behind != nil && (m.Match > 0 || m.State == "up") {
+	} else if m.Behind != nil {
 		row[4] = fmt.Sprint(min(m.Match, s.Commit))
 	}
 	switch {
 	case m.Role == "leader":
 		row[5] = "-"
-	case m.Behind != nil && (m.Match > 0 || m.State == "up"):
+	case m.Behind != nil:
 		row[5] = fmt.Sprint(*m.Behind)
 	}
 	return row

@@ -1,0 +1,61 @@
+# make help lists the targets.
+
+GO      ?= go
+VERSION := $(shell cat VERSION)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+PREFIX  ?= /usr/local
+SEEDS   ?= 2000
+CYCLES  ?= 150
+
+FUZZ    ?= 30s
+LEDGER  ?= internal/chaos/ledger.jsonl
+CHAOS    = $(GO) test ./internal/chaos -chaos -v -count=1 -timeout=6h
+
+.PHONY: help build install test short race fuzz sim soak chaos chaos-short lint clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+build: ## bin/node, one static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/node ./cmd/node
+
+install: build ## as PREFIX/bin/synod: node is often Node.js
+	install -m 0755 bin/node $(DESTDIR)$(PREFIX)/bin/synod
+
+test: ## the tests of the README
+	$(GO) test ./...
+
+short: ## without the clusters of several processes
+	$(GO) test -short ./...
+
+race: ## with the race detector
+	$(GO) test -race -short ./...
+
+fuzz: ## every fuzz target for FUZZ each
+	@$(GO) list -f '{{.ImportPath}} {{.Dir}}' ./... | while read pkg dir; do \
+	  for target in $$(grep -rhoE '^func Fuzz[A-Za-z0-9]+' $$dir/*_test.go 2>/dev/null | sed 's/func //'); do \
+	    echo "== $$pkg $$target"; $(GO) test $$pkg -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZ) || exit 1; \
+	  done; done
+
+sim: ## SEEDS simulated clusters, 10^8 steps in all by default
+	$(GO) test ./internal/sim -run 'TestCampaign|TestRunsAreDeterministic' -count=1 -v -seeds=$(SEEDS) -steps=45000 -timeout=60m
+
+chaos-short: ## real processes: CYCLES kills, a fifth as many power cuts and network cuts
+	$(CHAOS) -run 'TestKill$$' -cycles=$(CYCLES)
+	$(CHAOS) -run 'TestPower$$|TestNetwork$$' -cycles=$$(($(CYCLES) / 5))
+	$(CHAOS) -run 'TestIO$$|Refused|StaysOut|StayOut|BadInput|DoesNoHarm|NeedsPermission|FullDisk' -cycles=$$(($(CYCLES) / 10))
+
+chaos: ## what a release needs: 2,500 kills, 1,000 power cuts; the ledger keeps the totals
+	$(CHAOS) -run 'TestKill$$' -cycles=2500 -ledger=$(abspath $(LEDGER))
+	$(CHAOS) -run 'TestPower$$' -cycles=1000 -ledger=$(abspath $(LEDGER))
+	$(CHAOS) -run 'TestNetwork$$|TestIO$$|TestLongPause$$|TestFailover$$' -cycles=400 -ledger=$(abspath $(LEDGER))
+
+soak: ## kills for two hours on the same clusters
+	$(CHAOS) -run 'TestKill$$' -cycles=100000 -life=100000 -minutes=120 -ledger=$(abspath $(LEDGER))
+
+lint: ## vet and staticcheck
+	$(GO) vet ./...
+	$(GO) tool -modfile=tools/go.mod staticcheck ./...
+
+clean: ## what build made
+	rm -rf bin
