@@ -105,9 +105,14 @@ func (c *call) wait(ctx context.Context) (outcome, error) {
 
 // Propose replicates command, an entry in package replica's envelope, and
 // returns its result once it is applied here. The command must not be changed
-// afterwards. Errors: raft.ErrNotLeader and ErrOverloaded (nothing was done),
+// afterwards. Errors: replica.ErrMalformed, raft.ErrNotLeader and ErrOverloaded (nothing was done),
 // ErrNotCommitted (surely not), ErrUnknown and ctx's error (may have been).
 func (h *Handle) Propose(ctx context.Context, command []byte) (replica.Result, raft.Index, error) {
+	// An envelope that replicas cannot read must not reach the log: it would
+	// stop all of them, at every replay.
+	if _, err := replica.Decode(command); err != nil {
+		return replica.Result{}, 0, err
+	}
 	c := calls.Get().(*call)
 	c.command = command
 	if err := h.enqueue(c, false); err != nil {
