@@ -86,8 +86,12 @@ func (s *snapshotter) write(m writeSnapshot) (raft.SnapshotMeta, error) {
 	if err != nil {
 		return raft.SnapshotMeta{}, err
 	}
-	if len(previous) > 0 {
+	switch {
+	case len(previous) > 0:
 		s.cfg.Store.Release(s.cfg.Group, previous[0].Index)
+	case s.cfg.Store.Full():
+		// Nothing can be proposed any more, so there may never be a second one.
+		s.cfg.Store.Release(s.cfg.Group, uint64(m.meta.Index))
 	}
 	m.meta.Size, m.meta.Checksum = committed.Size, committed.Checksum
 	return m.meta, nil
@@ -214,7 +218,10 @@ func (a *Actor) compactIfDue() {
 	a.snapshot(nil)
 }
 
-// pinsLog is asked at most once in a while: it costs a lock.
+// pinsLog reports whether the node's log has grown long and this group keeps
+// its oldest segment: a flush takes at least a block, so that many small writes
+// need far more log than they have bytes. It is asked once in a while: it costs
+// a lock.
 func (a *Actor) pinsLog() bool {
 	if now := a.cfg.Clock(); now < a.pinCheck {
 		return false
@@ -222,10 +229,13 @@ func (a *Actor) pinsLog() bool {
 		a.pinCheck = now + pinCheckEvery
 	}
 	stats := a.cfg.Store.Stats()
-	return stats.Pinned && stats.PinnedBy == a.cfg.Group && a.handle.Applied() > a.lastSnapshot
+	return stats.Segments >= longLog && stats.Pinned && stats.PinnedBy == a.cfg.Group && a.handle.Applied() > a.lastSnapshot
 }
 
-const pinCheckEvery = raft.Time(5e9)
+const (
+	pinCheckEvery = raft.Time(5e9)
+	longLog       = 8 // segments
+)
 
 // snapshot starts one, for c or, if c is nil, for the compaction policy.
 func (a *Actor) snapshot(c *call) {
