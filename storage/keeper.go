@@ -47,15 +47,18 @@ func (s *Store) poke() {
 	}
 }
 
-// awaitSegment waits until the keeper has tried to make a segment. It reports
-// false if there is none and the store is being closed, so that none is worth
-// waiting for.
+// awaitSegment waits until the keeper has tried to make a segment: at once after
+// the first failure or after a stamp, then every keepEvery. It reports false if
+// there still is none and the store is being closed.
 func (s *Store) awaitSegment() bool {
-	select {
-	case <-s.segmentReady:
-	default:
+	if !s.stalled {
+		s.stalled = true
+		select {
+		case <-s.segmentReady: // of an earlier attempt
+		default:
+		}
+		s.poke()
 	}
-	s.poke()
 	<-s.segmentReady // the keeper outlives the writer
 	s.index.mu.Lock()
 	ready := len(s.index.prepared) > 0

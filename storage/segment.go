@@ -21,7 +21,7 @@ const (
 	// segmentStart is where the first batch stands.
 	segmentStart = BlockBytes
 	// minSegmentBytes leaves room for a state and a few small batches.
-	minSegmentBytes = 8 * BlockBytes
+	minSegmentBytes = 12 * BlockBytes
 	maxSegmentBytes = 1 << 30
 	// extentGap is how many bytes of other groups a replay rather reads than
 	// remembers to skip.

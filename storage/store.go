@@ -46,7 +46,7 @@ type Options struct {
 	// Only one goroutine may then use the log.
 	Manual bool
 	// SegmentBytes is the size of each segment file, a multiple of BlockBytes from
-	// 32 KiB to 1 GiB. Default 64 MiB. It may change between openings.
+	// 48 KiB to 1 GiB. Default 64 MiB. It may change between openings.
 	SegmentBytes int64
 	// MaxBatchBytes bounds one write; a larger single record is written alone.
 	// Default 4 MiB.
@@ -157,6 +157,8 @@ type Store struct {
 	maxRecord int
 	maxState  int
 
+	overwriteTorn bool // the tail holds a torn batch until the first batch is written
+
 	keeping   sync.Mutex // one maintain at a time
 	reserve   atomic.Bool
 	full      atomic.Bool
@@ -175,8 +177,8 @@ type Store struct {
 // Open opens the data directory, or makes it if it is empty, and recovers the
 // log. It returns ErrLocked if somebody else has it open, ErrReadOnly if it cannot
 // be written, *IdentityError if it belongs to another node or cluster,
-// *FormatError if a newer version wrote it, *DamageError if what was durable is no
-// longer there, and ErrFull if there is no room for even one batch.
+// *FormatError if a newer version wrote it, and *DamageError if what was durable is
+// no longer there. A full disk is no reason not to open a directory that exists.
 func Open(dir string, o Options) (*Store, error) {
 	o = o.withDefaults()
 	if err := o.check(); err != nil {
@@ -225,8 +227,8 @@ func (s *Store) open() error {
 		return err
 	}
 	s.limit()
-	if err := s.flush(flagOpen); err != nil {
-		return fmt.Errorf("storage: first batch after opening: %w", err)
+	if err := s.writeOpening(); err != nil {
+		return err
 	}
 	if !known {
 		if err := writeIdentity(s.fs, s.dir, s.identity); err != nil {
@@ -239,6 +241,27 @@ func (s *Store) open() error {
 	}
 	if s.options.Manual {
 		return s.maintain()
+	}
+	return nil
+}
+
+// writeOpening writes the first batch. It stands where a torn one stood, if there
+// was one, so that this can never come back. On a full disk there may be no room;
+// then no torn one is there either, and the batch can be done without.
+func (s *Store) writeOpening() error {
+	err := s.flush(flagOpen)
+	if errors.Is(err, ErrFull) && !s.overwriteTorn {
+		return nil
+	}
+	if errors.Is(err, ErrFull) {
+		seg := s.index.current()
+		h := s.nextHeader(seg)
+		h.Flags = flagOpen
+		s.encoder.begin(h)
+		err = s.write(seg)
+	}
+	if err != nil {
+		return fmt.Errorf("storage: first batch after opening: %w", err)
 	}
 	return nil
 }
@@ -350,7 +373,8 @@ func (s *Store) reopen() error {
 	if err := s.findReserve(); err != nil {
 		return err
 	}
-	if s.index.current().end >= s.index.current().Size {
+	s.overwriteTorn = scan.torn
+	if s.index.current().end+stampBytes >= s.index.current().Size {
 		if err := s.prepare(); err != nil && !isNoSpace(err) {
 			return err
 		}
@@ -384,7 +408,7 @@ func (s *Store) limit() {
 	for _, seg := range s.index.prepared {
 		size = min(size, seg.Size)
 	}
-	s.maxRecord = int(size/2) - 2*BlockBytes
+	s.maxRecord = int(size/2) - 3*BlockBytes
 	s.maxState = int(size / 4)
 }
 

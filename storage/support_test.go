@@ -1,12 +1,14 @@
 package storage
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"unsafe"
 )
 
 // small returns options for tests: 64 KiB segments and reproducible numbers.
@@ -89,3 +91,7 @@ func want(t testing.TB, got []string, wanted ...string) {
 }
 
 func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
+
+func addressOf(b []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(b))) }
+
+func le32(b []byte, v uint32) { binary.LittleEndian.PutUint32(b, v) }

@@ -90,6 +90,8 @@ type batcher struct {
 	sequence uint64 // of the last durable batch
 	chain    uint32 // its CRC
 	marked   bool   // it was a sync mark
+	// stalled says that the disk had no room for a segment at the last attempt.
+	stalled bool
 	// keepNeeded says that the keeper has something to prepare or to reclaim.
 	keepNeeded bool
 }
@@ -122,8 +124,14 @@ func (s *Store) flush(flags uint32) error {
 	}
 	seg, err := s.encode(flags)
 	if errors.Is(err, ErrFull) {
+		if stampErr := s.stamp(); stampErr != nil {
+			s.fail(stampErr)
+			s.answerAll(stampErr)
+			return stampErr
+		}
 		return err
 	}
+	s.stalled = false
 	if err == nil && (s.encoder.header.Records > 0 || flags != 0) {
 		err = s.write(seg)
 	}
@@ -145,17 +153,14 @@ func (s *Store) encode(flags uint32) (*segment, error) {
 	s.skipBarriers()
 	seg := x.current()
 	need := batchSize(s.nextSize() + len(x.unwritten)*recordHeaderBytes)
-	if seg.end > segmentStart && seg.end+int64(need) > seg.Size {
+	if seg.end > segmentStart && seg.end+int64(need) > seg.Size-stampBytes {
 		if len(x.prepared) == 0 {
 			return nil, ErrFull
 		}
 		seg = s.roll()
 	}
-	h := batchHeader{
-		Generation: seg.Generation, Salt: seg.Salt, Offset: seg.end,
-		Sequence: s.sequence + 1, Previous: s.chain, Flags: flags,
-		Oldest: x.oldest(), Newest: x.newest(),
-	}
+	h := s.nextHeader(seg)
+	h.Flags = flags
 	var opening []flaggedRecord
 	if seg.end == segmentStart {
 		h.Flags |= flagCarry
@@ -165,10 +170,40 @@ func (s *Store) encode(flags uint32) (*segment, error) {
 	for _, r := range append(opening, x.marks()...) {
 		s.encoder.add(r.Record, r.flags)
 	}
-	if s.encodeWork(int(seg.Size - seg.end)) {
+	if s.encodeWork(int(seg.Size - stampBytes - seg.end)) {
 		s.encoder.header.Flags &^= flagMark // a mark protects, so it cannot need protection
 	}
 	return seg, nil
+}
+
+// nextHeader returns the header of a batch at the end of seg; index.mu is held.
+func (s *Store) nextHeader(seg *segment) batchHeader {
+	return batchHeader{
+		Generation: seg.Generation, Salt: seg.Salt, Offset: seg.end,
+		Sequence: s.sequence + 1, Previous: s.chain,
+		Oldest: s.index.oldest(), Newest: s.index.newest(),
+	}
+}
+
+// stampBytes at the end of each segment are kept for one empty batch, for the day
+// when the disk is full: it makes a newer Oldest durable, and that is what lets
+// dead segments be reused. Each use yields at least one segment.
+const stampBytes = BlockBytes
+
+// stamp writes that batch if it would tell anything new.
+func (s *Store) stamp() error {
+	x := &s.index
+	x.mu.Lock()
+	seg := x.current()
+	useful := x.oldest() > x.stamped && seg.end+stampBytes <= seg.Size
+	h := s.nextHeader(seg)
+	x.mu.Unlock()
+	if !useful {
+		return nil
+	}
+	s.stalled = false
+	s.encoder.begin(h)
+	return s.write(seg)
 }
 
 // nextSize returns how many bytes the next record takes, 0 if there is none.
@@ -320,10 +355,11 @@ func (s *Store) run() {
 			return
 		}
 		err := s.flush(flags)
-		if errors.Is(err, ErrFull) && !s.awaitSegment() {
+		if errors.Is(err, ErrFull) && flags == 0 && !s.awaitSegment() {
 			s.fail(ErrFull)
 		}
-		if s.keepNeeded {
+		if err == nil && s.keepNeeded {
+			s.keepNeeded = false
 			s.poke()
 		}
 	}
