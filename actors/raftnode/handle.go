@@ -338,13 +338,13 @@ func (h *Handle) take(in *inbox) {
 }
 
 // renew starts a new instance's life: what waited for the one before ends as
-// unknown, since nobody can tell any more.
-func (h *Handle) renew() {
+// unknown, since nobody can tell any more. It reports whether there was one.
+func (h *Handle) renew() (again bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.started {
 		h.started = true // what waits was meant for the first instance
-		return
+		return false
 	}
 	close(h.gone)
 	h.gone = make(chan struct{})
@@ -352,6 +352,7 @@ func (h *Handle) renew() {
 	h.awake = false
 	h.wanted = 0
 	h.lease.Store(0)
+	return true
 }
 
 // close ends the handle for good: calls that wait and further ones fail.

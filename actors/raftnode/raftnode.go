@@ -103,7 +103,9 @@ func (a *Actor) Receive(ctx actor.Context) {
 // start rebuilds the replica from the log: after a start of the process and
 // after a panic alike.
 func (a *Actor) start(ctx actor.Context) {
-	a.handle.renew()
+	if a.handle.renew() {
+		a.awaitLog()
+	}
 	a.system = ctx.ActorSystem()
 	a.reads = make(map[uint64][]*call)
 	machine, err := replica.New(a.cfg.Replica, a.cfg.Machine())
@@ -126,6 +128,17 @@ func (a *Actor) start(ctx actor.Context) {
 	a.timer = time.AfterFunc(time.Hour, func() { a.system.Root.Send(a.handle.pid, wake{}) })
 	a.publish()
 	a.turn(nil)
+}
+
+// awaitLog waits until nothing of the instance before is under way to the disk:
+// it may have been a vote that its answer follows, and must not be forgotten.
+// This is the one place where Receive waits, after a panic, for one flush.
+func (a *Actor) awaitLog() {
+	flushed := make(chan error, 1)
+	a.cfg.Store.Append(nil, func(err error) { flushed <- err })
+	if err := <-flushed; err != nil {
+		panic(&actors.FailStop{Err: err})
+	}
 }
 
 // recover reads the group's log and restores the newest whole snapshot.
@@ -242,6 +255,10 @@ func (a *Actor) receive(w *messages.RaftMessage) {
 	a.core.Step(raft.ID(w.From), m)
 }
 
+// maxPendingBytes is what may wait for the disk before proposals are refused,
+// well below the store's own limit, which would end the node.
+const maxPendingBytes = 64 << 20
+
 // propose hands the waiting commands to the core, stamped with this leader's
 // clock: log time is the greatest stamp so far.
 func (a *Actor) propose() {
@@ -250,6 +267,10 @@ func (a *Actor) propose() {
 	}
 	if a.cfg.Store.Full() {
 		a.refuse(ErrDiskFull)
+		return
+	}
+	if a.cfg.Store.Pending() > maxPendingBytes {
+		a.refuse(ErrOverloaded) // the disk does not keep up
 		return
 	}
 	now := time.Now().UnixMilli()
