@@ -96,6 +96,13 @@ func FailAt(n int64, fault Fault) func(Operation) Fault {
 	}
 }
 
+// SetFault sets Fault while others use the file system; nil takes it away.
+func (m *Memory) SetFault(ask func(Operation) Fault) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.Fault = ask
+}
+
 // begin counts the operation, asks for a fault and takes the lock, unless it
 // returns an error.
 func (m *Memory) begin(o Operation) (Fault, error) {

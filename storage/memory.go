@@ -29,7 +29,7 @@ var ErrCrashed = errors.New("storage: the machine has lost power")
 // use, though only calls in one order are reproducible.
 type Memory struct {
 	// Fault, if set, is asked before each operation, without a lock held, so it
-	// may also block to play a slow disk. Set it while nothing runs.
+	// may also block to play a slow disk. Set it while nothing runs, or by SetFault.
 	Fault func(Operation) Fault
 	// Direct makes handles opened with the flag Direct durable on each write, as
 	// O_DSYNC does. Without it they need Sync, as on tmpfs. NewMemory sets it.

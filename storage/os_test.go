@@ -115,12 +115,12 @@ func TestAStalledFlushIsVisibleAndBlocksNobody(t *testing.T) {
 		release := make(chan struct{})
 		var stall atomic.Bool
 		stall.Store(true)
-		m.Fault = func(op Operation) Fault {
+		m.SetFault(func(op Operation) Fault {
 			if op.Kind == OpWrite && stall.Swap(false) {
 				<-release
 			}
 			return 0
-		}
+		})
 		var acked atomic.Int64
 		for i := range uint64(100) {
 			s.Append([]Record{entry(1, i+1, "x")}, func(error) { acked.Add(1) })
@@ -155,12 +155,12 @@ func TestOneFlushTakesAllThatArrivedDuringTheLast(t *testing.T) {
 		before := s.Stats().Batches
 		var first atomic.Bool
 		first.Store(true)
-		m.Fault = func(op Operation) Fault {
+		m.SetFault(func(op Operation) Fault {
 			if op.Kind == OpWrite && first.Swap(false) {
 				time.Sleep(10 * time.Millisecond)
 			}
 			return 0
-		}
+		})
 		start := time.Now()
 		for i := range uint64(50) {
 			s.Append([]Record{entry(1, i+1, "x")}, nil)

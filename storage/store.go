@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -293,8 +294,12 @@ func (s *Store) takeLock() error {
 	}
 	s.lock = f
 	text := strconv.Itoa(os.Getpid()) + "\n"
-	if err := f.Truncate(0); err != nil { // Lock may have opened what it cannot write
+	err = f.Truncate(0)
+	if errors.Is(err, syscall.EINVAL) { // Lock has opened what it cannot write
 		return fmt.Errorf("storage: %s: %w: %w", s.dir, ErrReadOnly, err)
+	}
+	if err != nil {
+		return fmt.Errorf("storage: write %s: %w", name, err)
 	}
 	if _, err := f.WriteAt([]byte(text), 0); err != nil && !isNoSpace(err) {
 		return fmt.Errorf("storage: write %s: %w", name, err)
