@@ -226,6 +226,9 @@ func (w *World) again(c *client, op *operation) {
 		}
 		w.end(c, op)
 	default:
+		if op.kind == opLease && op.attempt > 6 {
+			op.kind = opRead // as the facade does: a leader need not have a lease
+		}
 		w.attempt(c)
 	}
 }

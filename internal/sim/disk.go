@@ -187,13 +187,20 @@ func (w *World) shutDown(n *node) {
 	w.restartLater(n)
 }
 
-// flipBit changes one bit of one file of a process that is down.
+// flipBit changes one bit of a process that is down: of any of its files, at a
+// place that is not empty, if there is one.
 func (w *World) flipBit(n *node, d draw) {
-	names, err := n.disk.List(dataDir)
-	if err != nil || len(names) == 0 {
+	var names []string
+	for _, dir := range []string{dataDir, dataDir + "/wal", dataDir + "/wal", dataDir + "/snapshots"} {
+		list, _ := n.disk.List(dir) // without the directory there is nothing to damage
+		for _, name := range list {
+			names = append(names, dir+"/"+name)
+		}
+	}
+	if len(names) == 0 {
 		return
 	}
-	name := dataDir + "/" + names[d.below(len(names))]
+	name := names[d.below(len(names))]
 	f, err := n.disk.Open(name, storage.Write)
 	if err != nil {
 		return
@@ -203,11 +210,13 @@ func (w *World) flipBit(n *node, d draw) {
 	if err != nil || size == 0 {
 		return
 	}
-	d = d.split()
-	place := []byte{0}
-	offset := int64(d.below(int(size)))
-	if _, err := f.ReadAt(place, offset); err != nil {
-		return
+	place, offset := []byte{0}, int64(0)
+	for try := 0; try < 100 && place[0] == 0; try++ {
+		d = d.split()
+		offset = int64(d.below(int(size)))
+		if _, err := f.ReadAt(place, offset); err != nil {
+			return
+		}
 	}
 	place[0] ^= 1 << (d.split() % 8)
 	if _, err := f.WriteAt(place, offset); err == nil && f.Sync() == nil {

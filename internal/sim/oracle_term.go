@@ -26,7 +26,7 @@ func (o *oracle) receives(n *node, from raft.ID, m raft.Message) {
 // hears is a message of a leader. The promise it renews counts from the next
 // batch on: what was granted before it in this batch was granted rightly.
 func (o *oracle) hears(n *node, r *record, term raft.Term) {
-	if term >= r.term {
+	if term >= r.term && term >= n.core.Status().Term { // it may have moved on in this batch
 		r.hearing = n.tick
 	}
 }

@@ -245,7 +245,7 @@ func (w *weather) drawRaft(next func() draw) {
 	w.chunk = int(next().between(64, 2000))
 	w.appendMax = int(next().between(100, 4000))
 	w.snapshotEvery = raft.Index(next().between(30, 600))
-	w.segment = next().between(8, 24) * 4 << 10
+	w.segment = next().between(12, 32) * 4 << 10
 	w.capacity = w.segment * next().between(3, 8)
 	w.sessionTimeout = next().between(300, 5000)
 	w.padding = next().below(6000)
