@@ -16,7 +16,8 @@ import (
 // StateMachine is what a group replicates: see package replica.
 type StateMachine = replica.StateMachine
 
-// MaxCommandBytes is the largest command that Propose takes.
+// MaxCommandBytes is the largest command that Propose takes. A node in memory
+// takes up to 500 KiB.
 const MaxCommandBytes = 4 << 20
 
 // Default addresses. Further nodes on one machine take ports 10, 20, ... higher.

@@ -81,7 +81,7 @@ func (g *Group) ProposeOnce(ctx context.Context, request RequestID, command []by
 }
 
 func (g *Group) propose(ctx context.Context, e replica.Envelope) (Result, error) {
-	if len(e.Command) > MaxCommandBytes {
+	if len(e.Command) > g.node.maxCommand {
 		return Result{}, ErrTooLarge
 	}
 	result, _, err := g.handle.Propose(ctx, e.Append(make([]byte, 0, e.Size())))
@@ -244,10 +244,13 @@ type GroupStatus struct {
 	Lease         bool
 	Stalled       bool   // the disk does not answer
 	ConfigVersion uint64 // of the configuration below
-	Members       []GroupMember
-	DigestIndex   uint64
-	Digest        uint64
-	Quarantined   string // why, "" if it is not
+	// Joint tells that a change of the members is under way: until it ends,
+	// majorities of the old and of the new voters are both needed.
+	Joint       bool
+	Members     []GroupMember
+	DigestIndex uint64
+	Digest      uint64
+	Quarantined string // why, "" if it is not
 }
 
 // GroupMember is one replica.
@@ -273,7 +276,7 @@ func (g *Group) Status(ctx context.Context) (GroupStatus, error) {
 		Name: g.name, Role: strings.ToLower(s.Role.String()), Term: uint64(s.Term),
 		Commit: uint64(s.Commit), Applied: uint64(g.handle.Applied()), First: uint64(s.FirstIndex), Last: uint64(s.LastIndex),
 		Snapshot: uint64(s.Snapshot), LogBytes: s.LogBytes, Stalled: s.Stalled,
-		ConfigVersion: uint64(s.Configuration.Version), Lease: g.handle.HoldsLease(),
+		ConfigVersion: uint64(s.Configuration.Version), Joint: s.Configuration.Joint(), Lease: g.handle.HoldsLease(),
 	}
 	if s.Leader != raft.None {
 		out.Leader, out.LeaderAPI = g.node.nameAndAPI(uint64(s.Leader))

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -235,4 +236,39 @@ func TestANodeLeavesAndTheRestGoOn(t *testing.T) {
 	}
 	c.Kill(gone)
 	propose(t, c, "two of two")
+}
+
+// forgetful is a journal whose n-th line is wrong on one node.
+type forgetful struct {
+	journal
+	wrong bool
+}
+
+func (f *forgetful) Apply(index uint64, now int64, command []byte) []byte {
+	if f.wrong && len(f.lines) == 3 {
+		command = []byte("something else")
+	}
+	return append(f.journal.Apply(index, now, command), command...)
+}
+
+func TestAReplicaWhoseStateDiffersIsQuarantined(t *testing.T) {
+	var made atomic.Int32
+	group := synod.GroupConfig{Name: "journal", New: func() synod.StateMachine {
+		return &forgetful{wrong: made.Add(1) == 3}
+	}}
+	group.Limits.DigestEvery = 16
+	c := synod.Local(t, 3, group)
+	ctx := within(t, 30*time.Second)
+	for i := 0; ctx.Err() == nil; i++ {
+		propose(t, c, fmt.Sprint(i))
+		for n := range 3 {
+			if err := c.Node(n).Err(); err != nil {
+				if !errors.Is(err, synod.ErrQuarantined) {
+					t.Fatalf("the node ended with %v, want ErrQuarantined", err)
+				}
+				return
+			}
+		}
+	}
+	t.Fatal("nobody noticed")
 }

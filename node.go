@@ -97,14 +97,19 @@ func (n *Node) openStore(context.Context) error {
 		return err
 	}
 	n.store, n.id = store, store.Identity().Incarnation
+	n.maxCommand = min(MaxCommandBytes, store.MaxRecordBytes()-recordOverhead)
 	if n.Cluster() == "" && n.cfg.Bootstrap {
 		return n.setCluster(newClusterID())
 	}
 	return nil
 }
 
-// memorySegmentBytes keeps a node in memory small.
-const memorySegmentBytes = 1 << 20
+const (
+	// memorySegmentBytes keeps a node in memory small.
+	memorySegmentBytes = 1 << 20
+	// recordOverhead is more than the envelope and the entry around a command take.
+	recordOverhead = 1 << 10
+)
 
 func newClusterID() string {
 	var id [8]byte
