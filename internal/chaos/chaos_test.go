@@ -18,7 +18,7 @@ var (
 	minutesFlag = flag.Float64("minutes", 0, "time after which no new fault begins; 0: none")
 	seedFlag    = flag.Uint64("seed", 0, "seed of the plan; 0: from the clock")
 	nodesFlag   = flag.Int("nodes", 0, "nodes of a cluster, 3 or 5; 0: both in turn")
-	lifeFlag    = flag.Int("life", 75, "faults in the life of one cluster")
+	lifeFlag    = flag.Int("life", 0, "faults in the life of one cluster; 0: a quarter of -cycles, 75 at most")
 	diskFlag    = flag.String("disk", "", "file system for power cuts, ext4 or xfs; empty: both in turn")
 	dirFlag     = flag.String("dir", "", "where data and images go; empty: the temporary directory")
 	ledgerFlag  = flag.String("ledger", "", "file that gets a line for each run")
@@ -85,11 +85,17 @@ func campaign(t *testing.T, name string, mix []Choice, isolation bool, prepare f
 	if *minutesFlag > 0 {
 		end = time.Now().Add(time.Duration(*minutesFlag * float64(time.Minute)))
 	}
+	// Four lives meet 3 and 5 nodes on both file systems; in each all faults of the
+	// mix occur.
+	each := *lifeFlag
+	if each == 0 {
+		each = max(len(mix), min(75, (*cyclesFlag+3)/4))
+	}
 	first := seed()
 	for done, life := 0, 0; done < *cyclesFlag && (end.IsZero() || time.Now().Before(end)); life++ {
 		config := RunConfig{
 			Name: name, Commit: commit(), Seed: first + uint64(life), Mix: mix,
-			Cycles: min(*cyclesFlag-done, *lifeFlag), Logf: t.Logf,
+			Cycles: min(*cyclesFlag-done, each), Logf: t.Logf,
 		}
 		if !end.IsZero() {
 			config.Limit = time.Until(end)

@@ -3,7 +3,6 @@ package chaos
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -142,17 +141,23 @@ func (r *Run) writes() int {
 func (r *Run) awaitWrites(ctx context.Context, more int) (int, error) {
 	start := r.writes()
 	deadline := time.After(recoverLimit)
+	look := time.NewTicker(100 * time.Millisecond)
+	defer look.Stop()
 	for {
 		counts, changed := r.recorder.Counts()
 		if counts.Writes-start >= more {
 			return counts.Writes - start, nil
 		}
+		if err := r.cluster.Unplanned(); err != nil {
+			return counts.Writes - start, err
+		}
 		select {
 		case <-changed:
+		case <-look.C:
 		case <-ctx.Done():
 			return 0, ctx.Err()
 		case <-deadline:
-			return counts.Writes - start, errors.Join(fmt.Errorf("chaos: only %d writes acknowledged in %v", counts.Writes-start, recoverLimit), r.cluster.Unplanned())
+			return counts.Writes - start, fmt.Errorf("chaos: only %d writes acknowledged in %v", counts.Writes-start, recoverLimit)
 		}
 	}
 }
