@@ -206,6 +206,9 @@ func (n *node) judge(s *Status, g synod.GroupStatus) {
 		s.Tolerates = 0
 		s.Reasons = append(s.Reasons, "no leader")
 	}
+	if g.Joint || g.ConfigVersion > g.Commit {
+		s.Reasons = append(s.Reasons, "the members are changing")
+	}
 	if g.Stalled {
 		s.Reasons = append(s.Reasons, n.node.Name()+"'s disk does not answer")
 	}

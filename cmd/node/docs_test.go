@@ -49,7 +49,7 @@ func transcripts(t *testing.T, file string) []transcript {
 var (
 	hexes    = regexp.MustCompile(`\b[0-9a-f]{16}\b`)
 	figures  = regexp.MustCompile(`[0-9][0-9.,]*`)
-	tempDirs = regexp.MustCompile(`(/tmp/[^ ]*|data)/n#`)
+	tempDirs = regexp.MustCompile(`(/tmp/[^ ]*/|data/)n#`)
 	blanks   = regexp.MustCompile(` +`)
 	units    = regexp.MustCompile(`# (B|KiB|MiB)\b`)
 )
@@ -138,8 +138,9 @@ func startDev(t *testing.T) *session {
 	}
 	close(f.spawn)
 	s.addr = strings.Join(f.addrs(), ",")
-	s.cmd = self(t, context.Background(), "dev", "--port", f.nodes[0].api()[len("127.0.0.1:"):], "--data", "data")
+	s.cmd = self(t, context.Background(), "dev", "--port", f.nodes[0].api()[len("127.0.0.1:"):])
 	s.cmd.Dir, s.cmd.Stdout = s.dir, &s.out
+	s.cmd.Env = append(os.Environ(), "TMPDIR="+s.dir)
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -165,6 +166,12 @@ func (s *session) run(t *testing.T, command string) string {
 		return s.out.String()
 	case strings.HasSuffix(command, "node demo"):
 		args = append(args, "--keys", "50")
+	case strings.HasSuffix(command, "data/n1"):
+		dirs, err := filepath.Glob(filepath.Join(s.dir, "synod-*", "n1"))
+		if err != nil || len(dirs) != 1 {
+			t.Fatalf("data directories %v, %v", dirs, err)
+		}
+		args[len(args)-1] = dirs[0]
 	}
 	if args[0] == "node" {
 		args = args[1:]
