@@ -33,19 +33,21 @@ const (
 
 // Node is one running member of a cluster. It is safe for concurrent use.
 type Node struct {
-	cfg    Config
-	log    *slog.Logger
-	store  *storage.Store
-	id     uint64 // the storage incarnation
-	epoch  uint64
-	system *actor.ActorSystem
-	link   *cluster.Link
-	book   *cluster.Book
-	gossip *cluster.Gossip // nil in a LocalCluster
-	groups []*Group
-	joiner *actor.PID
-	events eventLog
-	seen   sightings
+	cfg   Config
+	log   *slog.Logger
+	store *storage.Store
+	id    uint64 // the storage incarnation
+	// maxCommand is MaxCommandBytes, or less if the log's records are smaller.
+	maxCommand int
+	epoch      uint64
+	system     *actor.ActorSystem
+	link       *cluster.Link
+	book       *cluster.Book
+	gossip     *cluster.Gossip // nil in a LocalCluster
+	groups     []*Group
+	joiner     *actor.PID
+	events     eventLog
+	seen       sightings
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced at each change of a group
