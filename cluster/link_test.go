@@ -533,3 +533,32 @@ func TestNothingReadFromAReplacedConnectionIsDelivered(t *testing.T) {
 		want(t, "received", n.terms(), nil)
 	})
 }
+
+func TestAnotherNodeAtAPeersAddressGetsNothing(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		a, c := w.start(1), w.start(3)
+		a.book.Learn(2, "node3")
+		a.send(2, 1)
+		time.Sleep(time.Second)
+		want(t, "received by node 3", c.terms(), nil)
+		if got, want := a.peerStats(2).LastError, "node3: node3 is the address of node 0000000000000003"; got != want {
+			t.Fatalf("last error %q, want %q", got, want)
+		}
+	})
+}
+
+func TestAPeerKeepsItsName(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		a, b := w.start(1), w.start(2)
+		a.send(2, 1)
+		settle()
+		w.kill(b)
+		w.tweak = func(c *LinkConfig) { c.Name = "impostor" }
+		b = w.start(2)
+		a.send(2, 2)
+		time.Sleep(time.Second)
+		a.send(2, 3)
+		settle()
+		want(t, "received under another name", b.terms(), nil)
+	})
+}
