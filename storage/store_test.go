@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -105,6 +106,26 @@ func TestStatsNameTheGroupThatPinsTheOldestSegment(t *testing.T) {
 	mustPut(t, s, entry(1, 41, "next"))
 	if st = s.Stats(); st.Oldest == 1 || st.Segments > 2 {
 		t.Fatalf("still pinned: %+v", st)
+	}
+}
+
+func TestWalkShowsEveryRecordOfADirectoryThatIsNotOpen(t *testing.T) {
+	m := NewMemory(1)
+	logOf(t, tiny(m), 3)
+	var got []string
+	err := Walk(m, "data", func(r Record) error {
+		got = append(got, string(r.Data))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, got, "vote", "entry 1", "entry 2", "entry 3")
+	stop := errors.New("enough")
+	calls := 0
+	err = Walk(m, "data", func(Record) error { calls++; return stop })
+	if err != stop || calls != 1 {
+		t.Fatalf("got %v after %d calls", err, calls)
 	}
 }
 
