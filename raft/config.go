@@ -39,6 +39,11 @@ type Config struct {
 	// shallow pipeline use the disk best. Defaults 8 MiB and 3.
 	MaxInflightBytes  int
 	MaxInflightFrames int
+	// FullFrameBytes is how much a frame must hold to be sent while another is
+	// under way to the same follower; less waits for the answer and gathers
+	// what arrives meanwhile, as Nagle's algorithm has it. Many small frames
+	// would cost the follower a flush each. Default 64 KiB.
+	FullFrameBytes int
 	// MaxUncommittedBytes bounds the entries a leader takes beyond its commit
 	// index, and what it has committed and its state machine not yet applied;
 	// more is ErrOverloaded. Default 64 MiB.
@@ -98,6 +103,7 @@ func (c Config) withDefaults() Config {
 	def(&c.MaxAppendBytes, 1<<20)
 	def(&c.MaxInflightBytes, 8<<20)
 	def(&c.MaxInflightFrames, 3)
+	def(&c.FullFrameBytes, 64<<10)
 	def(&c.MaxUncommittedBytes, 64<<20)
 	def(&c.MaxApplyBytes, 4<<20)
 	def(&c.MaxReads, 65536)
@@ -140,7 +146,8 @@ func (c Config) check() error {
 		value int
 	}{
 		{"MaxAppendBytes", c.MaxAppendBytes}, {"MaxInflightBytes", c.MaxInflightBytes},
-		{"MaxInflightFrames", c.MaxInflightFrames}, {"MaxUncommittedBytes", c.MaxUncommittedBytes},
+		{"MaxInflightFrames", c.MaxInflightFrames}, {"FullFrameBytes", c.FullFrameBytes},
+		{"MaxUncommittedBytes", c.MaxUncommittedBytes},
 		{"MaxApplyBytes", c.MaxApplyBytes}, {"MaxReads", c.MaxReads}, {"MaxChunkBytes", c.MaxChunkBytes},
 		{"TrailingEntries", c.TrailingEntries}, {"TrailingBytes", c.TrailingBytes},
 		{"PromoteWithin", c.PromoteWithin},

@@ -112,6 +112,18 @@ func (l *log) upTo(lo, hi Index, bytes int) (last Index, size int) {
 	return last, size
 }
 
+// fills reports whether the entries from lo on take at least bytes, or are no
+// longer all here.
+func (l *log) fills(lo Index, bytes int) bool {
+	if lo <= l.prev {
+		return true
+	}
+	for i := lo; i <= l.last() && bytes > 0; i++ {
+		bytes -= entrySize(&l.entries[i-l.prev-1])
+	}
+	return bytes <= 0
+}
+
 // size is the sum of the sizes of entries lo to hi.
 func (l *log) size(lo, hi Index) (size int) {
 	for i := lo; i <= hi; i++ {

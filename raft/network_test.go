@@ -71,7 +71,7 @@ type pendingSave struct {
 const testChunk = 4
 
 func testConfig(id ID) Config {
-	return Config{ID: id, Rand: rand.New(rand.NewPCG(uint64(id), 7))}
+	return Config{ID: id, FullFrameBytes: 1, Rand: rand.New(rand.NewPCG(uint64(id), 7))}
 }
 
 // newNetwork starts a group of n voters, and others that wait to be joined.

@@ -75,6 +75,8 @@ func (n *Node) sendWindow(p *progress) {
 		len(p.flights) < n.cfg.MaxInflightFrames && p.inflight < n.cfg.MaxInflightBytes {
 		if len(p.flights) == 0 {
 			p.progressAt = n.now
+		} else if !n.log.fills(p.next, n.cfg.FullFrameBytes) {
+			return // gather more
 		}
 		f, ok := n.sendAppend(p)
 		if !ok {

@@ -158,6 +158,8 @@ func configChange(t *testing.T, key, value string) func(*Config) {
 			c.MaxAppendBytes = v
 		case "frames":
 			c.MaxInflightFrames = v
+		case "full":
+			c.FullFrameBytes = v
 		case "uncommitted":
 			c.MaxUncommittedBytes = v
 		case "apply":
