@@ -38,7 +38,7 @@ fuzz: ## every fuzz target for FUZZ each
 	  done; done
 
 sim: ## SEEDS simulated clusters, 10^8 steps in all by default
-	$(GO) test ./internal/sim -run 'TestCampaign|TestRunsAreDeterministic' -count=1 -v -seeds=$(SEEDS) -steps=45000 -timeout=60m
+	$(GO) test ./internal/sim -run 'TestCampaign|TestRunsAreDeterministic' -count=1 -v -seeds=$(SEEDS) -steps=50000 -timeout=60m
 
 chaos-short: ## real processes: CYCLES kills, a fifth as many power cuts and network cuts
 	$(CHAOS) -run 'TestKill$$' -cycles=$(CYCLES)
