@@ -103,6 +103,9 @@ func strideOf(at int) int {
 	if at%BlockBytes < 136 || at%BlockBytes > BlockBytes-10 {
 		return 1
 	}
+	if testing.Short() {
+		return 4001
+	}
 	return 509
 }
 
@@ -384,7 +387,7 @@ func TestADamagedSnapshotFallsBackToTheOneBefore(t *testing.T) {
 	}
 	name := "data/snapshots/" + snapshotName(metas[0]) + snapshotSuffix
 	whole := content(t, m, name)
-	for bit := range len(whole) * 8 {
+	for bit := 0; bit < len(whole)*8; bit += int(stride()) {
 		c := m.Clone(1)
 		broken := slices.Clone(whole)
 		broken[bit/8] ^= 1 << (bit % 8)
