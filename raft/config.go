@@ -93,6 +93,9 @@ const (
 
 const millisecond Time = 1e6
 
+// DefaultMaxChunkBytes is the default of Config.MaxChunkBytes.
+const DefaultMaxChunkBytes = 256 << 10
+
 // withDefaults returns c with every zero field replaced by its default.
 func (c Config) withDefaults() Config {
 	def(&c.Heartbeat, 50*millisecond)
@@ -107,7 +110,7 @@ func (c Config) withDefaults() Config {
 	def(&c.MaxUncommittedBytes, 64<<20)
 	def(&c.MaxApplyBytes, 4<<20)
 	def(&c.MaxReads, 65536)
-	def(&c.MaxChunkBytes, 256<<10)
+	def(&c.MaxChunkBytes, DefaultMaxChunkBytes)
 	def(&c.TrailingEntries, 4096)
 	def(&c.TrailingBytes, 16<<20)
 	def(&c.PromoteWithin, 256)

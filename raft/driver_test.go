@@ -15,7 +15,7 @@ func (r *solo) install(term Term) (SnapshotMeta, Output) {
 // state machine: applied afterwards, it would be applied twice.
 func TestNothingIsAppliedWhileASnapshotIsInstalled(t *testing.T) {
 	r := newSolo(t, 1, 3, State{Entries: entries(1, 1, 1)})
-	r.cfg.MaxApplyBytes = 1
+	r.cfg.MaxApplyBytes = 40
 	if out := r.step(2, AppendEntries{Term: 5, PrevIndex: 2, PrevTerm: 1, Commit: 2}); len(out.Apply) != 1 {
 		t.Fatalf("applies %v, want one of two entries", out.Apply)
 	}

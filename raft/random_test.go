@@ -42,6 +42,7 @@ func newWorld(t testing.TB, seed uint64) *world {
 		c.Rand = rand.New(rand.NewPCG(seed, uint64(c.ID)))
 		c.MaxAppendBytes = 1 + rng.IntN(200)
 		c.MaxInflightBytes = 1 + rng.IntN(500)
+		c.FullFrameBytes = 1 + rng.IntN(150)
 		c.MaxApplyBytes = 1 + rng.IntN(200)
 		c.MaxChunkBytes = testChunk
 		c.TrailingEntries = 1 + rng.IntN(4)
