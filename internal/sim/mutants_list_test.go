@@ -64,7 +64,7 @@ var mutants = []mutant{
 		"		err = fsys.SyncDir(path.Dir(to))\n", "		_ = path.Dir(to)\n"},
 	{"forget the state records when segments change", "storage/writer.go",
 		"		opening = x.carried()\n", "		_ = x.carried()\n"},
-	{"cut the log at a damaged batch in its middle", "storage/recovery.go",
+	{"cut the log at a damaged batch in its middle", "storage/scan.go",
 		"	return h.Sequence > s.last.Sequence+1\n", "	return false\n"},
 	{"snapshot without sessions", "replica/snapshot.go",
 		"		Sessions: uint64(len(r.sessions.byID)), Requests: uint64(len(r.requests.byID)),\n", "		Requests: uint64(len(r.requests.byID)),\n"},
