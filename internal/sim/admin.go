@@ -17,7 +17,7 @@ func (w *World) changeSome(d draw) {
 // never leaves a group without a quorum of replicas whose disks are whole.
 func (w *World) change(n *node, in *input) {
 	s := n.core.Status()
-	if s.Role != raft.Leader {
+	if s.Role != raft.Leader || w.healed {
 		return
 	}
 	d := draw(in.a)

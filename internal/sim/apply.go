@@ -84,8 +84,13 @@ type picture struct {
 }
 
 // maybeSnapshot follows the compaction policy: a snapshot every so many
-// entries.
+// entries. After the heal there are none: a transfer may be slower than the
+// leader's compaction, and then a follower that begins too far back needs one
+// snapshot after the other without end.
 func (w *World) maybeSnapshot(n *node) {
+	if w.healed {
+		return
+	}
 	var newest raft.Index
 	if len(n.snapshots) > 0 {
 		newest = n.snapshots[len(n.snapshots)-1]

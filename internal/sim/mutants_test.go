@@ -140,7 +140,7 @@ func hunt(t *testing.T, m mutant) string {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	run(ctx, t, "go", "test", "-c", "-overlay", overlay, "-o", binary, ".")
-	return run(ctx, t, binary, "-test.run=^TestHunt$", "-hunt=60s")
+	return run(ctx, t, binary, "-test.run=^TestHunt$", "-hunt=60s", fmt.Sprintf("-shrink=%v", *shrinkFlag))
 }
 
 func run(ctx context.Context, t *testing.T, name string, args ...string) string {

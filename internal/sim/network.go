@@ -63,7 +63,7 @@ func (w *World) deliverAfter(n *node, to int, e raft.Envelope, delay int64) {
 		at = max(at, w.net.last[n.slot][to])
 		w.net.last[n.slot][to] = at
 	}
-	w.agenda.add(at, event{kind: evDeliver, slot: to, from: n.id, to: e.To, msg: e.Message})
+	w.agenda.add(at, event{kind: evDeliver, slot: to, from: n.id, to: e.To, msg: e.Message, a: bit01(w.healed)})
 }
 
 // damage changes the bytes of a snapshot chunk, which only the core's own
@@ -83,6 +83,9 @@ func damage(e *raft.Envelope, d draw) bool {
 // deliver hands a message to the replica it is meant for, if that one lives.
 func (w *World) deliver(e event) {
 	n := w.nodes[e.slot]
+	if w.healed && e.a == 0 {
+		return // what was under way at the heal could bring a configuration that the core was not chosen for
+	}
 	if !n.up || n.id != e.to || w.net.cut[slotOf(e.from)][e.slot] > 0 {
 		return
 	}

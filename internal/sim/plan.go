@@ -238,7 +238,7 @@ func drawWeather(d *dice, p Plan) weather {
 // drawRaft draws the limits of the core and of the disk.
 func (w *weather) drawRaft(next func() draw) {
 	w.heartbeat = raft.Time(next().between(20*milli, 80*milli))
-	w.election = w.heartbeat * raft.Time(next().between(4, 8))
+	w.election = w.heartbeat * raft.Time(next().between(3, 6))
 	w.lease = w.election / raft.Time(next().between(1, 3))
 	w.drift = w.lease / 10
 	w.trailing = next().below(200)
