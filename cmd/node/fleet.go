@@ -144,7 +144,8 @@ func (f *fleet) start(c *child) error {
 	cmd := exec.Command(self, append(f.args(c), "--log-format", "text")...)
 	cmd.Args[0] = "node"
 	cmd.Stdout, cmd.Stderr = f.logs(c), f.logs(c)
-	cmd.Env = append(os.Environ(), childEnv+"=1")
+	// What is set for this program's own requests is not meant for the nodes.
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "NODE_") })
 	// A group of its own: a Ctrl-C at the terminal reaches only this process.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	started := make(chan error)
@@ -159,9 +160,6 @@ func (f *fleet) start(c *child) error {
 	go f.reap(c, cmd, done)
 	return nil
 }
-
-// childEnv marks the processes that a fleet has started.
-const childEnv = "NODE_FLEET_CHILD"
 
 func (f *fleet) reap(c *child, cmd *exec.Cmd, done chan struct{}) {
 	_ = cmd.Wait() // how it ended is in the state

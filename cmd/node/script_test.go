@@ -39,7 +39,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"cluster": cmdCluster, "code": cmdCode, "killnode": cmdKill, "stopnode": cmdStop, "again": cmdAgain, "flip": cmdFlip,
-			"freeport": cmdFreePort, "requestid": cmdRequestID, "signal": cmdSignal, "waitfor": cmdWaitFor,
+			"freeport": cmdFreePort, "requestid": cmdRequestID, "waitgone": cmdWaitGone, "signal": cmdSignal, "waitfor": cmdWaitFor,
 		},
 	})
 }
@@ -177,14 +177,32 @@ func cmdFreePort(ts *testscript.TestScript, _ bool, args []string) {
 // signal INT FILE WORD.
 func cmdSignal(ts *testscript.TestScript, _ bool, args []string) {
 	signals := map[string]syscall.Signal{"INT": syscall.SIGINT, "KILL": syscall.SIGKILL, "TERM": syscall.SIGTERM}
-	_, after, found := strings.Cut(ts.ReadFile(args[1]), args[2])
+	ts.Check(syscall.Kill(pidIn(ts, args[1], args[2]), signals[args[0]]))
+}
+
+func pidIn(ts *testscript.TestScript, file, word string) int {
+	_, after, found := strings.Cut(ts.ReadFile(file), word)
 	fields := strings.Fields(after)
 	if !found || len(fields) == 0 {
-		ts.Fatalf("%s has no %q", args[1], args[2])
+		ts.Fatalf("%s has no %q", file, word)
 	}
 	pid, err := strconv.Atoi(fields[0])
 	ts.Check(err)
-	ts.Check(syscall.Kill(pid, signals[args[0]]))
+	return pid
+}
+
+// cmdWaitGone waits until the process whose number a file holds after a word has ended.
+func cmdWaitGone(ts *testscript.TestScript, _ bool, args []string) {
+	stat := fmt.Sprintf("/proc/%d/stat", pidIn(ts, args[0], "\n"+args[1]))
+	for deadline := time.Now().Add(20 * time.Second); ; <-time.After(20 * time.Millisecond) {
+		data, err := os.ReadFile(stat)
+		if err != nil || strings.Contains(string(data), ") Z ") { // gone, or not yet reaped by its new parent
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s still runs", args[1])
+		}
+	}
 }
 
 // cmdWaitFor waits until a file holds a text.
