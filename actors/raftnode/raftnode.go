@@ -19,8 +19,12 @@ import (
 // most one under way from the inbox and one from the timer.
 type wake struct{}
 
-// Control lets a wake into a full mailbox.
+// tick is the timer's wake.
+type tick struct{}
+
+// Control lets a wake and a tick into a full mailbox.
 func (wake) Control() {}
+func (tick) Control() {}
 
 // Actor is one replica of a group with a mailbox, a disk and peers. Messages
 // and calls become steps of the core, the core's output becomes effects; no
@@ -125,7 +129,7 @@ func (a *Actor) start(ctx actor.Context) {
 	a.handle.machine.Store(machine)
 	a.handle.applied.Store(uint64(state.Snapshot.Index))
 	a.spawnChildren(ctx, machine, state.Snapshot)
-	a.timer = time.AfterFunc(time.Hour, func() { a.system.Root.Send(a.handle.pid, wake{}) })
+	a.timer = time.AfterFunc(time.Hour, func() { a.system.Root.Send(a.handle.pid, tick{}) })
 	a.publish()
 	a.turn(nil)
 }
@@ -209,8 +213,11 @@ func (a *Actor) turn(batch []actors.Item) {
 	}
 	a.core.Tick(a.cfg.Clock())
 	for i := range batch {
-		if m, ok := batch[i].Message.(*messages.RaftMessage); ok {
+		switch m := batch[i].Message.(type) {
+		case *messages.RaftMessage:
 			a.receive(m)
+		case tick:
+			a.due = 0 // the timer runs no more, perhaps a little too early
 		}
 	}
 	a.core.Applied(a.handle.Applied())
@@ -325,7 +332,7 @@ func (a *Actor) spawnChildren(ctx actor.Context, machine *replica.Replica, snaps
 	s.applier.Store(a.applier)
 }
 
-// arm sets the timer to the core's deadline, unless it already is.
+// arm sets the timer to the core's deadline, unless it runs towards it already.
 func (a *Actor) arm() {
 	due := a.core.Deadline()
 	if due == a.due {
