@@ -15,8 +15,8 @@ func (w *World) beginLiveness() {
 		n.full = false
 		n.disk.SetCapacity(1 << 62)
 		n.disk.Fault = nil
-		n.pausedUntil = min(n.pausedUntil, w.now+milli)
 		n.clock.setRate(w.now, million)
+		w.healedAt = max(w.healedAt, n.pausedUntil) // who stands still is not healed yet
 		if !w.core[slot] && n.up {
 			w.shutDown(n)
 			n.lost = true
@@ -28,7 +28,7 @@ func (w *World) beginLiveness() {
 		}
 	}
 	w.trace("heal      core %v", w.core)
-	w.agenda.add(w.now+w.bound()/4, event{kind: evProbe})
+	w.agenda.add(w.healedAt+w.bound()/4, event{kind: evProbe})
 }
 
 // bound is the time that the group has to come back: 20 of the longest election
