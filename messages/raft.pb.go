@@ -861,6 +861,7 @@ type RaftMember struct {
 	Priority      int32                  `protobuf:"zigzag32,6,opt,name=priority,proto3" json:"priority,omitempty"`
 	Name          string                 `protobuf:"bytes,7,opt,name=name,proto3" json:"name,omitempty"`
 	Address       string                 `protobuf:"bytes,8,opt,name=address,proto3" json:"address,omitempty"`
+	Leaving       bool                   `protobuf:"varint,9,opt,name=leaving,proto3" json:"leaving,omitempty"` // a voter that the change under way removes
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -949,6 +950,13 @@ func (x *RaftMember) GetAddress() string {
 		return x.Address
 	}
 	return ""
+}
+
+func (x *RaftMember) GetLeaving() bool {
+	if x != nil {
+		return x.Leaving
+	}
+	return false
 }
 
 // InstallSnapshot: leader to a follower whose next entry is compacted, one
@@ -1439,7 +1447,7 @@ const file_synod_messages_raft_proto_rawDesc = "" +
 	"\x0eHeartbeatReply\x12\x14\n" +
 	"\x05round\x18\x01 \x01(\x04R\x05round\x12\x12\n" +
 	"\x04sent\x18\x02 \x01(\x10R\x04sent\x12\x18\n" +
-	"\astalled\x18\x03 \x01(\bR\astalled\"\xce\x01\n" +
+	"\astalled\x18\x03 \x01(\bR\astalled\"\xe8\x01\n" +
 	"\n" +
 	"RaftMember\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x14\n" +
@@ -1449,7 +1457,8 @@ const file_synod_messages_raft_proto_rawDesc = "" +
 	"\breplaces\x18\x05 \x01(\x06R\breplaces\x12\x1a\n" +
 	"\bpriority\x18\x06 \x01(\x11R\bpriority\x12\x12\n" +
 	"\x04name\x18\a \x01(\tR\x04name\x12\x18\n" +
-	"\aaddress\x18\b \x01(\tR\aaddress\"\xa5\x02\n" +
+	"\aaddress\x18\b \x01(\tR\aaddress\x12\x18\n" +
+	"\aleaving\x18\t \x01(\bR\aleaving\"\xa5\x02\n" +
 	"\x0fInstallSnapshot\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12#\n" +
 	"\rsnapshot_term\x18\x02 \x01(\x04R\fsnapshotTerm\x12\x18\n" +

@@ -83,7 +83,8 @@ func encodeInstallSnapshot(m raft.InstallSnapshot) *messages.InstallSnapshot {
 	for _, member := range m.Snapshot.Configuration.Members {
 		w.Members = append(w.Members, &messages.RaftMember{
 			Id: uint64(member.ID), Voter: member.Voter, Outgoing: member.Outgoing, Promote: member.Promote,
-			Replaces: uint64(member.Replaces), Priority: member.Priority, Name: member.Name, Address: member.Address})
+			Replaces: uint64(member.Replaces), Priority: member.Priority, Name: member.Name, Address: member.Address,
+			Leaving: member.Leaving})
 	}
 	return w
 }
@@ -153,7 +154,8 @@ func decodeInstallSnapshot(term raft.Term, w *messages.InstallSnapshot) raft.Ins
 		m.Snapshot.Configuration.Members = append(m.Snapshot.Configuration.Members, raft.Member{
 			ID: raft.ID(member.GetId()), Voter: member.GetVoter(), Outgoing: member.GetOutgoing(),
 			Promote: member.GetPromote(), Replaces: raft.ID(member.GetReplaces()), Priority: member.GetPriority(),
-			Name: member.GetName(), Address: member.GetAddress()})
+			Name: member.GetName(), Address: member.GetAddress(),
+			Leaving: member.GetLeaving()})
 	}
 	return m
 }

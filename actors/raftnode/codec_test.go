@@ -13,7 +13,7 @@ import (
 // everyMessage has one of each kind with no field left at zero.
 func everyMessage() []raft.Message {
 	meta := raft.SnapshotMeta{Index: 7, Term: 3, Size: 4, Checksum: 5, Configuration: raft.Configuration{Version: 2,
-		Members: []raft.Member{{ID: 1, Voter: true, Outgoing: true, Promote: true, Replaces: 9, Priority: -2, Name: "n1", Address: "a:1"}}}}
+		Members: []raft.Member{{ID: 1, Voter: true, Outgoing: true, Promote: true, Replaces: 9, Priority: -2, Name: "n1", Address: "a:1", Leaving: true}}}}
 	return []raft.Message{
 		raft.PreVote{Term: 1, LastIndex: 2, LastTerm: 3, Priority: -4},
 		raft.PreVoteReply{Term: 1, Granted: true},
