@@ -71,10 +71,14 @@ func (g *Gossip) rejoin() {
 	}
 }
 
-// rejoinDelay is short while the node is alone.
+// rejoinDelay is short while the node is alone or has no cluster: two nodes that
+// start together may have found each other and nobody who could take them in.
 func (g *Gossip) rejoinDelay() time.Duration {
 	mean := g.config.RejoinInterval
-	if g.list.NumMembers() < 2 {
+	g.mu.Lock()
+	outside := g.cluster == ""
+	g.mu.Unlock()
+	if outside || g.list.NumMembers() < 2 {
 		mean = min(mean, time.Second)
 	}
 	return time.Duration((0.75 + rand.Float64()/2) * float64(mean))
