@@ -99,7 +99,7 @@ func (g *Group) propose(ctx context.Context, e replica.Envelope) (Result, error)
 func (g *Group) Read(ctx context.Context, level Level, f func(index uint64)) error {
 	switch level {
 	case Lease:
-		if g.handle.ReadLease(f) {
+		if g.handle.ReadLease(ctx, f) {
 			return nil
 		}
 	case Sequential, Stale:

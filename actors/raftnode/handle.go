@@ -263,15 +263,18 @@ func (h *Handle) Machine() *replica.Replica { return h.machine.Load() }
 // ReadLease runs f on the state machine if this replica holds a lease, and
 // reports whether the answer counts: f is evaluated first and the clock read
 // after it, so that a pause in between cannot make a stale answer look fresh.
-func (h *Handle) ReadLease(f func(index uint64)) bool {
-	if h.lease.Load() == 0 || h.applied.Load() < h.leaseIndex.Load() {
+// It waits until what was committed when it was called is applied.
+func (h *Handle) ReadLease(ctx context.Context, f func(index uint64)) bool {
+	if h.lease.Load() == 0 {
+		return false
+	}
+	if index := raft.Index(h.leaseIndex.Load()); h.Applied() < index && h.WaitApplied(ctx, index) != nil {
 		return false
 	}
 	if err := h.Machine().View(f); err != nil {
 		return false
 	}
-	until := raft.Time(h.lease.Load())
-	return until != 0 && h.cfg.Clock() < until
+	return h.HoldsLease()
 }
 
 // HoldsLease reports whether ReadLease would work now.
