@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"debug/buildinfo"
 	"flag"
 	"fmt"
 	"os"
@@ -26,6 +27,9 @@ var (
 	keepFlag    = flag.Bool("keep", false, "keep the logs of a failed run")
 )
 
+// programDir is where program has put its binary; TestMain removes it.
+var programDir string
+
 // program builds the node once and returns its argv.
 var program = sync.OnceValues(func() ([]string, error) {
 	if *binaryFlag != "" {
@@ -36,7 +40,8 @@ var program = sync.OnceValues(func() ([]string, error) {
 		return nil, err
 	}
 	binary := filepath.Join(dir, "node")
-	build := exec.Command("go", "build", "-o", binary, "github.com/synod-go/synod/cmd/node")
+	programDir = dir
+	build := exec.Command("go", "build", "-buildvcs=true", "-o", binary, "github.com/synod-go/synod/cmd/node")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, out)
@@ -44,14 +49,24 @@ var program = sync.OnceValues(func() ([]string, error) {
 	return []string{binary}, nil
 })
 
-// commit names the tree under test, with "+" when it has changes of its own.
-var commit = sync.OnceValue(func() string {
-	out, err := exec.Command("git", "describe", "--always", "--dirty=+", "--abbrev=10", "--match=").Output()
+// commit is what the binary under test was built from, with "+" for a tree with
+// changes of its own.
+func commit(binary string) string {
+	info, err := buildinfo.ReadFile(binary)
 	if err != nil {
 		return "unknown"
 	}
-	return strings.TrimSpace(string(out))
-})
+	revision, changed := "unknown", ""
+	for _, setting := range info.Settings {
+		switch {
+		case setting.Key == "vcs.revision":
+			revision = setting.Value[:min(10, len(setting.Value))]
+		case setting.Key == "vcs.modified" && setting.Value == "true":
+			changed = "+"
+		}
+	}
+	return revision + changed
+}
 
 // needs skips the test when -chaos is not given or the machine lacks something.
 func needs(t *testing.T, isolation bool, programs ...string) {
@@ -94,7 +109,7 @@ func campaign(t *testing.T, name string, mix []Choice, isolation bool, prepare f
 	first := seed()
 	for done, life := 0, 0; done < *cyclesFlag && (end.IsZero() || time.Now().Before(end)); life++ {
 		config := RunConfig{
-			Name: name, Commit: commit(), Seed: first + uint64(life), Mix: mix,
+			Name: name, Commit: commit(argv[0]), Seed: first + uint64(life), Mix: mix,
 			Cycles: min(*cyclesFlag-done, each), Logf: t.Logf,
 		}
 		if !end.IsZero() {
@@ -207,7 +222,7 @@ func TestFailover(t *testing.T) {
 			}
 			defer host.Close()
 			config := RunConfig{
-				Name: "failover: " + string(c.fault), Commit: commit(), Seed: seed() + uint64(n), Cycles: *cyclesFlag, Logf: t.Logf,
+				Name: "failover: " + string(c.fault), Commit: commit(argv[0]), Seed: seed() + uint64(n), Cycles: *cyclesFlag, Logf: t.Logf,
 				// A calm workload: what is measured is the cluster, not two cores full of clients.
 				Pause: 20 * time.Millisecond,
 				Cluster: ClusterConfig{

@@ -11,8 +11,14 @@ import (
 // toyConfig is a cluster of one toy with a bug on a host of its own.
 func toyConfig(t *testing.T, bug, disk string) ClusterConfig {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("takes seconds of real time")
+	}
 	if os.Geteuid() != 0 {
 		t.Skip("needs root for namespaces of its own")
+	}
+	if err := lookup("ip", "mount", "mkfs.ext4", "mkfs.xfs"); err != nil {
+		t.Skipf("needs programs that are not installed: %v", err)
 	}
 	host, err := NewHost(true)
 	if err != nil {
