@@ -222,7 +222,7 @@ func (s *Store) measure(noSegment bool) error {
 
 func (s *Store) makeReserve() error {
 	name := path.Join(s.dir, reserveName)
-	f, err := createFilled(s.fs, name+tempSuffix, nil, s.options.ReserveBytes)
+	f, err := createAllocated(s.fs, name+tempSuffix, s.options.ReserveBytes)
 	if err != nil {
 		return err
 	}

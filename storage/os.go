@@ -148,6 +148,9 @@ func (f *osFile) Sync() error {
 
 func (f *osFile) Durable() bool { return f.durable }
 
+// Allocate claims size bytes for the file without writing them.
+func (f *osFile) Allocate(size int64) error { return allocate(f.File, size) }
+
 func (f *osFile) Size() (int64, error) {
 	info, err := f.Stat()
 	if err != nil {

@@ -242,6 +242,35 @@ func createFilled(fsys FS, name string, head []byte, size int64) (File, error) {
 	return f, nil
 }
 
+// allocator is a File that can claim space without writing to it.
+type allocator interface{ Allocate(size int64) error }
+
+// createAllocated makes a durable file that only has to hold its space: claimed
+// if the file system can, filled otherwise.
+func createAllocated(fsys FS, name string, size int64) (File, error) {
+	f, err := fsys.Open(name, Create)
+	if err != nil {
+		return nil, err
+	}
+	a, ok := f.(allocator)
+	if ok {
+		err = a.Allocate(size)
+	}
+	if !ok || errors.Is(err, errors.ErrUnsupported) {
+		_ = f.Close()
+		return createFilled(fsys, name, nil, size)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err != nil {
+		_ = f.Close()
+		_ = fsys.Remove(name)
+		return nil, err
+	}
+	return f, nil
+}
+
 // window reads a file front to back in large aligned pieces.
 type window struct {
 	file   File
