@@ -162,6 +162,9 @@ func (w *World) partition(d draw) {
 func (w *World) shape(shape int, d draw) (ways []way) {
 	one := d.below(len(w.nodes))
 	side := d.split()
+	if side.split().perMille(500) {
+		one = w.leader(w.nodes[one]).slot
+	}
 	for a := range w.nodes {
 		for b := range w.nodes {
 			var cut bool
@@ -212,7 +215,7 @@ func (w *World) cutWays(ways []way, until int64) {
 	for _, c := range ways {
 		w.net.cut[c.from][c.to]++
 		w.agenda.add(until, event{kind: evHeal, slot: c.from, a: uint64(c.to)})
-		if d := w.dice.roll(streamFault, c.from); d.perMille(300) {
+		if d := w.dice.roll(streamFault, c.from); d.perMille(500) {
 			w.hint(w.nodes[c.to], w.nodes[c.from].id)
 		}
 	}

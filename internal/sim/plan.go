@@ -230,7 +230,7 @@ func drawWeather(d *dice, p Plan) weather {
 	}
 	w.every[bit(Transfer)] = next().around(700*milli) + 100*milli
 	w.every[bit(Wipe)] = next().around(6*second) + second
-	w.every[bit(BitFlip)] = next().around(8*second) + second
+	w.every[bit(BitFlip)] = next().around(3*second) + second
 	w.every[bit(Crash)] = next().around(600*milli) + 60*milli
 	return w
 }
