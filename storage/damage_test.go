@@ -292,6 +292,61 @@ func TestAMissingSegmentIsNoticed(t *testing.T) {
 	}
 }
 
+// W2, W5: what was cut does not come back, even if the bytes that made it invalid
+// turn out to be right after all; also when the batch was the first of a segment.
+func TestWhatWasCutStaysCut(t *testing.T) {
+	for _, before := range []int{1, 3} { // with 3 the last batch opens the second segment
+		m := NewMemory(1)
+		s := mustOpen(t, tiny(m))
+		for i := range before {
+			mustPut(t, s, entry(1, uint64(i+1), strings.Repeat("b", 12000)))
+		}
+		mustPut(t, s, entry(1, uint64(before+1), strings.Repeat("c", 9000)))
+		last := s.index.current()
+		if (last.Generation == 2) != (before == 3) {
+			t.Fatalf("the last batch is in segment %d", last.Generation)
+		}
+		at := last.end - 5000 // in a block behind the batch's first
+		m.Kill()
+		flip := func() {
+			b := content(t, m, last.name)
+			b[at] ^= 1
+			replace(t, m, last.name, b)
+		}
+		flip()
+		cut := contents(t, mustOpen(t, tiny(m)), 1)
+		if len(cut) != before {
+			t.Fatalf("%d entries, want %d", len(cut), before)
+		}
+		m.Kill()
+		flip()
+		want(t, contents(t, mustOpen(t, tiny(m)), 1), cut...)
+	}
+}
+
+// D3: a batch that is right in itself but does not continue the one before it.
+func TestABrokenChainIsDamage(t *testing.T) {
+	m := NewMemory(1)
+	logOf(t, tiny(m), 3)
+	whole := content(t, m, firstSegment)
+	for block := 2; block <= 4; block++ {
+		broken := slices.Clone(whole)
+		b := broken[block*BlockBytes : (block+1)*BlockBytes]
+		h, ok := parseHeader(b)
+		if !ok {
+			t.Fatalf("no batch in block %d", block)
+		}
+		h.Previous++
+		h.put(b)
+		le32(b[BlockBytes-4:], checksum(b[:BlockBytes-4]))
+		c := m.Clone(1)
+		replace(t, c, firstSegment, broken)
+		if _, err := Open("data", tiny(c)); !isDamage(err) {
+			t.Fatalf("block %d: got %v, want *DamageError", block, err)
+		}
+	}
+}
+
 // D14: what was right at Open is verified again when it is read.
 func TestReplayVerifiesWhatItReads(t *testing.T) {
 	m := NewMemory(1)

@@ -109,6 +109,72 @@ func TestStatsNameTheGroupThatPinsTheOldestSegment(t *testing.T) {
 	}
 }
 
+// D7: a segment is reused no earlier than when the log itself says durably that it
+// no longer counts.
+func TestReleaseAloneTouchesNoFile(t *testing.T) {
+	m := NewMemory(1)
+	s := mustOpen(t, tiny(m))
+	for i := range uint64(40) {
+		mustPut(t, s, entry(1, i+1, strings.Repeat("x", 3000)))
+	}
+	s.Release(1, 40)
+	s.index.prepared = nil // so that the keeper needs a file at once
+	if err := s.maintain(); err != nil {
+		t.Fatal(err)
+	}
+	m.Crash()
+	if got := contents(t, mustOpen(t, tiny(m)), 1); len(got) != 40 {
+		t.Fatalf("got %d entries, want all 40: the release was not durable", len(got))
+	}
+}
+
+// W6: the removal of a dead file may be undone by a crash; what is in it stays dead.
+func TestADeadSegmentThatComesBackSaysNothing(t *testing.T) {
+	m := NewMemory(1)
+	s := mustOpen(t, tiny(m))
+	mustPut(t, s, state(5, 1, "forgotten"), state(6, 1, "old"), entry(5, 1, "forgotten"))
+	dead := content(t, m, firstSegment)
+	s.Release(5, math.MaxUint64)
+	mustPut(t, s, state(6, 1, "new"))
+	for i := range uint64(40) {
+		mustPut(t, s, entry(1, i+1, strings.Repeat("x", 3000)))
+		s.Release(1, i)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	replace(t, m, firstSegment, dead)
+	s = mustOpen(t, tiny(m))
+	want(t, contents(t, s, 5))
+	want(t, contents(t, s, 6), "1/0 new")
+}
+
+func TestASegmentIsNotReusedUnderAReplay(t *testing.T) {
+	m := NewMemory(1)
+	s := mustOpen(t, tiny(m))
+	for i := range uint64(40) {
+		mustPut(t, s, entry(1, i+1, strings.Repeat("x", 3000)))
+	}
+	next, seen := uint64(1), 0
+	err := s.Replay(1, func(r Record) error {
+		seen++
+		s.Release(1, 40)
+		for range 10 { // would need the files that are being read
+			mustPut(t, s, entry(2, next, strings.Repeat("y", 3000)))
+			s.Release(2, next)
+			next++
+		}
+		return nil
+	})
+	if err != nil || seen != 40 {
+		t.Fatalf("saw %d of 40 entries, %v", seen, err)
+	}
+	mustPut(t, s, entry(2, next, "end"))
+	if st := s.Stats(); st.Segments > 2 {
+		t.Fatalf("after the replay: %+v", st)
+	}
+}
+
 func TestWalkShowsEveryRecordOfADirectoryThatIsNotOpen(t *testing.T) {
 	m := NewMemory(1)
 	logOf(t, tiny(m), 3)
