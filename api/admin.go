@@ -28,6 +28,10 @@ func (s *Server) getStatus(w http.ResponseWriter, r *http.Request) {
 		if answered := s.leaderStatus(ctx, w, r, status); answered {
 			return
 		}
+		// What gossip says of the others is seconds old: without the leader nobody
+		// knows that all is well.
+		status.Reasons = append(status.Reasons, "the leader "+status.Leader+" does not answer")
+		status.Leader, status.Healthy, status.Tolerates = "", false, 0
 	}
 	writeJSON(w, http.StatusOK, status)
 }

@@ -55,13 +55,15 @@ func (s *Server) failOrForward(ctx context.Context, w http.ResponseWriter, r *ht
 func (s *Server) forward(ctx context.Context, w http.ResponseWriter, r *http.Request, body []byte, leader Leader) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	go func() {
-		select {
-		case <-s.config.Backend.LeaderChange():
-			cancel(errDeposed)
-		case <-ctx.Done():
-		}
-	}()
+	if r.Method != http.MethodPost { // a transfer is meant to change the leader
+		go func() {
+			select {
+			case <-s.config.Backend.LeaderChange():
+				cancel(errDeposed)
+			case <-ctx.Done():
+			}
+		}()
+	}
 	request, err := s.forwardRequest(ctx, r, r.URL, body, leader)
 	if err != nil {
 		writeError(w, err)

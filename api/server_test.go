@@ -182,6 +182,16 @@ func TestStatusComesFromTheLeader(t *testing.T) {
 	}
 }
 
+func TestWithoutTheLeadersAnswerNobodyIsHealthy(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	f.status = Status{Node: "n2", Role: "follower", Leader: "n1", Healthy: true, Members: []MemberStatus{{Name: "n1", API: deadAddress(t)}}}
+	_, addr := serve(t, Config{Backend: f})
+	status, err := newTestClient(t, addr).Status(t.Context(), false)
+	if err != nil || status.Healthy || status.Leader != "" {
+		t.Fatalf("%+v, %v: want no leader, not healthy", status, err)
+	}
+}
+
 // FuzzHandler: whatever comes in, the answer is one of ours and never 500.
 func FuzzHandler(f *testing.F) {
 	f.Add("GET", "/v1/kv/a", "list&limit=3", "", "Accept", "application/json")
