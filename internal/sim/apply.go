@@ -71,7 +71,9 @@ func (w *World) answer(n *node, queue []raft.Entry, results []replica.Result) {
 			w.oracle.notCommitted(x.op, x.attempt)
 			w.reply(x.op, x.attempt, reply{kind: replyNotCommitted})
 		default:
-			w.reply(x.op, x.attempt, reply{kind: replyDone, result: results[x.index-queue[0].Index]})
+			result := results[x.index-queue[0].Index]
+			w.oracle.replies(x.op, result)
+			w.reply(x.op, x.attempt, reply{kind: replyDone, result: result})
 		}
 	}
 	n.waiters = rest

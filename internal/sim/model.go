@@ -131,9 +131,8 @@ func (o *oracle) guess(key byte, d draw) uint64 {
 	return uint64(d.split().below(50))
 }
 
-// commandReturns is a client getting the result of a command: it must be the
-// one of the only run, which must be later than everything that had returned
-// before the call.
+// commandReturns is a client getting the result of a command. The run must be later
+// than everything that had returned before the call.
 func (o *oracle) commandReturns(op *operation, r replica.Result) {
 	switch r.Code {
 	case replica.CodeSessionExpired, replica.CodeRequestExpired:
@@ -149,17 +148,23 @@ func (o *oracle) commandReturns(op *operation, r replica.Result) {
 		return
 	}
 	i := raft.Index(r.Index)
-	if op.kind == opSession || op.kind == opRequest || op.kind == opPlain {
-		had, ok := o.ran[op.number]
-		if !ok || had.index != i || had.result != string(r.Value) {
-			violated("S2", "client %d is told that %v %d ran at %d with %x; it ran: %v at %d with %x", op.client, op.kind, op.number, i,
-				r.Value, ok, had.index, had.result)
-		}
-	}
 	if i <= op.floor {
 		violated("R12", "%v %d took effect at %d, but %d had returned before its call", op.kind, op.number, i, op.floor)
 	}
 	o.returned = max(o.returned, i)
+}
+
+// replies is a replica answering a command, whether the client still waits for
+// it or not: with the result of the only run (S2).
+func (o *oracle) replies(op *operation, r replica.Result) {
+	if r.Code != replica.CodeApplied && r.Code != replica.CodeDuplicate || op.kind < opSession {
+		return
+	}
+	had, ok := o.ran[op.number]
+	if !ok || had.index != raft.Index(r.Index) || had.result != string(r.Value) {
+		violated("S2", "client %d is told that %v %d ran at %d with %x; it ran: %v at %d with %x", op.client, op.kind, op.number, r.Index,
+			r.Value, ok, had.index, had.result)
+	}
 }
 
 // readReturns is a client getting the value of a register.

@@ -1,8 +1,11 @@
 package sim
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/synod-go/synod/raft"
@@ -98,25 +101,57 @@ type Skip struct {
 	N     uint64
 }
 
-func (s Skip) String() string { return fmt.Sprintf("%v:%d", s.Class, s.N) }
-
-// ParseSkips reads a list such as "crash:3,partition:1".
+// ParseSkips reads a list such as "crash:3,partition:1-12".
 func ParseSkips(s string) (skips []Skip, err error) {
 	for item := range strings.SplitSeq(s, ",") {
 		if item == "" {
 			continue
 		}
-		name, number, _ := strings.Cut(item, ":")
-		var skip Skip
-		if skip.Class, err = ParseFaults(name); err != nil {
+		name, numbers, _ := strings.Cut(item, ":")
+		class, err := ParseFaults(name)
+		if err != nil {
 			return nil, err
 		}
-		if _, err := fmt.Sscanf(number, "%d", &skip.N); err != nil {
+		low, high, isRange := strings.Cut(numbers, "-")
+		if !isRange {
+			high = low
+		}
+		first, err := strconv.ParseUint(low, 10, 64)
+		if err != nil {
 			return nil, fmt.Errorf("sim: %q is not a fault and its number: %w", item, err)
 		}
-		skips = append(skips, skip)
+		last, err := strconv.ParseUint(high, 10, 64)
+		if err != nil || last-first > maxSkips {
+			return nil, fmt.Errorf("sim: %q is not a range of at most %d faults", item, maxSkips)
+		}
+		for n := first; n <= last; n++ {
+			skips = append(skips, Skip{class, n})
+		}
 	}
 	return skips, nil
+}
+
+// maxSkips bounds one range.
+const maxSkips = 100_000
+
+// formatSkips writes what ParseSkips reads, sorted, with ranges.
+func formatSkips(skips []Skip) string {
+	skips = slices.Clone(skips)
+	slices.SortFunc(skips, func(a, b Skip) int { return cmp.Or(cmp.Compare(a.Class, b.Class), cmp.Compare(a.N, b.N)) })
+	var items []string
+	for i := 0; i < len(skips); {
+		j := i
+		for j+1 < len(skips) && skips[j+1].Class == skips[i].Class && skips[j+1].N <= skips[j].N+1 {
+			j++
+		}
+		item := fmt.Sprintf("%v:%d", skips[i].Class, skips[i].N)
+		if skips[j].N > skips[i].N {
+			item += fmt.Sprintf("-%d", skips[j].N)
+		}
+		items = append(items, item)
+		i = j + 1
+	}
+	return strings.Join(items, ",")
 }
 
 // ParseArgs reads what Args wrote. Lines that begin with # are left out.
@@ -151,7 +186,7 @@ func (p Plan) Args() string {
 		s += fmt.Sprintf(" -off=%v", p.Off)
 	}
 	if len(p.Skip) > 0 {
-		s += " -skip=" + strings.Trim(strings.ReplaceAll(fmt.Sprint(p.Skip), " ", ","), "[]")
+		s += " -skip=" + formatSkips(p.Skip)
 	}
 	if p.Stop > 0 {
 		s += fmt.Sprintf(" -stop=%d", p.Stop)
