@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/synod-go/synod/actors/raftnode"
@@ -52,6 +53,8 @@ type Group struct {
 	id     storage.Group
 	config GroupConfig
 	handle *raftnode.Handle
+	// hadPlace: this node has been in the group's configuration.
+	hadPlace atomic.Bool
 }
 
 // groupID is what the log and the wire call a group.

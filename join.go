@@ -11,7 +11,6 @@ import (
 	"github.com/synod-go/synod/actors"
 	"github.com/synod-go/synod/messages"
 	"github.com/synod-go/synod/raft"
-	"github.com/synod-go/synod/storage"
 )
 
 // joinEvery is how often a node without a place asks for one.
@@ -23,9 +22,6 @@ const joinEvery = 300 * time.Millisecond
 type joiner struct {
 	node  *Node
 	timer *time.Timer
-	// wasMember holds the groups of which this node has seen itself a member:
-	// if it is none any more it was removed, and does not ask again.
-	wasMember map[storage.Group]bool
 }
 
 type joinTick struct{}
@@ -36,7 +32,6 @@ func (joinTick) Control() {}
 func (j *joiner) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
-		j.wasMember = make(map[storage.Group]bool)
 		self := ctx.Self()
 		j.timer = time.AfterFunc(joinEvery/10, func() { ctx.ActorSystem().Root.Send(self, joinTick{}) })
 	case *actor.Stopping, *actor.Restarting:
@@ -54,15 +49,14 @@ func (j *joiner) Receive(ctx actor.Context) {
 	}
 }
 
+// asksForPlace: a node that once had a place and has none now was removed.
+func (g *Group) asksForPlace() bool { return g.handle.View().Fresh && !g.hadPlace.Load() }
+
 // ask sends a request to all known nodes for each group that does not know us.
 func (j *joiner) ask(ctx actor.Context) {
 	n := j.node
 	for _, g := range n.groups {
-		_, member := g.handle.View().Configuration.Find(raft.ID(n.ID()))
-		if member {
-			j.wasMember[g.id] = true
-		}
-		if member || j.wasMember[g.id] {
+		if !g.asksForPlace() {
 			continue
 		}
 		request := &messages.JoinRequest{From: n.ID(), Group: uint32(g.id), Name: n.cfg.Name,

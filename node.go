@@ -211,6 +211,9 @@ func (n *Node) groupChanged(g *Group, was, now raftnode.View) {
 			n.book.Learn(cluster.NodeID(m.ID), m.Address)
 		}
 	}
+	if _, member := now.Configuration.Find(raft.ID(n.ID())); member {
+		g.hadPlace.Store(true)
+	}
 	n.mu.Lock()
 	close(n.changed)
 	n.changed = make(chan struct{})

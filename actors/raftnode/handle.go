@@ -57,6 +57,10 @@ type View struct {
 	Term          raft.Term
 	Leader        raft.ID
 	Configuration raft.Configuration
+	// Fresh: the log held nothing of the group when the process started. Only
+	// such a replica may ask for a place: another had one, and may have been
+	// removed from it.
+	Fresh bool
 }
 
 // inbox collects what happened since the actor's last turn.

@@ -44,6 +44,7 @@ type Actor struct {
 	applier     *actor.PID
 	snapshotter *actor.PID
 
+	fresh   bool   // see View.Fresh
 	saved   uint64 // the newest durable save
 	issued  uint64 // the newest save handed to the log
 	held    []heldSend
@@ -151,7 +152,7 @@ func (a *Actor) recover(machine *replica.Replica) (raft.State, error) {
 	if err := a.cfg.Store.Replay(a.cfg.Group, r.add); err != nil {
 		return raft.State{}, fmt.Errorf("raftnode: replay %s: %w", a.cfg.Name, err)
 	}
-	a.high = r.high
+	a.high, a.fresh = r.high, r.records == 0
 	metas, err := a.cfg.Store.Snapshots(a.cfg.Group)
 	if err != nil {
 		return raft.State{}, fmt.Errorf("raftnode: snapshots of %s: %w", a.cfg.Name, err)
@@ -351,7 +352,8 @@ func (a *Actor) stopTimer() {
 // publish tells the rest of the process what changed.
 func (a *Actor) publish() {
 	status := a.core.Status()
-	view := View{Role: status.Role, Term: status.Term, Leader: status.Leader, Configuration: status.Configuration}
+	view := View{Role: status.Role, Term: status.Term, Leader: status.Leader, Configuration: status.Configuration,
+		Fresh: a.fresh}
 	a.handle.view.Store(&view)
 	a.cfg.Changed(view)
 }
