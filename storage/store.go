@@ -96,14 +96,19 @@ func (s *Store) Flush() error {
 	return <-answered
 }
 
-// Mark writes a sync mark in Manual mode: a batch that says that all before it was
-// durable, so that damage there is told from a torn tail. With the writer running
-// marks come by themselves, and Mark is Flush.
+// Mark, in Manual mode, writes what is queued and then a sync mark: a batch that
+// says that all before it was durable, so that damage there is told from a torn
+// tail. With the writer running marks come by themselves, and Mark is Flush.
 func (s *Store) Mark() error {
-	if s.options.Manual {
-		return s.step(flagMark)
+	if !s.options.Manual {
+		return s.Flush()
 	}
-	return s.Flush()
+	for s.Pending() > 0 {
+		if err := s.step(0); err != nil {
+			return err
+		}
+	}
+	return s.step(flagMark)
 }
 
 // step is one round of the writer and the keeper in Manual mode.
