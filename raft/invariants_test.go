@@ -53,7 +53,7 @@ func (w *world) inspectLeader(h *host, s Status) {
 func (w *world) inspectCommitted(h *host, s Status) {
 	hist := &w.history
 	for i := max(s.FirstIndex, hist.commits[h.id]+1); i <= s.Commit; i++ {
-		e := h.node.log.entries[i-h.node.log.prev-1]
+		e := *h.node.log.at(i)
 		if known, ok := hist.committed[i]; ok {
 			if known.Term != e.Term || known.Kind != e.Kind || !bytes.Equal(known.Data, e.Data) {
 				w.fail("replica %d commits %v at %d, committed was %v", h.id, e, i, known)

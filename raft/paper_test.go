@@ -40,7 +40,7 @@ func TestAStaleRequestIsAnsweredWithTheNewTerm(t *testing.T) {
 		if len(sent) != 1 || sent[0].Message.term() != 5 {
 			t.Errorf("%T: answered with %v, want one answer of term 5", m, sent)
 		}
-		if r.leader != None || len(r.log.entries) > 0 || r.now < r.election.promise {
+		if r.leader != None || r.log.last() > 0 || r.now < r.election.promise {
 			t.Errorf("%T of an old term had an effect", m)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 func TestALeaderBeginsItsTermWithANoOp(t *testing.T) {
 	r := newSolo(t, 1, 3, State{Entries: entries(1, 1)})
 	r.lead()
-	if e := r.log.entries[1]; e.Kind != EntryNoOp || e.Term != r.term {
+	if e := *r.log.at(r.log.first() + 1); e.Kind != EntryNoOp || e.Term != r.term {
 		t.Errorf("first entry of the term: %+v", e)
 	}
 	if err := r.ReadIndex(1); err != nil {
@@ -232,7 +232,7 @@ func TestCompactionReleasesTheLog(t *testing.T) {
 		t.Fatalf("description %+v, %v", meta, ok)
 	}
 	r.SnapshotTaken(meta)
-	if s := r.Status(); s.FirstIndex != 999 || cap(r.log.entries) > 10 || s.LogBytes != 3*entryOverhead {
-		t.Errorf("log %d..%d, capacity %d, %d bytes", s.FirstIndex, s.LastIndex, cap(r.log.entries), s.LogBytes)
+	if s := r.Status(); s.FirstIndex != 999 || cap(r.log.chunks[0]) > 10 || s.LogBytes != 3*entryOverhead {
+		t.Errorf("log %d..%d, capacity %d, %d bytes", s.FirstIndex, s.LastIndex, cap(r.log.chunks[0]), s.LogBytes)
 	}
 }

@@ -86,7 +86,7 @@ func entries(first Index, terms ...Term) (list []Entry) {
 }
 
 func terms(n *Node) (list []Term) {
-	for _, e := range n.log.entries {
+	for _, e := range n.log.slice(n.log.first(), n.log.last()) {
 		list = append(list, e.Term)
 	}
 	return list

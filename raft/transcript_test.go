@@ -232,7 +232,7 @@ var groupCommands = map[string]func(*testing.T, *transcript, []string){
 			}
 			n := h.node
 			s.print("%d: %v of term %d, log %d..%d [%s], commit %d, state %v", h.id, n.role, n.term,
-				n.log.first(), n.log.last(), showEntries(n.log.entries), n.commit, h.machine)
+				n.log.first(), n.log.last(), showEntries(n.log.slice(n.log.first(), n.log.last())), n.commit, h.machine)
 		}
 	},
 	// leases: who may read without asking.
