@@ -212,7 +212,8 @@ func (a *Actor) turn(batch []actors.Item) {
 		a.saved = a.in.saved
 		a.core.Saved(a.saved)
 	}
-	a.core.Tick(a.cfg.Clock())
+	a.now = a.cfg.Clock()
+	a.core.Tick(a.now)
 	for i := range batch {
 		switch m := batch[i].Message.(type) {
 		case *messages.RaftMessage:
@@ -340,7 +341,7 @@ func (a *Actor) arm() {
 		return
 	}
 	a.due = due
-	a.timer.Reset(max(0, time.Duration(due-a.cfg.Clock())))
+	a.timer.Reset(max(0, time.Duration(due-a.now)))
 }
 
 func (a *Actor) stopTimer() {

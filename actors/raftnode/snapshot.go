@@ -223,11 +223,10 @@ func (a *Actor) compactIfDue() {
 // need far more log than they have bytes. It is asked once in a while: it costs
 // a lock.
 func (a *Actor) pinsLog() bool {
-	if now := a.cfg.Clock(); now < a.pinCheck {
+	if a.now < a.pinCheck {
 		return false
-	} else {
-		a.pinCheck = now + pinCheckEvery
 	}
+	a.pinCheck = a.now + pinCheckEvery
 	stats := a.cfg.Store.Stats()
 	return stats.Segments >= longLog && stats.Pinned && stats.PinnedBy == a.cfg.Group && a.handle.Applied() > a.lastSnapshot
 }
