@@ -8,7 +8,7 @@ SEEDS   ?= 2000
 CYCLES  ?= 150
 
 FUZZ    ?= 30s
-LEDGER  ?= internal/chaos/ledger.jsonl
+LEDGER  ?= docs/ledger/chaos.ndjson
 CHAOS    = $(GO) test ./internal/chaos -chaos -v -count=1 -timeout=6h
 
 .PHONY: help build install test short race fuzz sim soak chaos chaos-short lint clean
@@ -44,11 +44,14 @@ chaos-short: ## real processes: CYCLES kills, a fifth as many power cuts and net
 	$(CHAOS) -run 'TestKill$$' -cycles=$(CYCLES)
 	$(CHAOS) -run 'TestPower$$|TestNetwork$$' -cycles=$$(($(CYCLES) / 5))
 	$(CHAOS) -run 'TestIO$$|Refused|StaysOut|StayOut|BadInput|DoesNoHarm|NeedsPermission|FullDisk' -cycles=$$(($(CYCLES) / 10))
+	$(CHAOS) -run 'TestFailover$$' -cycles=20
 
 chaos: ## what a release needs: 2,500 kills, 1,000 power cuts; the ledger keeps the totals
 	$(CHAOS) -run 'TestKill$$' -cycles=2500 -ledger=$(abspath $(LEDGER))
 	$(CHAOS) -run 'TestPower$$' -cycles=1000 -ledger=$(abspath $(LEDGER))
-	$(CHAOS) -run 'TestNetwork$$|TestIO$$|TestLongPause$$|TestFailover$$' -cycles=400 -ledger=$(abspath $(LEDGER))
+	$(CHAOS) -run 'TestNetwork$$|TestIO$$' -cycles=400 -ledger=$(abspath $(LEDGER))
+	$(CHAOS) -run 'TestFailover$$' -cycles=100 -ledger=$(abspath $(LEDGER))
+	$(CHAOS) -run 'TestLongPause$$' -cycles=20 -ledger=$(abspath $(LEDGER))
 
 soak: ## kills for two hours on the same clusters
 	$(CHAOS) -run 'TestKill$$' -cycles=100000 -life=100000 -minutes=120 -ledger=$(abspath $(LEDGER))

@@ -39,7 +39,8 @@ type Actor struct {
 	core   *raft.Node
 	in     inbox
 	timer  *time.Timer
-	due    raft.Time // what the timer is set to
+	now    raft.Time // of this turn
+	due    raft.Time // what the timer runs towards, 0 if it does not
 
 	applier     *actor.PID
 	snapshotter *actor.PID
