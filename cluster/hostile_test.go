@@ -305,6 +305,7 @@ func TestANewerConnectionReplacesTheOlder(t *testing.T) {
 		h.Epoch = 5
 		first, second, third := dialRaw(t, w, n), dialRaw(t, w, n), dialRaw(t, w, n)
 		first.greet(h)
+		synctest.Wait() // the node has taken it before the second comes
 		second.greet(h)
 		synctest.Wait()
 		first.write(frame(1))
