@@ -44,8 +44,9 @@ func (p *presence) incomingUp(c *incoming) bool {
 	if p.in != nil && p.in.epoch > c.epoch {
 		return false
 	}
-	if p.in != nil {
+	if p.in != nil { // lost, though its reader has not noticed yet
 		p.in.retire()
+		p.fall()
 	}
 	p.in = c
 	p.newEpoch(c.epoch)
