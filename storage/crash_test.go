@@ -204,11 +204,11 @@ func operations(t *testing.T, o func(FS) Options, direct bool) int64 {
 	return n
 }
 
-// stride makes the short mode visit some operations instead of all; 3 is no
+// stride makes the short mode visit some operations instead of all; 11 is no
 // multiple of the few operations that each append takes.
 func stride() int64 {
 	if testing.Short() {
-		return 3
+		return 11
 	}
 	return 1
 }
