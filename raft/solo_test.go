@@ -8,9 +8,8 @@ import (
 // solo is one replica of a group of voters, without a network.
 type solo struct {
 	*Node
-	t     *testing.T
-	out   Output
-	saved uint64
+	t   *testing.T
+	out Output
 }
 
 func newSolo(t *testing.T, id ID, voters int, s State) *solo {

@@ -1,8 +1,6 @@
 package sim
 
 import (
-	"maps"
-	"slices"
 
 	"github.com/synod-go/synod/raft"
 )
@@ -281,6 +279,3 @@ func (o *oracle) liveConfigurations() []*raft.Configuration {
 	}
 	return list
 }
-
-// leadersByTerm is for reports.
-func (o *oracle) leadersByTerm() []raft.Term { return slices.Sorted(maps.Keys(o.leaders)) }
