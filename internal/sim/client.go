@@ -160,14 +160,18 @@ func (w *World) attempt(c *client) {
 	op.sure, op.refused = false, false
 	d := w.dice.roll(streamClientNet, c.number)
 	op.slot = c.hint
-	if op.kind == opRead && op.attempt == 1 || d.perMille(50) {
+	restless := c.number == 0 && w.has(Lease) // is the first to find a new leader, and to ask the old one
+	patience := w.weather.patience
+	if restless {
+		patience = min(patience, 40*milli)
+	}
+	if restless || op.kind == opRead && op.attempt == 1 || d.perMille(50) {
 		op.slot = w.anyone(d.split())
 	}
-	if op.kind == opLease && d.split().perMille(500) {
-		op.slot = w.believer(d.split().split(), op.slot)
+	if op.kind >= opRead && (restless || d.split().perMille(500)) {
+		op.slot = w.believer(d.split().split(), op)
 	}
 	d = d.split().split()
-	patience := w.weather.patience
 	if w.has(Impatience) && d.perMille(100) {
 		patience = d.split().between(0, 20*milli)
 	}
@@ -183,16 +187,17 @@ func (w *World) attempt(c *client) {
 	}
 }
 
-// believer is a machine that believes to hold a lease, if there is one: a client
-// that does not know better asks a deposed leader as well.
-func (w *World) believer(d draw, otherwise int) int {
+// believer is a machine that believes to lead, or to hold a lease: a client that
+// does not know better asks a deposed leader as well.
+func (w *World) believer(d draw, op *operation) int {
 	first := d.below(len(w.nodes))
 	for i := range w.nodes {
-		if n := w.nodes[(first+i)%len(w.nodes)]; n.up && n.lease != 0 {
+		n := w.nodes[(first+i)%len(w.nodes)]
+		if n.up && (n.lease != 0 || op.kind == opRead && n.core.Status().Role == raft.Leader) {
 			return n.slot
 		}
 	}
-	return otherwise
+	return op.slot
 }
 
 // anyone is a machine to try: after the heal one of the core, since a client
