@@ -212,6 +212,9 @@ func TestReplicaAgreesWithTheModel(t *testing.T) {
 		}
 	})
 	t.Log(codes)
+	if testing.Short() {
+		return // too few commands to meet every code
+	}
 	for c := CodeApplied; c <= CodeRequestFuture; c++ {
 		if c != CodeUnavailable && c != CodeMalformed && codes[c] == 0 {
 			t.Errorf("code %d never occurred: the test shows less than it says", c)
