@@ -57,7 +57,7 @@ func (w *World) chooseCore() {
 }
 
 func (w *World) coreWorks() bool {
-	in := func(id raft.ID) bool { return w.nodes[slotOf(id)].id == id && w.core[slotOf(id)] }
+	in := func(id raft.ID) bool { return w.safe(id) && w.core[slotOf(id)] }
 	for _, c := range w.oracle.liveConfigurations() {
 		if !survives(c, in) {
 			return false
