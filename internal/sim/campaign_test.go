@@ -105,7 +105,7 @@ func cpuSeconds() float64 {
 // TestCampaign runs many seeds. Without flags it is short; the campaign of the
 // continuous integration is
 //
-//	go test ./internal/sim -run TestCampaign -seeds=2000 -steps=50000 -timeout=30m -v
+//	go test ./internal/sim -run TestCampaign -seeds=2000 -steps=40000 -timeout=30m -v
 func TestCampaign(t *testing.T) {
 	if *seedFlag != 0 && *seedsFlag == 0 {
 		t.Skip("-seed without -seeds asks for TestReplay")

@@ -56,7 +56,7 @@
 //
 // A campaign over many seeds, one line of JSON as its result:
 //
-//	go test ./internal/sim -run TestCampaign -v -seeds=2000 -steps=45000 -timeout=60m
+//	go test ./internal/sim -run TestCampaign -v -seeds=2000 -steps=40000 -timeout=60m
 //
 // To keep a run for ever, put its arguments into a file of testdata, with a
 // comment that tells the story; TestRegressions replays it.

@@ -44,7 +44,7 @@ var mutants = []mutant{
 		"	if r.open || len(r.waiting) == 0 || n.commit < n.lead.start {\n", "	if r.open || len(r.waiting) == 0 {\n"},
 	{"lease counted from the answer instead of the question", "raft/lease.go",
 		"	end := Time(sent-1) + n.cfg.Lease - n.cfg.MaxDrift\n", "	end := n.now + n.cfg.Lease - n.cfg.MaxDrift\n"},
-	{"lease not revoked on a pause", "internal/sim/client.go",
+	{"lease not revoked on a pause", "internal/sim/serve.go",
 		"	if n.lease == 0 || n.clock.at(w.now) >= n.lease {\n", "	if false {\n"},
 	{"elect another within the promise", "raft/election.go",
 		"	return n.role != Leader && n.now >= n.election.promise\n", "	return n.role != Leader\n"},
