@@ -27,14 +27,20 @@ type election struct {
 const eagerCampaigns = 8
 
 // startElectionClock behaves as if a leader had just been heard: before a crash
-// one may have been, and its lease still holds. The only voter of a group can
-// have promised nothing to anyone.
+// one may have been, and its lease still holds. That goes for the only voter
+// too, who may have promised it to a leader that has just made it the only one
+// and is leaving. A voter in term 0 has never heard anybody. The only voter has
+// nobody to wait for but its promise.
 func (n *Node) startElectionClock() {
 	n.resetElection()
 	n.election.promise = n.now + n.cfg.Lease
-	if n.onlyVoter() {
-		n.election.promise, n.election.at = n.now, n.now
+	if !n.onlyVoter() {
+		return
 	}
+	if n.term == 0 {
+		n.election.promise = n.now
+	}
+	n.election.at = n.election.promise
 }
 
 // resetElection draws a new election timeout, from [Election, 2*Election), so
