@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"hash/fnv"
 	"slices"
 	"strings"
@@ -27,10 +28,10 @@ const (
 	// drift less than a tenth of Config.Lease within it. Without a lease it
 	// falls back to Linearizable.
 	Lease
-	// Sequential sees what this node has applied, and never less than before
-	// on the same node. ReadAt sets the least index.
+	// Sequential sees what this node has applied, and never less than an earlier
+	// read on the same node. ReadAt sets the least index.
 	Sequential
-	// Stale is Sequential on a node that may be cut off or quarantined.
+	// Stale sees what this node has applied so far: it never waits.
 	Stale
 )
 
@@ -53,6 +54,7 @@ type Group struct {
 	id     storage.Group
 	config GroupConfig
 	handle *raftnode.Handle
+	seen   atomic.Uint64 // the highest index that a read has shown
 	// hadPlace: this node has been in the group's configuration.
 	hadPlace atomic.Bool
 }
@@ -95,41 +97,55 @@ func (g *Group) propose(ctx context.Context, e replica.Envelope) (Result, error)
 }
 
 // Read calls f when this node's state machine is as fresh as level wants, with
-// the index it has applied; f reads the machine while nothing is applied. f may
-// be called twice: a lease that ended while f ran makes its answer void.
+// the machine and the index it has applied; f reads the machine while nothing is
+// applied, and must not keep it. f may be called twice: a lease that ended while
+// f ran makes its answer void.
 // Nothing is changed by a failed read; ErrNoLeader and ErrOverloaded may be
 // tried again.
-func (g *Group) Read(ctx context.Context, level Level, f func(index uint64)) error {
+func (g *Group) Read(ctx context.Context, level Level, f func(machine StateMachine, index uint64)) error {
 	switch level {
 	case Lease:
 		if g.handle.ReadLease(ctx, f) {
 			return nil
 		}
-	case Sequential, Stale:
-		return g.view(f)
+	case Sequential:
+		return g.ReadAt(ctx, g.seen.Load(), f)
+	case Stale:
+		return g.readError(g.handle.Read(0, f))
 	}
-	if _, err := g.handle.ReadIndex(ctx); err != nil {
+	index, err := g.handle.ReadIndex(ctx)
+	if err != nil {
 		return g.readError(err)
 	}
-	return g.view(f)
+	return g.ReadAt(ctx, uint64(index), f)
 }
 
 // ReadAt is a sequential read that sees at least what index brought: the index
 // of an earlier Result, perhaps from another node. It waits until this node has
 // applied it.
-func (g *Group) ReadAt(ctx context.Context, index uint64, f func(index uint64)) error {
-	if err := g.handle.WaitApplied(ctx, raft.Index(index)); err != nil {
-		return g.readError(err)
+func (g *Group) ReadAt(ctx context.Context, index uint64, f func(machine StateMachine, index uint64)) error {
+	for {
+		if err := g.handle.WaitApplied(ctx, raft.Index(index)); err != nil {
+			return g.readError(err)
+		}
+		err := g.handle.Read(raft.Index(index), func(machine StateMachine, applied uint64) {
+			f(machine, applied)
+			g.note(applied)
+		})
+		if !errors.Is(err, raftnode.ErrBehind) {
+			return g.readError(err)
+		}
+		// The replica was restarted in between and is catching up.
+		if err := g.node.pause(ctx); err != nil {
+			return err
+		}
 	}
-	return g.view(f)
 }
 
-func (g *Group) view(f func(uint64)) error {
-	machine := g.handle.Machine()
-	if machine == nil {
-		return g.node.stoppedError()
+// note keeps the highest index that a read has shown.
+func (g *Group) note(index uint64) {
+	for seen := g.seen.Load(); seen < index && !g.seen.CompareAndSwap(seen, index); seen = g.seen.Load() {
 	}
-	return machine.View(f)
 }
 
 // Snapshot makes a snapshot of the state machine on this node now and returns
@@ -142,6 +158,10 @@ func (g *Group) Snapshot(ctx context.Context) (uint64, error) {
 // TransferLeadership hands the leadership to the named node, or to the best one
 // if to is empty, and returns when another node leads. Call it on the leader.
 func (g *Group) TransferLeadership(ctx context.Context, to string) error {
+	before := g.handle.View()
+	if before.Role != raft.Leader {
+		return g.notLeader()
+	}
 	target := raft.None
 	if to != "" {
 		m, ok := g.member(to)
@@ -152,14 +172,24 @@ func (g *Group) TransferLeadership(ctx context.Context, to string) error {
 			return nil
 		}
 	}
-	before := g.handle.View()
 	if err := g.handle.TransferLeadership(ctx, target); err != nil {
 		return g.memberError(err)
 	}
-	return g.node.await(ctx, func() bool {
+	// The core gives up after an Election; the new leader needs another one at most.
+	ctx, cancel := context.WithTimeout(ctx, 3*g.node.cfg.Election)
+	defer cancel()
+	return g.outcome(g.node.await(ctx, func() bool {
 		now := g.handle.View()
 		return now.Leader != before.Leader && now.Leader != raft.None
-	})
+	}))
+}
+
+// outcome is the error of waiting for what was already begun: it may still happen.
+func (g *Group) outcome(err error) error {
+	if errors.Is(err, ErrNoLeader) {
+		return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+	}
+	return err
 }
 
 // RemoveMember removes the named node from the group, and waits until that is
@@ -198,7 +228,8 @@ func (g *Group) change(ctx context.Context, name string, edit func([]raft.Member
 		if i < 0 {
 			return ErrNotFound
 		}
-		err := g.changeMembership(ctx, edit(members, i), configuration.Version)
+		wanted := edit(members, i)
+		err := g.changeMembership(ctx, wanted, configuration.Version, name)
 		if !errors.Is(err, raft.ErrChangePending) {
 			return err
 		}
@@ -208,18 +239,40 @@ func (g *Group) change(ctx context.Context, name string, edit func([]raft.Member
 	}
 }
 
-func (g *Group) changeMembership(ctx context.Context, members []raft.Member, version raft.Index) error {
-	index, err := g.handle.ChangeMembership(ctx, members, version)
+// changeMembership proposes wanted and waits until it is committed, joint phase
+// and all. What it says about the named member must then hold: if the leader
+// changed meanwhile, somebody else's change may have taken the place.
+func (g *Group) changeMembership(ctx context.Context, wanted []raft.Member, version raft.Index, name string) error {
+	index, err := g.handle.ChangeMembership(ctx, wanted, version)
 	if err != nil {
 		return g.memberError(err)
 	}
-	if err := g.handle.WaitApplied(ctx, index); err != nil {
-		return g.proposeError(err)
-	}
-	return g.node.await(ctx, func() bool {
-		c := g.handle.View().Configuration
+	var c raft.Configuration
+	err = g.node.await(ctx, func() bool {
+		c = g.handle.View().Configuration
 		return c.Version >= index && !c.Joint()
 	})
+	if err == nil {
+		err = g.handle.WaitApplied(ctx, c.Version)
+	}
+	if err != nil {
+		return g.outcome(g.proposeError(err))
+	}
+	if named(wanted, name) != named(c.Members, name) {
+		return ErrConflict
+	}
+	return nil
+}
+
+// named tells what a list of members says about one: whether it is there, and
+// whether it votes or shall.
+func named(members []raft.Member, name string) (is struct{ member, voter bool }) {
+	for _, m := range members {
+		if m.Name == name {
+			is.member, is.voter = true, is.voter || m.Voter || m.Promote
+		}
+	}
+	return is
 }
 
 func (g *Group) member(name string) (raft.Member, bool) {
@@ -284,7 +337,7 @@ func (g *Group) Status(ctx context.Context) (GroupStatus, error) {
 	if s.Leader != raft.None {
 		out.Leader, out.LeaderAPI = g.node.nameAndAPI(uint64(s.Leader))
 	}
-	digest := g.handle.Machine().Digest()
+	digest := g.handle.Replica().Digest()
 	out.DigestIndex, out.Digest = digest.Index, digest.Digest
 	for _, m := range s.Configuration.Members {
 		out.Members = append(out.Members, g.memberStatus(m, &s))

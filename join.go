@@ -50,7 +50,20 @@ func (j *joiner) Receive(ctx actor.Context) {
 }
 
 // asksForPlace: a node that once had a place and has none now was removed.
-func (g *Group) asksForPlace() bool { return g.handle.View().Fresh && !g.hadPlace.Load() }
+func (g *Group) asksForPlace() bool {
+	view := g.handle.View()
+	g.notePlace(view.Configuration, g.handle.Applied())
+	_, member := view.Configuration.Find(raft.ID(g.node.ID()))
+	return view.Fresh && !member && !g.hadPlace.Load()
+}
+
+// notePlace remembers a place that is committed: one that is not may be taken
+// back, and then the node has to ask again.
+func (g *Group) notePlace(c raft.Configuration, applied raft.Index) {
+	if _, member := c.Find(raft.ID(g.node.ID())); member && applied >= c.Version {
+		g.hadPlace.Store(true)
+	}
+}
 
 // ask sends a request to all known nodes for each group that does not know us.
 func (j *joiner) ask(ctx actor.Context) {

@@ -37,7 +37,7 @@ func TestARemovedNodeDoesNotAskForItsPlaceAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := c.Node(gone)
-	if err := again.await(ctx, func() bool { return again.Group("g").handle.Machine() != nil }); err != nil {
+	if err := again.await(ctx, func() bool { return again.Group("g").handle.Replica() != nil }); err != nil {
 		t.Fatal(err)
 	}
 	if again.Group("g").asksForPlace() {

@@ -90,7 +90,7 @@ func propose(t *testing.T, c *synod.LocalCluster, command string) synod.Result {
 // from the machine's own answer to a last command.
 func applied(t *testing.T, c *synod.LocalCluster, i int, index uint64) {
 	t.Helper()
-	err := c.Node(i).Group("journal").ReadAt(within(t, 20*time.Second), index, func(uint64) {})
+	err := c.Node(i).Group("journal").ReadAt(within(t, 20*time.Second), index, func(synod.StateMachine, uint64) {})
 	if err != nil {
 		t.Fatalf("node %d has not applied %d: %v", i, index, err)
 	}
@@ -143,11 +143,11 @@ func TestAMinorityAnswersNeitherWritesNorLinearizableReads(t *testing.T) {
 		t.Fatal("a leader without a majority acknowledged a write")
 	}
 	for _, level := range []synod.Level{synod.Linearizable, synod.Lease} {
-		if err := g.Read(within(t, time.Second), level, func(uint64) {}); err == nil {
+		if err := g.Read(within(t, time.Second), level, func(synod.StateMachine, uint64) {}); err == nil {
 			t.Fatalf("a leader without a majority answered a read at level %d", level)
 		}
 	}
-	if err := g.Read(t.Context(), synod.Stale, func(uint64) {}); err != nil {
+	if err := g.Read(t.Context(), synod.Stale, func(synod.StateMachine, uint64) {}); err != nil {
 		t.Fatalf("stale read: %v", err)
 	}
 	c.Heal()

@@ -2,7 +2,8 @@ package synod
 
 import (
 	"context"
-	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -52,7 +53,6 @@ type Node struct {
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced at each change of a group
 	err     error
-	ending  bool
 
 	done     chan struct{} // closed when the node has ended
 	endOnce  sync.Once
@@ -101,7 +101,7 @@ func (n *Node) openStore(context.Context) error {
 	n.store, n.id = store, store.Identity().Incarnation
 	n.maxCommand = min(MaxCommandBytes, store.MaxRecordBytes()-recordOverhead)
 	if n.Cluster() == "" && n.cfg.Bootstrap {
-		return n.setCluster(newClusterID())
+		return n.setCluster(foundedBy(n.id))
 	}
 	return nil
 }
@@ -113,10 +113,12 @@ const (
 	recordOverhead = 1 << 10
 )
 
-func newClusterID() string {
-	var id [8]byte
-	_, _ = rand.Read(id[:]) // never fails
-	return hex.EncodeToString(id[:])
+// foundedBy is the id of the cluster that a node founds. It follows from the
+// node's own, so that a directory tells for ever whether it founded its cluster:
+// one that joined may never found a second group beside the first.
+func foundedBy(node uint64) string {
+	sum := sha256.Sum256(binary.BigEndian.AppendUint64([]byte("synod cluster "), node))
+	return hex.EncodeToString(sum[:8])
 }
 
 // setCluster makes this node belong to a cluster for good.
@@ -155,7 +157,7 @@ func (n *Node) startGroups(context.Context) error {
 	for _, gc := range n.cfg.Groups {
 		g := &Group{node: n, name: gc.Name, id: groupID(gc.Name), config: gc}
 		config := n.raftnodeConfig(g)
-		if n.cfg.Bootstrap {
+		if n.cfg.Bootstrap && n.Cluster() == foundedBy(n.id) {
 			config.Bootstrap = []raft.Member{{ID: config.Raft.ID, Voter: true, Name: n.cfg.Name,
 				Address: n.cfg.Advertise.Link, Priority: int32(n.cfg.Priority)}}
 		}
@@ -211,9 +213,7 @@ func (n *Node) groupChanged(g *Group, was, now raftnode.View) {
 			n.book.Learn(cluster.NodeID(m.ID), m.Address)
 		}
 	}
-	if _, member := now.Configuration.Find(raft.ID(n.ID())); member {
-		g.hadPlace.Store(true)
-	}
+	g.notePlace(was.Configuration, now.Applied)
 	n.mu.Lock()
 	close(n.changed)
 	n.changed = make(chan struct{})

@@ -13,9 +13,6 @@ import (
 // flushes its log. It takes at most until ctx ends, and a second or two more.
 func (n *Node) Stop(ctx context.Context) error {
 	n.handOver(ctx)
-	n.mu.Lock()
-	n.ending = true
-	n.mu.Unlock()
 	if n.gossip != nil {
 		n.gossip.Leave(time.Second)
 	}

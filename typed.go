@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync/atomic"
 )
 
 // Replicated is a state of type S that commands of type C change by one pure
@@ -16,8 +15,6 @@ import (
 type Replicated[S, C, R any] struct {
 	node  *Node
 	group *Group
-	// machine is that of the running replica, whose lock guards what it holds.
-	machine atomic.Pointer[typedMachine[S, C, R]]
 }
 
 // Open starts a node that replicates one state and waits, as long as ctx
@@ -38,7 +35,6 @@ func Open[S, C, R any](ctx context.Context, c Config, initial S, apply func(*S, 
 		if err := json.Unmarshal(start, &m.state); err != nil {
 			panic(fmt.Sprintf("synod: initial state does not survive JSON: %v", err))
 		}
-		r.machine.Store(m) // the replica starts, or starts again
 		return m
 	}}}
 	if r.node, err = Start(ctx, c); err != nil {
@@ -70,7 +66,9 @@ func (r *Replicated[S, C, R]) Do(ctx context.Context, command C) (R, error) {
 // View calls f with the state at the wanted freshness. f must neither change
 // nor keep it, and may be called twice.
 func (r *Replicated[S, C, R]) View(ctx context.Context, level Level, f func(S)) error {
-	return r.group.Read(ctx, level, func(uint64) { f(r.machine.Load().state) })
+	return r.group.Read(ctx, level, func(m StateMachine, _ uint64) {
+		f(m.(*typedMachine[S, C, R]).state)
+	})
 }
 
 // Node is the node that carries the state.

@@ -15,6 +15,7 @@ import (
 // fake is a cluster of one without a log: the real tree behind a lock.
 type fake struct {
 	tree *Tree
+	live *coordination.Tree
 	mu   sync.RWMutex
 	at   uint64
 	done map[RequestID][]byte
@@ -35,18 +36,17 @@ func newFake(t testing.TB, c coordination.Config) *fake {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tree.New()
-	return &fake{tree: tree, done: map[RequestID][]byte{}, events: make(chan Event),
+	return &fake{tree: tree, live: tree.New(), done: map[RequestID][]byte{}, events: make(chan Event),
 		status: Status{Node: "n1", Role: "leader", Leader: "n1", Healthy: true, Voters: 1, Up: 1, Quorum: 1}}
 }
 
-func (f *fake) view(_ context.Context, o ReadOptions, g func(uint64)) error {
+func (f *fake) view(_ context.Context, o ReadOptions, g func(*coordination.Tree, uint64)) error {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	if o.Level == Lease && f.refuse != nil {
 		return f.refuse()
 	}
-	g(f.at)
+	g(f.live, f.at)
 	return nil
 }
 
@@ -65,7 +65,7 @@ func (f *fake) write(kind coordination.OperationKind, w Write) (Written, error) 
 	result := f.done[w.RequestID]
 	if result == nil {
 		f.at++
-		result = f.tree.current.Load().Apply(f.at, time.Now().UnixMilli(), command)
+		result = f.live.Apply(f.at, time.Now().UnixMilli(), command)
 	}
 	if w.RequestID != (RequestID{}) {
 		f.done[w.RequestID] = result

@@ -71,17 +71,20 @@ func (n *node) write(ctx context.Context, kind coordination.OperationKind, w Wri
 }
 
 // view is a viewer of the group's tree.
-func (n *node) view(ctx context.Context, o ReadOptions, f func(index uint64)) error {
+func (n *node) view(ctx context.Context, o ReadOptions, f func(tree *coordination.Tree, index uint64)) error {
+	read := func(machine synod.StateMachine, index uint64) { f(machine.(*coordination.Tree), index) }
 	var err error
-	switch o.Level {
-	case Lease:
-		err = n.group.Read(ctx, synod.Lease, f)
-	case Stale:
-		err = n.group.Read(ctx, synod.Stale, f)
-	case Sequential:
-		err = n.group.ReadAt(ctx, o.MinIndex, f)
+	switch {
+	case o.Level == Lease:
+		err = n.group.Read(ctx, synod.Lease, read)
+	case o.Level == Stale:
+		err = n.group.Read(ctx, synod.Stale, read)
+	case o.Level == Sequential && o.MinIndex > 0:
+		err = n.group.ReadAt(ctx, o.MinIndex, read)
+	case o.Level == Sequential:
+		err = n.group.Read(ctx, synod.Sequential, read)
 	default:
-		err = n.group.Read(ctx, synod.Linearizable, f)
+		err = n.group.Read(ctx, synod.Linearizable, read)
 	}
 	return nodeError(err, "the read")
 }
@@ -295,7 +298,7 @@ func (n *node) Checks() []Check {
 		raft.OK, raft.Reason = false, "the group does not answer: "+nodeReason(err)
 	case g.Leader == "":
 		raft.OK, raft.Reason = false, "no leader is known"
-	case n.group.Read(ctx, synod.Linearizable, func(uint64) {}) != nil:
+	case n.group.Read(ctx, synod.Linearizable, func(synod.StateMachine, uint64) {}) != nil:
 		raft.OK, raft.Reason = false, "the leader "+g.Leader+" has no majority"
 	default:
 		raft.Reason = g.Leader + " leads term " + fmt.Sprint(g.Term)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/synod-go/synod/coordination"
@@ -16,7 +15,6 @@ import (
 // made before the node, whose group takes its state machine from New.
 type Tree struct {
 	config  coordination.Config
-	current atomic.Pointer[coordination.Tree]
 	changed signal
 }
 
@@ -28,25 +26,24 @@ func NewTree(c coordination.Config) (*Tree, error) {
 	return &Tree{config: c}, nil
 }
 
-// New returns the state machine in its first state. Reads then see this one.
+// New returns the state machine in its first state.
 func (t *Tree) New() *coordination.Tree {
 	tree, err := coordination.New(t.config)
 	if err != nil { // NewTree has checked it
 		panic(fmt.Sprintf("api: tree limits changed: %v", err))
 	}
 	tree.Notify(func(uint64) { t.changed.raise() })
-	t.current.Store(tree)
 	return tree
 }
 
-// viewer runs f with the tree standing still, at the index given to f.
-type viewer func(ctx context.Context, o ReadOptions, f func(index uint64)) error
+// viewer runs f with the tree, which stands still, at the index given to f.
+type viewer func(ctx context.Context, o ReadOptions, f func(tree *coordination.Tree, index uint64)) error
 
 func (t *Tree) get(ctx context.Context, view viewer, path string, o ReadOptions) (Entry, uint64, error) {
 	var node coordination.Node
 	var at uint64
 	var failed error
-	if err := view(ctx, o, func(index uint64) { node, failed = t.current.Load().Get("/" + path); at = index }); err != nil {
+	if err := view(ctx, o, func(tree *coordination.Tree, index uint64) { node, failed = tree.Get("/" + path); at = index }); err != nil {
 		return Entry{}, 0, err
 	}
 	if failed != nil {
@@ -67,7 +64,7 @@ func (t *Tree) list(ctx context.Context, view viewer, path string, o ListOptions
 	if o.After != "" {
 		query.After = "/" + o.After
 	}
-	if err := view(ctx, o.ReadOptions, func(index uint64) { page, failed = t.current.Load().List(query); at = index }); err != nil {
+	if err := view(ctx, o.ReadOptions, func(tree *coordination.Tree, index uint64) { page, failed = tree.List(query); at = index }); err != nil {
 		return Listing{}, err
 	}
 	if failed != nil {
@@ -99,7 +96,7 @@ func (t *Tree) changes(ctx context.Context, view viewer, path string, recursive 
 		wake := t.changed.wait()
 		var page coordination.Events
 		var failed error
-		err := view(ctx, ReadOptions{Level: Stale}, func(uint64) { page, failed = t.current.Load().EventsSince(after, watch) })
+		err := view(ctx, ReadOptions{Level: Stale}, func(tree *coordination.Tree, _ uint64) { page, failed = tree.EventsSince(after, watch) })
 		switch {
 		case ctx.Err() != nil:
 			return Changes{Index: after}, nil

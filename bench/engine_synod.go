@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"time"
 
 	"github.com/synod-go/synod"
@@ -17,10 +16,9 @@ import (
 // machine, proposals and reads by the calls of the facade. All settings are the
 // defaults.
 type synodEngine struct {
-	node    *synod.Node
-	group   *synod.Group
-	machine atomic.Pointer[synodMachine]
-	ready   bool // has led with three voters; watchRole's goroutine alone asks
+	node  *synod.Node
+	group *synod.Group
+	ready bool // has led with three voters; watchRole's goroutine alone asks
 }
 
 const (
@@ -34,7 +32,6 @@ func newSynodEngine() engine { return new(synodEngine) }
 func (e *synodEngine) start(c engineConfig) error {
 	node, err := startSynod(c, synod.GroupConfig{Name: synodGroup, New: func() synod.StateMachine {
 		m := &synodMachine{newTable()}
-		e.machine.Store(m)
 		return m
 	}})
 	if err != nil {
@@ -92,7 +89,7 @@ func (e *synodEngine) read(ctx context.Context, key uint64, level readLevel) err
 	if level == lease {
 		wanted = synod.Lease
 	}
-	return e.group.Read(ctx, wanted, func(uint64) { e.machine.Load().lookup(key) })
+	return e.group.Read(ctx, wanted, func(machine synod.StateMachine, _ uint64) { machine.(*synodMachine).lookup(key) })
 }
 
 func (e *synodEngine) stop() {

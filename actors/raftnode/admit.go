@@ -29,24 +29,22 @@ func (h *Handle) Admit(m raft.Member, voters int, done func(error)) {
 // admitted is the wanted list of members with the newcomer in it.
 func admitted(s raft.Status, m raft.Member, voters int) ([]raft.Member, error) {
 	members := slices.Clone(s.Configuration.Members)
-	taken := slices.IndexFunc(members, func(old raft.Member) bool { return old.Name == m.Name })
-	if taken >= 0 {
-		old := members[taken]
-		if old.ID == s.ID || answers(s, old.ID) {
-			return nil, fmt.Errorf("%w: %s", ErrNameTaken, m.Name)
-		}
-		if !old.Voter && !old.Promote {
-			members = slices.Delete(members, taken, taken+1)
-			return append(members, m), nil
-		}
-		m.Promote, m.Replaces = true, old.ID
-		return append(members, m), nil
-	}
 	n := 0
 	for _, old := range members {
-		if old.Voter || old.Promote && old.Replaces == raft.None {
+		switch {
+		case old.Name == m.Name && (old.ID == s.ID || answers(s, old.ID)):
+			return nil, fmt.Errorf("%w: %s", ErrNameTaken, m.Name)
+		case old.Name == m.Name && old.Voter:
+			m.Promote, m.Replaces = true, old.ID
+		}
+		if old.Voter || old.Promote && old.Replaces == raft.None && old.Name != m.Name {
 			n++
 		}
+	}
+	// Newcomers of that name that never got as far as voting make room at once.
+	members = slices.DeleteFunc(members, func(old raft.Member) bool { return old.Name == m.Name && !old.Voter })
+	if m.Replaces != raft.None {
+		return append(members, m), nil
 	}
 	m.Promote = n < voters
 	return append(members, m), nil

@@ -1,6 +1,7 @@
 package raftnode
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -23,6 +24,8 @@ type (
 		index raft.Index
 		calls []*call
 	}
+	// checkDigest is a leader's word that this replica's state is wrong.
+	checkDigest struct{ index, wanted uint64 }
 	// takeSnapshot asks for a picture of the state as it then is.
 	takeSnapshot struct{ call *call }
 	// installSnapshot replaces the state by a received snapshot that is durable.
@@ -35,6 +38,8 @@ type applier struct {
 	cfg     Config
 	handle  *Handle
 	machine *replica.Replica
+
+	checkpoint uint64 // the newest one published
 
 	index   raft.Index // of the last applied entry
 	waiting []readAt   // by index
@@ -54,6 +59,8 @@ func (p *applier) Receive(ctx actor.Context) {
 			p.apply(m)
 		case readAt:
 			p.read(m)
+		case checkDigest:
+			p.check(m)
 		case takeSnapshot:
 			p.snapshot(m)
 		case installSnapshot:
@@ -76,13 +83,13 @@ func (p *applier) apply(b applyBatch) {
 		}
 		p.entries = append(p.entries, entry)
 		p.behind += len(e.Data)
-		p.index = e.Index
 	}
 	p.results = slices.Grow(p.results[:0], len(b.entries))[:len(b.entries)]
 	if err := p.machine.Apply(p.entries, p.results); err != nil {
 		p.fail(b, err)
 		return
 	}
+	p.index = b.entries[len(b.entries)-1].Index
 	p.advance()
 	for i, c := range b.calls {
 		if c != nil {
@@ -114,6 +121,7 @@ func (b applyBatch) after(applied raft.Index) applyBatch {
 // applied, so that it hands out more.
 func (p *applier) advance() {
 	p.handle.applied.Store(uint64(p.index))
+	p.noteCheckpoint()
 	n := 0
 	for n < len(p.waiting) && p.waiting[n].index <= p.index {
 		p.waiting[n].finish()
@@ -126,6 +134,20 @@ func (p *applier) advance() {
 	}
 }
 
+// noteCheckpoint publishes the newest digest: the group's actor must not wait
+// for the replica's lock while a batch is applied.
+func (p *applier) noteCheckpoint() {
+	every := raft.Index(p.cfg.Replica.Limits.DigestEvery)
+	at := uint64(p.index / every * every)
+	if at == 0 || p.checkpoint == at {
+		return
+	}
+	if digest, ok := p.machine.DigestAt(at); ok {
+		p.checkpoint = at
+		p.handle.checkpoint.Store(&replica.Checkpoint{Index: at, Digest: digest})
+	}
+}
+
 // wakeAfterBytes is well below raft.Config.MaxApplyBytes.
 const wakeAfterBytes = 256 << 10
 
@@ -134,10 +156,22 @@ func (p *applier) read(r readAt) {
 		r.finish()
 		return
 	}
-	at, _ := slices.BinarySearchFunc(p.waiting, r.index, func(w readAt, i raft.Index) int {
-		return int(int64(w.index) - int64(i))
-	})
+	if len(p.waiting) >= p.cfg.MaxReads {
+		p.waiting = slices.DeleteFunc(p.waiting, readAt.abandoned)
+	}
+	if len(p.waiting) >= p.cfg.MaxReads {
+		for _, c := range r.calls {
+			c.finish(outcome{err: ErrOverloaded})
+		}
+		return
+	}
+	at, _ := slices.BinarySearchFunc(p.waiting, r.index, func(w readAt, i raft.Index) int { return cmp.Compare(w.index, i) })
 	p.waiting = slices.Insert(p.waiting, at, r)
+}
+
+// abandoned reports whether nobody waits any more.
+func (r readAt) abandoned() bool {
+	return !slices.ContainsFunc(r.calls, func(c *call) bool { return !c.abandoned.Load() })
 }
 
 func (r readAt) finish() {
@@ -154,6 +188,13 @@ func (p *applier) fail(b applyBatch, err error) {
 		}
 	}
 	p.cfg.FailStop(fmt.Errorf("raftnode: apply in %s: %w", p.cfg.Name, err))
+}
+
+// check believes the leader only if the own digest at the index is another.
+func (p *applier) check(m checkDigest) {
+	if own, ok := p.machine.DigestAt(m.index); ok && own != m.wanted {
+		p.handle.tell(func(a *Actor) { a.quarantineSelf(raft.Index(m.index), m.wanted) })
+	}
 }
 
 // snapshot takes the picture here and has it written elsewhere.

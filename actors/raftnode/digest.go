@@ -20,19 +20,13 @@ type digests struct {
 
 // reportDigest tells the leader about a checkpoint that was reached.
 func (a *Actor) reportDigest() {
-	every := raft.Index(a.cfg.Replica.Limits.DigestEvery)
-	at := a.handle.Applied() / every * every
-	if at <= a.digests.reported {
-		return
-	}
+	newest := a.handle.checkpoint.Load()
 	leader := a.core.Leader()
-	index := uint64(at)
-	digest, ok := a.handle.Machine().DigestAt(index)
-	if leader == raft.None || !ok {
+	if newest == nil || raft.Index(newest.Index) <= a.digests.reported || leader == raft.None {
 		return
 	}
-	a.digests.reported = at
-	report := &messages.DigestReport{Index: index, Digest: digest}
+	a.digests.reported = raft.Index(newest.Index)
+	report := &messages.DigestReport{Index: newest.Index, Digest: newest.Digest}
 	if leader == a.cfg.Raft.ID {
 		a.onDigestReport(leader, report)
 		return
@@ -89,18 +83,16 @@ func (a *Actor) quarantine(id raft.ID, index raft.Index, wanted uint64) {
 		Body: &messages.RaftMessage_Quarantine{Quarantine: &messages.Quarantine{Index: uint64(index), Wanted: wanted}}})
 }
 
-// onQuarantine believes the leader only if this replica's own digest at the
-// index is indeed another.
+// onQuarantine has the applier compare: it alone may wait for the replica.
 func (a *Actor) onQuarantine(from raft.ID, m *messages.Quarantine) {
-	own, ok := a.handle.Machine().DigestAt(m.GetIndex())
-	if from == a.core.Leader() && ok && own != m.GetWanted() {
-		a.quarantineSelf(raft.Index(m.GetIndex()), m.GetWanted())
+	if from == a.core.Leader() {
+		a.toApplier(checkDigest{index: m.GetIndex(), wanted: m.GetWanted()})
 	}
 }
 
 func (a *Actor) quarantineSelf(index raft.Index, wanted uint64) {
 	err := fmt.Errorf("raftnode: state of %s at index %d differs from the majority's (digest %016x)", a.cfg.Name, index, wanted)
-	a.handle.Machine().Quarantine(err)
+	a.handle.Replica().Quarantine(err)
 	a.cfg.Event("quarantined", slog.Uint64("index", uint64(index)))
 	a.cfg.FailStop(fmt.Errorf("%w: %w", replica.ErrQuarantined, err))
 }

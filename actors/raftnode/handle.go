@@ -47,8 +47,16 @@ type Handle struct {
 	lease      atomic.Int64 // raft.Time: end of the lease, 0 is none
 	leaseIndex atomic.Uint64
 	applied    atomic.Uint64
-	machine    atomic.Pointer[replica.Replica]
+	instance   atomic.Pointer[instance]
+	checkpoint atomic.Pointer[replica.Checkpoint] // the newest one of the digest
+	freshness  atomic.Int32                       // 0 not known yet, 1 fresh, 2 not
 	view       atomic.Pointer[View]
+}
+
+// instance is the state machine of one instance of the actor.
+type instance struct {
+	replica *replica.Replica
+	machine replica.StateMachine
 }
 
 // View is what a replica last knew about its group.
@@ -57,6 +65,7 @@ type View struct {
 	Term          raft.Term
 	Leader        raft.ID
 	Configuration raft.Configuration
+	Applied       raft.Index // when the view was made
 	// Fresh: the log held nothing of the group when the process started. Only
 	// such a replica may ask for a place: another had one, and may have been
 	// removed from it.
@@ -80,6 +89,8 @@ type call struct {
 	term    raft.Term
 	done    chan outcome    // holds one
 	gone    <-chan struct{} // of the actor's instance that has the call
+	// abandoned: nobody waits any more.
+	abandoned atomic.Bool
 }
 
 type outcome struct {
@@ -97,10 +108,11 @@ var calls = sync.Pool{New: func() any { return &call{done: make(chan outcome, 1)
 func (c *call) wait(ctx context.Context) (outcome, error) {
 	select {
 	case o := <-c.done:
-		*c = call{done: c.done}
+		c.command, c.index, c.term, c.gone = nil, 0, 0, nil
 		calls.Put(c)
 		return o, o.err
 	case <-ctx.Done():
+		c.abandoned.Store(true)
 		return outcome{}, ctx.Err()
 	case <-c.gone:
 		return outcome{}, ErrUnknown
@@ -261,24 +273,70 @@ func (h *Handle) View() View { return *h.view.Load() }
 // Applied is the last index the local state machine has applied.
 func (h *Handle) Applied() raft.Index { return raft.Index(h.applied.Load()) }
 
-// Machine is the replicated state machine; restarts of the actor replace it.
-func (h *Handle) Machine() *replica.Replica { return h.machine.Load() }
+// Replica is what runs the state machine, nil before the first start; restarts
+// of the actor replace it.
+func (h *Handle) Replica() *replica.Replica {
+	if i := h.instance.Load(); i != nil {
+		return i.replica
+	}
+	return nil
+}
+
+// ErrBehind: the state machine has not applied the wanted index. It had, if the
+// caller waited for it, but the actor was restarted meanwhile.
+var ErrBehind = errors.New("raftnode: the state machine is behind")
+
+// Read runs f on the state machine, which stands still meanwhile, if it has
+// applied at least index. f is given the machine and the index it has applied.
+func (h *Handle) Read(index raft.Index, f func(machine replica.StateMachine, index uint64)) error {
+	i := h.instance.Load()
+	if i == nil {
+		return ErrBehind
+	}
+	behind := false
+	err := i.replica.View(func(applied uint64) {
+		if behind = raft.Index(applied) < index; !behind {
+			f(i.machine, applied)
+		}
+	})
+	if err == nil && behind {
+		return ErrBehind
+	}
+	return err
+}
+
+// setFresh keeps what the first start found.
+func (h *Handle) setFresh(fresh bool) {
+	value := int32(2)
+	if fresh {
+		value = 1
+	}
+	h.freshness.CompareAndSwap(0, value)
+}
+
+func (h *Handle) isFresh() bool { return h.freshness.Load() == 1 }
+
+// forgetSaves drops reports about saves of an instance that is no more.
+func (h *Handle) forgetSaves() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.in.saved, h.wanted = 0, 0
+}
 
 // ReadLease runs f on the state machine if this replica holds a lease, and
 // reports whether the answer counts: f is evaluated first and the clock read
 // after it, so that a pause in between cannot make a stale answer look fresh.
 // It waits until what was committed when it was called is applied.
-func (h *Handle) ReadLease(ctx context.Context, f func(index uint64)) bool {
-	if h.lease.Load() == 0 {
+func (h *Handle) ReadLease(ctx context.Context, f func(machine replica.StateMachine, index uint64)) bool {
+	until := h.lease.Load()
+	index := raft.Index(h.leaseIndex.Load())
+	if until == 0 || index == 0 || h.cfg.Clock() >= raft.Time(until) {
 		return false
 	}
-	if index := raft.Index(h.leaseIndex.Load()); h.Applied() < index && h.WaitApplied(ctx, index) != nil {
+	if h.Applied() < index && h.WaitApplied(ctx, index) != nil {
 		return false
 	}
-	if err := h.Machine().View(f); err != nil {
-		return false
-	}
-	return h.HoldsLease()
+	return h.Read(index, f) == nil && h.HoldsLease()
 }
 
 // HoldsLease reports whether ReadLease would work now.

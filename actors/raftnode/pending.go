@@ -47,6 +47,19 @@ func (p *pendingCalls) take(entries []raft.Entry) []*call {
 	return matched
 }
 
+// passed ends the calls whose entries a received snapshot has gone past.
+func (p *pendingCalls) passed(snapshot raft.Index) {
+	gone := func(c *call) bool {
+		if c.index > snapshot {
+			return false
+		}
+		c.finish(outcome{err: ErrUnknown})
+		return true
+	}
+	p.stale = slices.DeleteFunc(p.stale, gone)
+	p.queue = slices.DeleteFunc(p.queue, gone)
+}
+
 // decide reports whether entries tell what becomes of c.
 func decide(c *call, entries []raft.Entry, matched []*call) bool {
 	first, last := entries[0].Index, entries[len(entries)-1].Index

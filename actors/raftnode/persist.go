@@ -144,17 +144,20 @@ func (r *recovery) state(snapshot raft.SnapshotMeta) (raft.State, error) {
 		return raft.State{}, fmt.Errorf("raftnode: the log starts after snapshot %d, but the newest whole snapshot ends at %d",
 			r.base.Index, snapshot.Index)
 	}
-	entries := r.entries
-	if n := len(entries); n > 0 && entries[0].Index <= snapshot.Index {
-		if last := entries[n-1].Index; last < snapshot.Index {
-			entries = nil
-		} else if at := entries[snapshot.Index-entries[0].Index]; at.Term != snapshot.Term {
-			entries = nil // an uncommitted branch that the snapshot's leader had overwritten
-		}
-	}
-	if len(entries) > 0 && entries[0].Index > snapshot.Index+1 {
+	if len(r.entries) > 0 && r.entries[0].Index > snapshot.Index+1 {
 		return raft.State{}, fmt.Errorf("raftnode: entries %d to %d are missing between snapshot and log",
-			snapshot.Index+1, entries[0].Index-1)
+			snapshot.Index+1, r.entries[0].Index-1)
 	}
-	return raft.State{HardState: r.hard, Snapshot: snapshot, Entries: entries}, nil
+	// Entries that do not go on from the snapshot are handed over too: the core
+	// drops them and has that written down (Output.Base), or the next start
+	// would find them in front of what follows.
+	return raft.State{HardState: r.hard, Snapshot: snapshot, Entries: r.entries}, nil
+}
+
+// fresh reports whether the log holds no configuration: the replica has never
+// had a place in the group.
+func (r *recovery) fresh() bool {
+	return len(r.bootstrap.Members) == 0 && r.base.Index == 0 && !slices.ContainsFunc(r.entries, func(e raft.Entry) bool {
+		return e.Kind == raft.EntryConfiguration
+	})
 }

@@ -45,7 +45,6 @@ type Actor struct {
 	applier     *actor.PID
 	snapshotter *actor.PID
 
-	fresh   bool   // see View.Fresh
 	saved   uint64 // the newest durable save
 	issued  uint64 // the newest save handed to the log
 	held    []heldSend
@@ -114,7 +113,8 @@ func (a *Actor) start(ctx actor.Context) {
 	}
 	a.system = ctx.ActorSystem()
 	a.reads = make(map[uint64][]*call)
-	machine, err := replica.New(a.cfg.Replica, a.cfg.Machine())
+	user := a.cfg.Machine()
+	machine, err := replica.New(a.cfg.Replica, user)
 	if err != nil {
 		panic(&actors.FailStop{Err: err})
 	}
@@ -128,8 +128,9 @@ func (a *Actor) start(ctx actor.Context) {
 	if a.core, err = raft.New(a.cfg.Raft, state); err != nil {
 		panic(&actors.FailStop{Err: err})
 	}
-	a.handle.machine.Store(machine)
+	a.lastSnapshot = state.Snapshot.Index
 	a.handle.applied.Store(uint64(state.Snapshot.Index))
+	a.handle.instance.Store(&instance{replica: machine, machine: user})
 	a.spawnChildren(ctx, machine, state.Snapshot)
 	a.timer = time.AfterFunc(time.Hour, func() { a.system.Root.Send(a.handle.pid, tick{}) })
 	a.publish()
@@ -145,6 +146,7 @@ func (a *Actor) awaitLog() {
 	if err := <-flushed; err != nil {
 		panic(&actors.FailStop{Err: err})
 	}
+	a.handle.forgetSaves() // they were numbered by the instance before
 }
 
 // recover reads the group's log and restores the newest whole snapshot.
@@ -153,7 +155,8 @@ func (a *Actor) recover(machine *replica.Replica) (raft.State, error) {
 	if err := a.cfg.Store.Replay(a.cfg.Group, r.add); err != nil {
 		return raft.State{}, fmt.Errorf("raftnode: replay %s: %w", a.cfg.Name, err)
 	}
-	a.high, a.fresh = r.high, r.records == 0
+	a.high = r.high
+	a.handle.setFresh(r.fresh())
 	metas, err := a.cfg.Store.Snapshots(a.cfg.Group)
 	if err != nil {
 		return raft.State{}, fmt.Errorf("raftnode: snapshots of %s: %w", a.cfg.Name, err)
@@ -275,6 +278,10 @@ func (a *Actor) propose() {
 	if len(a.in.proposals) == 0 {
 		return
 	}
+	if a.core.Role() != raft.Leader {
+		a.refuse(raft.ErrNotLeader) // whatever our own disk says
+		return
+	}
 	if a.cfg.Store.Full() {
 		a.refuse(ErrDiskFull)
 		return
@@ -355,7 +362,7 @@ func (a *Actor) stopTimer() {
 func (a *Actor) publish() {
 	status := a.core.Status()
 	view := View{Role: status.Role, Term: status.Term, Leader: status.Leader, Configuration: status.Configuration,
-		Fresh: a.fresh}
+		Applied: a.handle.Applied(), Fresh: a.handle.isFresh()}
 	a.handle.view.Store(&view)
 	a.cfg.Changed(view)
 }

@@ -122,6 +122,9 @@ func (s *snapshotter) send(ctx actor.Context, r raft.SnapshotRequest) error {
 		Snapshot: raft.SnapshotMeta{Index: raft.Index(meta.Index), Term: raft.Term(meta.Term),
 			Configuration: configuration, Size: meta.Size, Checksum: meta.Checksum}}
 	ctx.Send(pid, encode(s.cfg.Raft.ID, r.To, uint32(s.cfg.Group), m, nil))
+	if offset+int64(len(data)) == meta.Size {
+		s.closeReader()
+	}
 	return nil
 }
 
@@ -250,6 +253,13 @@ func (a *Actor) snapshot(c *call) {
 
 // writePicture has the applier's picture of the state at index written.
 func (a *Actor) writePicture(index raft.Index, picture io.WriterTo, c *call) {
+	if index <= a.lastSnapshot { // nothing was applied since
+		a.snapshotting = false
+		if c != nil {
+			c.finish(outcome{index: a.lastSnapshot})
+		}
+		return
+	}
 	meta, ok := a.core.MetaAt(index)
 	if !ok {
 		a.snapshotDone(raft.SnapshotMeta{}, c, fmt.Errorf("raftnode: index %d is compacted already", index))
@@ -262,7 +272,10 @@ func (a *Actor) writePicture(index raft.Index, picture io.WriterTo, c *call) {
 func (a *Actor) snapshotDone(meta raft.SnapshotMeta, c *call, err error) {
 	a.snapshotting = false
 	a.logBytes = 0 // also after an error: try again after as much log
-	if err == nil {
+	if err != nil {
+		a.log.Error("snapshot failed", "group", a.cfg.Name, "index", uint64(meta.Index), "error", err)
+		a.cfg.Event("snapshot failed", slog.String("error", err.Error()))
+	} else {
 		a.core.SnapshotTaken(meta)
 		a.lastSnapshot = meta.Index
 		a.cfg.Event("snapshot taken", slog.Uint64("index", uint64(meta.Index)), slog.Int64("bytes", meta.Size))
@@ -275,6 +288,7 @@ func (a *Actor) snapshotDone(meta raft.SnapshotMeta, c *call, err error) {
 // installed comes back from the applier.
 func (a *Actor) installed(meta raft.SnapshotMeta) {
 	a.core.SnapshotInstalled(meta)
+	a.pending.passed(meta.Index)
 	a.logBytes = 0
 	a.lastSnapshot = meta.Index
 	a.cfg.Event("snapshot installed", slog.Uint64("index", uint64(meta.Index)), slog.Int64("bytes", meta.Size))
