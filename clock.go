@@ -12,7 +12,7 @@ import (
 // that slept through its lease must notice.
 func clock() raft.Time {
 	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
+	if err := unix.ClockGettime(clockID, &t); err != nil {
 		return raft.Time(time.Since(processStart))
 	}
 	return raft.Time(t.Nano())

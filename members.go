@@ -82,7 +82,9 @@ func (n *Node) startGossip(context.Context) (err error) {
 	if len(n.cfg.GossipKey) > 0 {
 		config.Keys = [][]byte{n.cfg.GossipKey}
 	}
-	n.gossip, err = cluster.StartGossip(config)
+	if n.gossip, err = cluster.StartGossip(config); err == nil {
+		close(n.gossiping)
+	}
 	return err
 }
 
@@ -126,6 +128,7 @@ func (n *Node) onMembers(members []cluster.Member) {
 			return
 		}
 		n.log.Info("joined cluster", "cluster", id, "through", m.Name)
+		<-n.gossiping // this may run before StartGossip has returned
 		if err := n.gossip.UpdateMeta(n.meta(), time.Second); err != nil {
 			n.log.Debug("metadata not spread yet", "error", err)
 		}

@@ -45,6 +45,7 @@ type Node struct {
 	link       *cluster.Link
 	book       *cluster.Book
 	gossip     *cluster.Gossip // nil in a LocalCluster
+	gossiping  chan struct{}   // closed when gossip is set
 	groups     []*Group
 	joiner     *actor.PID
 	events     eventLog
@@ -68,7 +69,8 @@ func Start(ctx context.Context, c Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{cfg: c, log: c.Logger.With("node", c.Name), epoch: uint64(time.Now().UnixNano()),
-		book: cluster.NewBook(), changed: make(chan struct{}), done: make(chan struct{}), failStop: make(chan error, 1)}
+		book: cluster.NewBook(), changed: make(chan struct{}),
+		gossiping: make(chan struct{}), done: make(chan struct{}), failStop: make(chan error, 1)}
 	for _, step := range []func(context.Context) error{
 		n.openStore, n.openLink, n.startGroups, n.startJoiner, n.startLink, n.startGossip,
 	} {

@@ -112,3 +112,38 @@ func TestRecoveryKeepsHardStateAndBootstrapConfiguration(t *testing.T) {
 		t.Errorf("configuration %+v, want one voter n1", state.Snapshot.Configuration)
 	}
 }
+
+// A crash between the commit of a received snapshot and its base record leaves
+// the old log in place. What the replica acknowledges after that must still be
+// there after another start (D10, W1).
+func TestWhatIsAcknowledgedBehindAReceivedSnapshotSurvivesTwoStarts(t *testing.T) {
+	snapshot := raft.SnapshotMeta{Index: 10, Term: 4, Configuration: raft.Configuration{Version: 1,
+		Members: []raft.Member{{ID: 1, Voter: true}, {ID: 2, Voter: true}, {ID: 3, Voter: true}}}}
+	for name, old := range map[string][]raft.Entry{"shorter": run(1, 1, 8), "another branch": run(1, 1, 12)} {
+		t.Run(name, func(t *testing.T) {
+			records := []storage.Record{hardStateRecord(1, raft.HardState{Term: 5}), entries(old)}
+			state, err := recoverAll(records, snapshot)
+			if err != nil {
+				t.Fatal(err)
+			}
+			node, err := raft.New(raft.Config{ID: 2}, state)
+			if err != nil {
+				t.Fatal(err)
+			}
+			node.Tick(1)
+			node.Step(1, raft.AppendEntries{Term: 5, PrevIndex: 10, PrevTerm: 4, Entries: run(5, 11, 13)})
+			out := node.Output()
+			if out.Base != nil {
+				records = append(records, baseRecord(1, 12, *out.Base))
+			}
+			records = append(records, entriesRecord(1, 13, raft.AppendEntriesData(nil, out.Entries)))
+			again, err := recoverAll(records, snapshot)
+			if err != nil {
+				t.Fatalf("second start: %v", err)
+			}
+			if got := terms(again.Entries); got != "11:5 12:5 13:5" {
+				t.Fatalf("second start: log %q, want 11 to 13 of term 5", got)
+			}
+		})
+	}
+}

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -186,5 +188,92 @@ func TestAnEnvelopeThatReplicasCannotReadNeverReachesTheLog(t *testing.T) {
 	}
 	if got := s.add(t); got != "2" {
 		t.Fatalf("count %s, want 2", got)
+	}
+}
+
+func TestAPanicWhileASaveIsUnderWayIsOneFailureOnly(t *testing.T) {
+	var starts atomic.Int32
+	s := startSingle(t, storage.NewMemory(6), func(c *Config) {
+		machine := c.Machine
+		c.Machine = func() replica.StateMachine { starts.Add(1); return machine() }
+	})
+	s.add(t)
+	for range 3 {
+		hold := make(chan struct{})
+		s.store.Append(nil, func(error) { <-hold }) // the disk is slow
+		_, err := ask(t.Context(), s.Handle, func(a *Actor) (int, error) {
+			_, _ = a.core.Propose([][]byte{replica.Envelope{Kind: replica.KindPlain}.Append(nil)})
+			a.carryOut(a.core.Output())
+			panic("planted")
+		})
+		close(hold)
+		if !errors.Is(err, ErrUnknown) {
+			t.Fatalf("the call ended with %v, want ErrUnknown", err)
+		}
+		s.add(t)
+	}
+	if n := starts.Load(); n != 4 {
+		t.Fatalf("%d starts for three panics, want 4", n)
+	}
+}
+
+// blocking is a counter whose next Apply can be held.
+type blocking struct {
+	counter
+	begun, hold chan struct{}
+}
+
+func (b *blocking) Apply(index uint64, now int64, command []byte) []byte {
+	if string(command) == "slow" {
+		close(b.begun)
+		<-b.hold
+	}
+	return b.counter.Apply(index, now, command)
+}
+
+func TestASlowStateMachineNeverHoldsUpTheActor(t *testing.T) {
+	machine := &blocking{begun: make(chan struct{}), hold: make(chan struct{})}
+	s := startSingle(t, storage.NewMemory(7), func(c *Config) {
+		c.Replica.Limits.DigestEvery = 1
+		c.Machine = func() replica.StateMachine { return machine }
+	})
+	s.add(t)
+	done := make(chan error, 1)
+	go func() {
+		_, _, err := s.Propose(t.Context(), replica.Envelope{Kind: replica.KindPlain, Command: []byte("slow")}.Append(nil))
+		done <- err
+	}()
+	<-machine.begun
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for range 100 {
+		if _, err := s.Status(ctx); err != nil {
+			t.Fatalf("the actor does not answer while Apply runs: %v", err)
+		}
+	}
+	close(machine.hold)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWaitingForAnIndexThatNeverComesHoldsNobodyElseUp(t *testing.T) {
+	s := startSingle(t, storage.NewMemory(8), func(c *Config) { c.MaxReads = 8 })
+	s.add(t)
+	for range 50 { // many more than the bound: those who gave up make room
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := s.WaitApplied(ctx, math.MaxUint64); !errors.Is(err, context.Canceled) {
+			t.Fatalf("wait ended with %v, want canceled", err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	waited := make(chan error, 1)
+	next := s.Applied() + 1
+	go func() { waited <- s.WaitApplied(ctx, next) }()
+	s.add(t)
+	if err := <-waited; err != nil {
+		t.Fatalf("wait for index %d, which is applied: %v", next, err)
 	}
 }

@@ -147,7 +147,7 @@ func (f *fleet) start(c *child) error {
 	// What is set for this program's own requests is not meant for the nodes.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "NODE_") })
 	// A group of its own: a Ctrl-C at the terminal reaches only this process.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = childAttributes()
 	started := make(chan error)
 	f.spawn <- func() { started <- cmd.Start() }
 	if err := <-started; err != nil {
