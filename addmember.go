@@ -29,19 +29,16 @@ func (g *Group) AddMember(ctx context.Context, name string) error {
 		return ErrNotFound
 	}
 	seen := sightings[i]
-	done := make(chan error, 1)
-	g.handle.Admit(raft.Member{ID: raft.ID(seen.ID), Name: seen.Name, Address: seen.Meta.GetLink()}, g.node.cfg.Voters,
-		func(err error) { done <- err })
-	select {
-	case err := <-done:
-		if err != nil {
-			return g.memberError(err)
-		}
-	case <-ctx.Done():
-		return g.proposeError(ctx.Err())
+	index, err := g.handle.Admit(ctx, raft.Member{ID: raft.ID(seen.ID), Name: seen.Name, Address: seen.Meta.GetLink()},
+		g.node.cfg.Voters)
+	if err != nil {
+		return g.memberError(err)
 	}
-	return g.node.await(ctx, func() bool {
-		_, ok := g.member(name)
-		return ok
-	})
+	if err := g.handle.WaitApplied(ctx, index); err != nil {
+		return g.proposeError(err)
+	}
+	if _, ok := g.member(name); !ok {
+		return ErrConflict
+	}
+	return nil
 }

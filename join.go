@@ -1,8 +1,8 @@
 package synod
 
 import (
+	"context"
 	"errors"
-	"log/slog"
 	"slices"
 	"time"
 
@@ -92,13 +92,23 @@ func (j *joiner) admit(m *messages.JoinRequest) {
 	if _, member := view.Configuration.Find(raft.ID(m.GetFrom())); view.Role != raft.Leader || member {
 		return
 	}
-	g.handle.Admit(raft.Member{ID: raft.ID(m.GetFrom()), Name: m.GetName(), Address: m.GetLink(), Priority: m.GetPriority()},
-		j.node.cfg.Voters, func(err error) {
-			switch {
-			case err == nil:
-				j.node.emit(Event{Kind: "member joined", Group: g.name, Attrs: map[string]string{"member": m.GetName()}})
-			case !errors.Is(err, raft.ErrChangePending):
-				j.node.log.Debug("join refused", slog.String("member", m.GetName()), slog.Any("error", err))
-			}
-		})
+	newcomer := raft.Member{ID: raft.ID(m.GetFrom()), Name: m.GetName(), Address: m.GetLink(), Priority: m.GetPriority()}
+	go j.node.admit(g, newcomer)
+}
+
+// admit proposes a place and tells when it is committed. It gives up before the
+// newcomer has asked often.
+func (n *Node) admit(g *Group, m raft.Member) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*joinEvery)
+	defer cancel()
+	index, err := g.handle.Admit(ctx, m, n.cfg.Voters)
+	if err == nil {
+		err = g.handle.WaitApplied(ctx, index)
+	}
+	switch {
+	case err == nil:
+		n.emit(Event{Kind: "member joined", Group: g.name, Attrs: map[string]string{"member": m.Name}})
+	case !errors.Is(err, raft.ErrChangePending):
+		n.log.Debug("join refused", "member", m.Name, "error", err)
+	}
 }

@@ -1,6 +1,7 @@
 package raftnode
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,15 +15,14 @@ var ErrNameTaken = errors.New("raftnode: the name belongs to a member that answe
 // Admit proposes a place for a newcomer, as a non-voter that is to be promoted
 // when fewer than voters members vote. One that has the name of a member which
 // no longer answers takes that member's place: a node that lost its disk comes
-// back under another id. done is told the outcome of the proposal, inside the
-// actor; it must not block.
-func (h *Handle) Admit(m raft.Member, voters int, done func(error)) {
-	h.tell(func(a *Actor) {
+// back under another id. It returns the index of the proposed configuration.
+func (h *Handle) Admit(ctx context.Context, m raft.Member, voters int) (raft.Index, error) {
+	return ask(ctx, h, func(a *Actor) (raft.Index, error) {
 		members, err := admitted(a.core.Status(), m, voters)
-		if err == nil {
-			_, err = a.core.ChangeMembership(members, a.core.Configuration().Version)
+		if err != nil {
+			return 0, err
 		}
-		done(err)
+		return a.core.ChangeMembership(members, a.core.Configuration().Version)
 	})
 }
 

@@ -82,12 +82,22 @@ func Spawn(system *actor.ActorSystem, c Config, name string, strategy actor.Supe
 		actors.Guard(c.Logger, func() actor.Actor { return &Actor{cfg: c, handle: h, log: c.Logger} }),
 		actor.WithMailbox(mailbox.Producer()),
 		actor.WithGuardian(strategy),
-		actor.WithSupervisor(strategy))
+		actor.WithSupervisor(childStrategy{h}))
 	h.pid = actor.NewPID(system.Address(), name)
 	if _, err := system.Root.SpawnNamed(props, name); err != nil {
 		return nil, fmt.Errorf("raftnode: spawn %s: %w", name, err)
 	}
 	return h, nil
+}
+
+// childStrategy answers the failure of an applier or snapshotter by failing the
+// group's actor: what a child had in memory cannot be had again without its log.
+type childStrategy struct{ handle *Handle }
+
+// HandleFailure leaves the child suspended; it goes with its parent.
+func (s childStrategy) HandleFailure(_ *actor.ActorSystem, _ actor.Supervisor, child *actor.PID,
+	_ *actor.RestartStatistics, reason, _ any) {
+	s.handle.tell(func(*Actor) { panic(fmt.Errorf("raftnode: %s failed: %v", child.Id, reason)) })
 }
 
 // Receive has one case for each thing that can happen to the actor.

@@ -277,3 +277,51 @@ func TestWaitingForAnIndexThatNeverComesHoldsNobodyElseUp(t *testing.T) {
 		t.Fatalf("wait for index %d, which is applied: %v", next, err)
 	}
 }
+
+// unsnappable panics when its picture is written, in the snapshotter.
+type unsnappable struct {
+	counter
+	fixed *atomic.Bool
+}
+
+type badPicture struct{}
+
+func (badPicture) WriteTo(io.Writer) (int64, error) { panic("planted") }
+
+func (u *unsnappable) Snapshot() (io.WriterTo, error) {
+	if u.fixed.Load() {
+		return u.counter.Snapshot()
+	}
+	return badPicture{}, nil
+}
+
+func TestAFailedSnapshotLeavesTheReplicaRunning(t *testing.T) {
+	var fixed atomic.Bool
+	s := startSingle(t, storage.NewMemory(9), func(c *Config) {
+		c.Machine = func() replica.StateMachine { return &unsnappable{fixed: &fixed} }
+	})
+	s.add(t)
+	if _, err := s.Snapshot(t.Context()); err == nil {
+		t.Fatal("a snapshot whose picture panics was taken")
+	}
+	if got := s.add(t); got != "2" {
+		t.Fatalf("count %s, want 2", got)
+	}
+	fixed.Store(true)
+	if _, err := s.Snapshot(t.Context()); err != nil {
+		t.Fatalf("snapshot: %v", err)
+	}
+}
+
+func TestAFailedChildFailsItsParentAndNothingIsLost(t *testing.T) {
+	s := startSingle(t, storage.NewMemory(10), nil)
+	s.add(t)
+	gone, err := s.do(func(a *Actor) { a.toApplier(applyBatch{entries: []raft.Entry{{Index: 99, Data: []byte("a gap")}}}) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-gone // the parent was restarted
+	if got := s.add(t); got != "2" {
+		t.Fatalf("count %s, want 2", got)
+	}
+}
