@@ -186,11 +186,15 @@ func (h *Handle) WaitApplied(ctx context.Context, index raft.Index) error {
 }
 
 // do runs f inside the actor, unless the channel it returns is closed before.
+// As many may wait as reads may (Config.MaxReads); more is ErrOverloaded.
 func (h *Handle) do(f func(*Actor)) (gone <-chan struct{}, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed != nil {
+	switch {
+	case h.closed != nil:
 		return nil, h.closed
+	case len(h.in.tasks) >= h.cfg.MaxReads:
+		return nil, ErrOverloaded
 	}
 	h.in.tasks = append(h.in.tasks, f)
 	h.wakeLocked()
@@ -348,8 +352,16 @@ func (h *Handle) HoldsLease() bool {
 // PID is the actor's address in this process.
 func (h *Handle) PID() *actor.PID { return h.pid }
 
-// tell runs f inside the actor at its next turn, if there is one.
-func (h *Handle) tell(f func(*Actor)) { _, _ = h.do(f) }
+// tell runs f inside the actor at its next turn, if there is one. It is for the
+// actor's own children, who tell a few things each.
+func (h *Handle) tell(f func(*Actor)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed == nil {
+		h.in.tasks = append(h.in.tasks, f)
+		h.wakeLocked()
+	}
+}
 
 // wake asks for a turn of the actor.
 func (h *Handle) wake() {
