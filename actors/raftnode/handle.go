@@ -186,14 +186,14 @@ func (h *Handle) WaitApplied(ctx context.Context, index raft.Index) error {
 }
 
 // do runs f inside the actor, unless the channel it returns is closed before.
-// As many may wait as reads may (Config.MaxReads); more is ErrOverloaded.
+// As many may wait as proposals may; more is ErrOverloaded.
 func (h *Handle) do(f func(*Actor)) (gone <-chan struct{}, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case h.closed != nil:
 		return nil, h.closed
-	case len(h.in.tasks) >= h.cfg.MaxReads:
+	case len(h.in.tasks) >= h.cfg.MaxProposals:
 		return nil, ErrOverloaded
 	}
 	h.in.tasks = append(h.in.tasks, f)
