@@ -272,3 +272,17 @@ func TestAReplicaWhoseStateDiffersIsQuarantined(t *testing.T) {
 	}
 	t.Fatal("nobody noticed")
 }
+
+// oneWay can be written as JSON and not read back.
+type oneWay struct{}
+
+func (oneWay) MarshalJSON() ([]byte, error)  { return []byte(`"x"`), nil }
+func (*oneWay) UnmarshalJSON(b []byte) error { return fmt.Errorf("planted: %s", b) }
+
+func TestAStateThatDoesNotSurviveJSONIsRefusedAtOnce(t *testing.T) {
+	_, err := synod.Open(t.Context(), synod.Config{Name: "n1", Bootstrap: true}, oneWay{},
+		func(*oneWay, int) int { return 0 })
+	if err == nil || !strings.Contains(err.Error(), "survive JSON") {
+		t.Fatalf("error %v, want one about JSON", err)
+	}
+}

@@ -23,8 +23,11 @@ type Replicated[S, C, R any] struct {
 // the result; it must not keep the pointer. c.Groups must be empty.
 func Open[S, C, R any](ctx context.Context, c Config, initial S, apply func(*S, C) R) (*Replicated[S, C, R], error) {
 	start, err := json.Marshal(initial)
+	if err == nil {
+		err = json.Unmarshal(start, new(S))
+	}
 	if err != nil {
-		return nil, fmt.Errorf("synod: initial state: %w", err)
+		return nil, fmt.Errorf("synod: the initial state does not survive JSON: %w", err)
 	}
 	if len(c.Groups) > 0 {
 		return nil, errors.New("synod: Open takes no Config.Groups")
@@ -32,9 +35,7 @@ func Open[S, C, R any](ctx context.Context, c Config, initial S, apply func(*S, 
 	r := &Replicated[S, C, R]{}
 	c.Groups = []GroupConfig{{Name: "state", New: func() StateMachine {
 		m := &typedMachine[S, C, R]{apply: apply}
-		if err := json.Unmarshal(start, &m.state); err != nil {
-			panic(fmt.Sprintf("synod: initial state does not survive JSON: %v", err))
-		}
+		_ = json.Unmarshal(start, &m.state) // it worked above
 		return m
 	}}}
 	if r.node, err = Start(ctx, c); err != nil {
