@@ -62,7 +62,7 @@ func BenchmarkDurable(b *testing.B) {
 // BenchmarkRawOverwrite is the ceiling: 4 KiB O_DIRECT|O_DSYNC overwrites of a
 // zero-filled file, one after the other.
 func BenchmarkRawOverwrite(b *testing.B) {
-	f, err := createFilled(OS(), benchDir(b)+"/raw", nil, 64<<20)
+	f, err := createFilled(OS(), benchDir(b)+"/raw", nil, 64<<20, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

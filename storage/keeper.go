@@ -145,11 +145,30 @@ func (s *Store) nextSegment(generation uint64) (*segment, error) {
 		}
 		return newSegment(s.logDir, h, f), nil
 	}
-	f, err := createSegment(s.fs, s.logDir, h)
+	f, err := createSegment(s.fs, s.logDir, h, s.giveWay)
 	if err != nil {
 		return nil, err
 	}
 	return newSegment(s.logDir, h, f), nil
+}
+
+// fillPause is how long the log's own writes have the device for themselves
+// after each portion of a segment that is being prepared.
+const fillPause = 3 * time.Millisecond
+
+// giveWay waits a moment if the segment in preparation is further than the
+// current one, so that it will be ready in time. There is none before the first.
+func (s *Store) giveWay(filled int64) {
+	if s.options.Manual {
+		return
+	}
+	x := &s.index
+	x.mu.Lock()
+	ahead := len(x.segments) > 0 && filled > x.current().end
+	x.mu.Unlock()
+	if ahead {
+		time.Sleep(fillPause)
+	}
 }
 
 func (s *Store) takeSpare() string {

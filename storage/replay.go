@@ -136,3 +136,13 @@ func (s *Store) Release(g Group, index uint64) {
 		x.unwritten = append(x.unwritten, g)
 	}
 }
+
+// Released returns the highest index that the group has been released up to, 0 if
+// it has not been. What was released can only be had from a snapshot: an owner that
+// finds none which reaches so far, and no records, has lost data.
+func (s *Store) Released(g Group) uint64 {
+	x := &s.index
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.released[g]
+}

@@ -163,10 +163,10 @@ func (s *segment) forget(g Group) {
 }
 
 // createSegment makes a new segment: temp, zero-fill, fsync, rename, fsync of the
-// directory (D7). It returns the file open for writing.
-func createSegment(fsys FS, dir string, h segmentHeader) (File, error) {
+// directory (D7). It returns the file open for writing. giveWay is createFilled's.
+func createSegment(fsys FS, dir string, h segmentHeader, giveWay func(filled int64)) (File, error) {
 	name := segmentName(dir, h.Generation)
-	f, err := createFilled(fsys, name+tempSuffix, h.block(), h.Size)
+	f, err := createFilled(fsys, name+tempSuffix, h.block(), h.Size, giveWay)
 	if err != nil {
 		return nil, err
 	}
@@ -204,13 +204,15 @@ func publish(fsys FS, f File, from, to string) error {
 	return err
 }
 
-// zeroChunk bounds the memory and the size of one write while a file is filled.
+// zeroChunk bounds the memory and the size of one write while a file is filled,
+// and how long the log's own writes wait behind it in the device.
 const zeroChunk = 1 << 20
 
 // createFilled makes a durable file of size bytes that begins with head and is
 // zero after it. Written zeroes, not a hole: later overwrites then change no
-// metadata, which is what makes them fast.
-func createFilled(fsys FS, name string, head []byte, size int64) (File, error) {
+// metadata, which is what makes them fast. giveWay, unless nil, is called after
+// each durable portion with the bytes that are done.
+func createFilled(fsys FS, name string, head []byte, size int64, giveWay func(filled int64)) (File, error) {
 	f, err := fsys.Open(name, Create)
 	if err != nil {
 		return nil, err
@@ -220,9 +222,11 @@ func createFilled(fsys FS, name string, head []byte, size int64) (File, error) {
 		chunk := zero[:min(zeroChunk, size-at)]
 		_, err = f.WriteAt(chunk, at)
 		at += int64(len(chunk))
-		if err == nil && at%(8*zeroChunk) == 0 {
-			// In portions, so that the device has room for the log's own writes.
+		if err == nil && at < size {
 			err = f.Sync()
+		}
+		if err == nil && giveWay != nil {
+			giveWay(at)
 		}
 	}
 	if err == nil && len(head) > 0 {
@@ -258,7 +262,7 @@ func createAllocated(fsys FS, name string, size int64) (File, error) {
 	}
 	if !ok || errors.Is(err, errors.ErrUnsupported) {
 		_ = f.Close()
-		return createFilled(fsys, name, nil, size)
+		return createFilled(fsys, name, nil, size, nil)
 	}
 	if err == nil {
 		err = f.Sync()

@@ -7,12 +7,15 @@ import (
 
 // Stats is a picture of the log at one moment.
 type Stats struct {
-	Batches      uint64 // written since Open
-	Records      uint64 // in them, including carried state
-	Bytes        uint64 // of those batches on disk, with padding
-	FlushTotal   time.Duration
-	FlushMax     time.Duration // since Open
-	FlushLast    time.Duration
+	Batches    uint64 // written since Open
+	Records    uint64 // in them, including carried state
+	Bytes      uint64 // of those batches on disk, with padding
+	FlushTotal time.Duration
+	FlushMax   time.Duration // since Open
+	FlushLast  time.Duration
+	// FlushCounts are the flushes by how long they took: the i-th counts those up
+	// to FlushBound(i) and above the bound before, the last one all that are longer.
+	FlushCounts  [FlushBounds + 1]uint64
 	Flushing     time.Time // since when the flush in progress runs; zero if none does (D12)
 	Pending      int64     // bytes that wait or are being written
 	PendingSince time.Time // since when, at most; zero if nothing waits and in Manual mode
@@ -33,6 +36,12 @@ type Stats struct {
 	Durable     bool  // writes are durable by themselves (O_DSYNC); false: write and sync
 	Err         error // the final error, nil while the log works
 }
+
+// FlushBounds is how many bounds there are for the time of a flush.
+const FlushBounds = 16
+
+// FlushBound returns the i-th bound: 64 µs, doubled i times.
+func FlushBound(i int) time.Duration { return 64 * time.Microsecond << i }
 
 // meter measures flushes. The writer reports, anybody reads.
 type meter struct {
@@ -55,6 +64,11 @@ func (m *meter) end(h *batchHeader) {
 	m.stats.Records += uint64(h.Records)
 	m.stats.Bytes += uint64(h.Size)
 	m.stats.FlushLast = took
+	i := 0
+	for i < FlushBounds && took > FlushBound(i) {
+		i++
+	}
+	m.stats.FlushCounts[i]++
 	m.stats.FlushTotal += took
 	m.stats.FlushMax = max(m.stats.FlushMax, took)
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestWhatWasAppendedIsReplayedAfterReopening(t *testing.T) {
@@ -195,6 +196,26 @@ func TestWalkShowsEveryRecordOfADirectoryThatIsNotOpen(t *testing.T) {
 	}
 }
 
+// D2: an owner whose snapshot is damaged must be able to tell an empty log from
+// one of which nothing is left.
+func TestTheReleaseMarkIsThereAfterReopening(t *testing.T) {
+	m := NewMemory(1)
+	s := mustOpen(t, small(m))
+	mustPut(t, s, entry(1, 1, "a"), entry(1, 2, "b"))
+	s.Release(1, 2)
+	mustPut(t, s, Record{Group: 1, Type: 9, Data: []byte("state")})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = mustOpen(t, small(m))
+	if got := s.Released(1); got != 2 {
+		t.Errorf("group 1 was released up to %d, want 2", got)
+	}
+	if got := s.Released(2); got != 0 {
+		t.Errorf("group 2 was released up to %d, want 0", got)
+	}
+}
+
 func ExampleOpen() {
 	s, err := Open("data", Options{FS: NewMemory(1), Node: "n1", SegmentBytes: 1 << 20})
 	if err != nil {
@@ -220,4 +241,31 @@ func ExampleOpen() {
 	// durable: <nil>
 	// type 0 index 0: term 7
 	// type 1 index 2: x = 2
+}
+
+func TestFlushesAreCountedByHowLongTheyTook(t *testing.T) {
+	for i := 1; i < FlushBounds; i++ {
+		if FlushBound(i) != 2*FlushBound(i-1) {
+			t.Fatalf("bound %d is %v after %v, want twice that", i, FlushBound(i), FlushBound(i-1))
+		}
+	}
+	m := NewMemory(1)
+	s := mustOpen(t, small(m))
+	m.SetFault(func(o Operation) Fault {
+		if o.Kind == OpWrite {
+			time.Sleep(2 * FlushBound(1)) // a slow disk
+		}
+		return 0
+	})
+	mustPut(t, s, entry(1, 1, "a"))
+	st := s.Stats()
+	sum := uint64(0)
+	for _, n := range st.FlushCounts {
+		sum += n
+	}
+	slow := st.FlushCounts
+	clear(slow[:3]) // up to FlushBound(2) at most
+	if sum != st.Batches || slow == [FlushBounds + 1]uint64{} {
+		t.Fatalf("%d flushes counted by time, %d in all; the slow one is not above %v: %v", sum, st.Batches, FlushBound(2), st.FlushCounts)
+	}
 }
