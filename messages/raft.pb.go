@@ -733,7 +733,8 @@ type Heartbeat struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Commit        uint64                 `protobuf:"varint,1,opt,name=commit,proto3" json:"commit,omitempty"`
 	Round         uint64                 `protobuf:"varint,2,opt,name=round,proto3" json:"round,omitempty"`
-	Sent          int64                  `protobuf:"fixed64,3,opt,name=sent,proto3" json:"sent,omitempty"` // on the leader's clock, echoed
+	Sent          int64                  `protobuf:"fixed64,3,opt,name=sent,proto3" json:"sent,omitempty"`  // on the leader's clock, echoed
+	Match         uint64                 `protobuf:"varint,4,opt,name=match,proto3" json:"match,omitempty"` // what the receiver has acknowledged in this term
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -789,12 +790,20 @@ func (x *Heartbeat) GetSent() int64 {
 	return 0
 }
 
+func (x *Heartbeat) GetMatch() uint64 {
+	if x != nil {
+		return x.Match
+	}
+	return 0
+}
+
 // HeartbeatReply: at once, whatever the disk does.
 type HeartbeatReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Round         uint64                 `protobuf:"varint,1,opt,name=round,proto3" json:"round,omitempty"`
 	Sent          int64                  `protobuf:"fixed64,2,opt,name=sent,proto3" json:"sent,omitempty"`
 	Stalled       bool                   `protobuf:"varint,3,opt,name=stalled,proto3" json:"stalled,omitempty"` // the sender's disk does not answer
+	Lost          bool                   `protobuf:"varint,4,opt,name=lost,proto3" json:"lost,omitempty"`       // the sender's log ends before Heartbeat.match: it ends
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -846,6 +855,13 @@ func (x *HeartbeatReply) GetSent() int64 {
 func (x *HeartbeatReply) GetStalled() bool {
 	if x != nil {
 		return x.Stalled
+	}
+	return false
+}
+
+func (x *HeartbeatReply) GetLost() bool {
+	if x != nil {
+		return x.Lost
 	}
 	return false
 }
@@ -1237,9 +1253,10 @@ func (x *ReadIndexReply) GetRefused() bool {
 }
 
 // TimeoutNow: leader to the follower that shall lead next; answered by that
-// follower's RequestVote.
+// follower's RequestVote, if its log still ends with last_index.
 type TimeoutNow struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	LastIndex     uint64                 `protobuf:"varint,1,opt,name=last_index,json=lastIndex,proto3" json:"last_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1272,6 +1289,13 @@ func (x *TimeoutNow) ProtoReflect() protoreflect.Message {
 // Deprecated: Use TimeoutNow.ProtoReflect.Descriptor instead.
 func (*TimeoutNow) Descriptor() ([]byte, []int) {
 	return file_synod_messages_raft_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *TimeoutNow) GetLastIndex() uint64 {
+	if x != nil {
+		return x.LastIndex
+	}
+	return 0
 }
 
 // DigestReport: follower to leader: the digest of my state at an index. The
@@ -1439,15 +1463,17 @@ const file_synod_messages_raft_proto_rawDesc = "" +
 	"prev_index\x18\x02 \x01(\x04R\tprevIndex\x12\x14\n" +
 	"\x05match\x18\x03 \x01(\x04R\x05match\x12#\n" +
 	"\rconflict_term\x18\x04 \x01(\x04R\fconflictTerm\x12%\n" +
-	"\x0econflict_index\x18\x05 \x01(\x04R\rconflictIndex\"M\n" +
+	"\x0econflict_index\x18\x05 \x01(\x04R\rconflictIndex\"c\n" +
 	"\tHeartbeat\x12\x16\n" +
 	"\x06commit\x18\x01 \x01(\x04R\x06commit\x12\x14\n" +
 	"\x05round\x18\x02 \x01(\x04R\x05round\x12\x12\n" +
-	"\x04sent\x18\x03 \x01(\x10R\x04sent\"T\n" +
+	"\x04sent\x18\x03 \x01(\x10R\x04sent\x12\x14\n" +
+	"\x05match\x18\x04 \x01(\x04R\x05match\"h\n" +
 	"\x0eHeartbeatReply\x12\x14\n" +
 	"\x05round\x18\x01 \x01(\x04R\x05round\x12\x12\n" +
 	"\x04sent\x18\x02 \x01(\x10R\x04sent\x12\x18\n" +
-	"\astalled\x18\x03 \x01(\bR\astalled\"\xe8\x01\n" +
+	"\astalled\x18\x03 \x01(\bR\astalled\x12\x12\n" +
+	"\x04lost\x18\x04 \x01(\bR\x04lost\"\xe8\x01\n" +
 	"\n" +
 	"RaftMember\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x14\n" +
@@ -1478,9 +1504,11 @@ const file_synod_messages_raft_proto_rawDesc = "" +
 	"\x0eReadIndexReply\x12\x10\n" +
 	"\x03ref\x18\x01 \x01(\x04R\x03ref\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x18\n" +
-	"\arefused\x18\x03 \x01(\bR\arefused\"\f\n" +
+	"\arefused\x18\x03 \x01(\bR\arefused\"+\n" +
 	"\n" +
-	"TimeoutNow\"<\n" +
+	"TimeoutNow\x12\x1d\n" +
+	"\n" +
+	"last_index\x18\x01 \x01(\x04R\tlastIndex\"<\n" +
 	"\fDigestReport\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\x06R\x06digest\":\n" +

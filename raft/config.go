@@ -61,6 +61,16 @@ type Config struct {
 	// TrailingBytes of them. Default 16 MiB.
 	TrailingEntries int
 	TrailingBytes   int
+	// CatchUpBytes is how large the log in memory may get because a leader keeps
+	// it, in spite of newer snapshots, for a follower that receives a snapshot or
+	// is behind: several times what the host lets gather between two snapshots,
+	// or else a follower may never catch up with a leader that writes fast.
+	// Default 256 MiB.
+	CatchUpBytes int
+	// CatchUpTime is how long a snapshot's transfer may stand still until the
+	// leader keeps no log for it: longer than a follower needs to start again.
+	// Default 100*Election, that is 30 s.
+	CatchUpTime Time
 
 	// PromoteWithin is how close, in entries, a non-voter's log must be to the
 	// leader's to be promoted. Default 256.
@@ -113,6 +123,8 @@ func (c Config) withDefaults() Config {
 	def(&c.MaxChunkBytes, DefaultMaxChunkBytes)
 	def(&c.TrailingEntries, 4096)
 	def(&c.TrailingBytes, 16<<20)
+	def(&c.CatchUpBytes, 256<<20)
+	def(&c.CatchUpTime, 100*c.Election)
 	def(&c.PromoteWithin, 256)
 	if c.Rand == nil {
 		c.Rand = rand.New(rand.NewPCG(uint64(c.ID), 0))
@@ -143,6 +155,8 @@ func (c Config) check() error {
 		return &ConfigError{"MaxDrift", "is not within [0, Lease)"}
 	case c.DiskStall < 0:
 		return &ConfigError{"DiskStall", "is negative"}
+	case c.CatchUpTime < 0:
+		return &ConfigError{"CatchUpTime", "is negative"}
 	}
 	for _, f := range []struct {
 		name  string
@@ -153,6 +167,7 @@ func (c Config) check() error {
 		{"MaxUncommittedBytes", c.MaxUncommittedBytes},
 		{"MaxApplyBytes", c.MaxApplyBytes}, {"MaxReads", c.MaxReads}, {"MaxChunkBytes", c.MaxChunkBytes},
 		{"TrailingEntries", c.TrailingEntries}, {"TrailingBytes", c.TrailingBytes},
+		{"CatchUpBytes", c.CatchUpBytes},
 		{"PromoteWithin", c.PromoteWithin},
 	} {
 		if f.value < 0 {

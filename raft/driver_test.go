@@ -39,7 +39,7 @@ func TestNothingIsCommittedWhileASnapshotIsInstalled(t *testing.T) {
 	meta, _ := r.install(2)
 	r.step(2, AppendEntries{Term: 5, PrevIndex: 3, PrevTerm: 1, Commit: 3})
 	r.step(2, Heartbeat{Term: 5, Commit: 3})
-	r.step(2, TimeoutNow{Term: 5})
+	r.step(2, TimeoutNow{Term: 5, LastIndex: 4})
 	if r.commit != 0 || r.role != Follower {
 		t.Errorf("commit %d, %v; want 0, follower", r.commit, r.role)
 	}

@@ -91,9 +91,9 @@ func (s *script) message() Message {
 	case 6:
 		return AppendReply{term, s.byte()%2 == 0, Index(s.number()), Index(s.number()), Term(s.number()), Index(s.number())}
 	case 7:
-		return Heartbeat{term, Index(s.number()), s.number(), Time(s.number())}
+		return Heartbeat{term, Index(s.number()), s.number(), Time(s.number()), Index(s.number())}
 	case 8:
-		return HeartbeatReply{term, s.number(), Time(s.number()), s.byte()%2 == 0}
+		return HeartbeatReply{term, s.number(), Time(s.number()), s.byte()%2 == 0, s.byte()%8 == 0}
 	case 9:
 		data := s.bytes()
 		m := InstallSnapshot{Term: term, Offset: int64(s.number()), Data: data, Checksum: ChunkChecksum(data)}
@@ -106,7 +106,7 @@ func (s *script) message() Message {
 	case 12:
 		return ReadIndexReply{term, s.number(), Index(s.number()), s.byte()%2 == 0}
 	default:
-		return TimeoutNow{term}
+		return TimeoutNow{term, Index(s.number())}
 	}
 }
 

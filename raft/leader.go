@@ -18,8 +18,8 @@ type leadership struct {
 	uncommitted int // bytes beyond the commit index
 	reads       reads
 	transfer    *transfer
-	leaseEnd    Time // the latest end of a lease given out
-	leaseSpent  bool // a TimeoutNow has left in this term
+	leaseEnd    Time  // the latest end of a lease given out
+	leaseFrom   Index // no lease until this entry is committed: see lease.go
 }
 
 // becomeLeader takes office. Its first entry is empty: with it everything of
@@ -32,6 +32,7 @@ func (n *Node) becomeLeader() {
 		heartbeatAt: n.now, tellAt: never, preferAt: n.now + n.cfg.Election,
 		uncommitted: n.log.size(n.commit+1, n.log.last()),
 	}
+	l.leaseFrom = l.start
 	n.lead = l
 	n.syncPeers()
 	n.appendEntry(EntryNoOp, nil)
@@ -46,6 +47,7 @@ func (n *Node) leaveOffice() {
 	n.failReads()
 	n.lead = nil
 	n.ack = ack{}
+	n.compact()
 }
 
 // stepDown gives up leadership within the term.
@@ -109,6 +111,7 @@ func (n *Node) fireLeader() {
 	l.peers = slices.DeleteFunc(l.peers, func(p *progress) bool {
 		return p.removed && n.now >= p.until
 	})
+	n.compact()
 	n.relieveStalledDisk()
 	n.advanceMembership()
 	n.preferHigherPriority()
@@ -153,7 +156,7 @@ func (n *Node) broadcastHeartbeat() {
 func (n *Node) sendHeartbeat(p *progress) {
 	p.told = max(p.told, min(n.commit, p.match))
 	n.sendNow(p.id, Heartbeat{
-		Term: n.term, Commit: min(n.commit, p.match), Round: n.lead.reads.round, Sent: n.now,
+		Term: n.term, Commit: min(n.commit, p.match), Round: n.lead.reads.round, Sent: n.now, Match: p.match,
 	})
 }
 
@@ -172,7 +175,7 @@ func (n *Node) tellCommit() {
 // onHeartbeat vouches for the leader at once, whatever the disk does. The
 // promise of lease.go is made in hear, before the answer.
 func (n *Node) onHeartbeat(from ID, m Heartbeat) {
-	if !n.hear(from) {
+	if !n.hear(from) || n.findLoss(from, m) {
 		return
 	}
 	if m.Commit <= n.log.last() && !n.installing() {
@@ -188,6 +191,12 @@ func (n *Node) onHeartbeatReply(from ID, m HeartbeatReply) {
 	p := n.lead.peer(from)
 	if p == nil || m.Sent > n.now || m.Sent < 0 || m.Round > n.lead.reads.round {
 		return // nothing that this leader has sent
+	}
+	if m.Lost {
+		p.discount()
+	}
+	if p.lost {
+		return
 	}
 	p.heard = n.now
 	p.stalled = m.Stalled

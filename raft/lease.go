@@ -25,7 +25,18 @@ package raft
 //     joint one has answered AppendEntries sent after s, and with that promised.
 //  5. RequestVote with Transfer passes over the promise. It follows only from a
 //     TimeoutNow of the term before, and a leader gives up its lease before it
-//     sends one, for the rest of its term: the message may arrive at any time.
+//     sends one. The message may arrive at any time, and so may the votes that
+//     follow. But it names the last entry of the leader's log, and only a
+//     replica whose log ends there, in that term, acts on it: RequestVote then
+//     names that entry too. Once a later entry of our term is committed, a
+//     quorum holds it and refuses that vote, because the candidate's log is not
+//     up to date; and who had granted it before is in the newer term and has
+//     acknowledged nothing to us since (Leader Completeness, section 5.4). So
+//     whoever was told to campaign, and whenever it does, it is not elected, and
+//     the lease is ours again. A leader whose transfer has failed appends an
+//     empty entry to have one to commit. Nobody else's election in the newer term,
+//     or in one after it, passes over the promise: that takes a TimeoutNow of a
+//     leader who was elected there.
 //  6. Every write acknowledged before the read was invoked is in the log by the
 //     commit index, once an entry of our own term is committed (section 8);
 //     LeaseIndex is that index, published before any message or reply that
@@ -40,7 +51,7 @@ package raft
 // the index that its state must have reached; 0 if it may not.
 func (n *Node) lease() (Time, Index) {
 	l := n.lead
-	if l == nil || n.commit < l.start || l.transfer != nil || l.leaseSpent {
+	if l == nil || n.commit < l.leaseFrom || l.transfer != nil {
 		return 0, 0
 	}
 	// One more than the send time, so that 0 is "has not answered".

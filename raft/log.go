@@ -158,6 +158,16 @@ func (l *log) upTo(lo, hi Index, bytes int) (last Index, size int) {
 	return last, size
 }
 
+// tail returns the index behind which the log takes no more than bytes.
+func (l *log) tail(bytes int) Index {
+	at := l.prev
+	for rest := l.bytes; rest > bytes && at < l.end; {
+		at++
+		rest -= entrySize(l.at(at))
+	}
+	return at
+}
+
 // fills reports whether the entries from lo on take at least bytes, or are no
 // longer all here.
 func (l *log) fills(lo Index, bytes int) bool {

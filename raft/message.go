@@ -85,7 +85,8 @@ type Heartbeat struct {
 	Term   Term
 	Commit Index // never beyond what the follower is known to match
 	Round  uint64
-	Sent   Time // on the leader's clock: the lease counts from here
+	Sent   Time  // on the leader's clock: the lease counts from here
+	Match  Index // what the follower has acknowledged in this term: see Loss
 }
 
 // HeartbeatReply echoes a Heartbeat. It vouches for leadership only, not for
@@ -95,6 +96,7 @@ type HeartbeatReply struct {
 	Round   uint64
 	Sent    Time
 	Stalled bool // the sender's disk does not answer: do not hand leadership to it
+	Lost    bool // the sender has lost what it had acknowledged: see Loss
 }
 
 // InstallSnapshot carries one chunk of a snapshot. Checksum is the CRC32C of
@@ -131,9 +133,11 @@ type ReadIndexReply struct {
 	Refused bool
 }
 
-// TimeoutNow tells a caught-up follower to campaign at once.
+// TimeoutNow tells a caught-up follower to campaign at once, if its log still
+// ends with the leader's as it was then.
 type TimeoutNow struct {
-	Term Term
+	Term      Term
+	LastIndex Index // of the leader's log
 }
 
 func (m PreVote) term() Term         { return m.Term }

@@ -172,6 +172,9 @@ func (h *host) carry(out Output) (again bool) {
 		w.trace("%d: read %d at %d, error %v", h.id, r.Ref, r.Index, r.Err)
 	}
 	h.reads = append(h.reads, out.Reads...)
+	if l := out.Loss; l != nil {
+		w.trace("%d: has lost entries %d to %d, says leader %d of term %d", h.id, l.Last+1, l.Acknowledged, l.Leader, l.Term)
+	}
 	for _, r := range out.SendSnapshots {
 		h.sendChunk(r)
 	}
@@ -272,10 +275,19 @@ func (h *host) snapshot() {
 	}
 	data := []byte(strings.Join(h.machine, ","))
 	meta.Size, meta.Checksum = int64(len(data)), crc32.Checksum(data, castagnoli)
-	h.files = map[Index]snapshotFile{meta.Index: {meta, data}}
+	h.files[meta.Index] = snapshotFile{meta, data}
 	h.disk.Snapshot = meta
 	h.dropSaved(h.node.Status().FirstIndex)
 	h.turn(func(n *Node) { n.SnapshotTaken(meta) })
+}
+
+// prune removes all snapshots but the newest.
+func (h *host) prune() {
+	for index := range h.files {
+		if index != h.disk.Snapshot.Index {
+			delete(h.files, index)
+		}
+	}
 }
 
 // dropSaved forgets saved entries that are compacted, as a log would.

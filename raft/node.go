@@ -22,6 +22,7 @@ type Node struct {
 	// 6); the earlier ones are there to roll back to.
 	configs  []Configuration
 	snapshot SnapshotMeta // the newest one of our own
+	trail    Index        // how far snapshot lets the log go: see keep.go
 
 	now      Time // the clock of the last Tick
 	ticked   bool
@@ -34,8 +35,9 @@ type Node struct {
 	unapplied   int // bytes committed and not applied
 	handedBytes int // bytes handed out and not applied
 
-	ack ack // of the AppendEntries in this batch
-	out Output
+	ack  ack   // of the AppendEntries in this batch
+	loss *Loss // found: this replica takes no part any more
+	out  Output
 	// told is what the last Output with Changed reported.
 	told identity
 }
@@ -89,6 +91,8 @@ func (n *Node) Deadline() Time {
 	switch {
 	case !n.ticked:
 		return 0
+	case n.loss != nil:
+		return never
 	case n.moreToApply():
 		return n.now
 	case n.role == Leader:
@@ -101,6 +105,10 @@ func (n *Node) Deadline() Time {
 // repeated, malformed or not for this replica change nothing.
 func (n *Node) Step(from ID, m Message) {
 	if m == nil || from == None || from == n.cfg.ID || m.term() > maxTerm {
+		return
+	}
+	if n.loss != nil {
+		n.tellLoss(from, m)
 		return
 	}
 	if !n.admit(from, m) {
@@ -209,7 +217,7 @@ func (n *Node) PeerLost(peer ID) {
 // Output returns what the inputs since the last call ask the host to do. The
 // host carries one Output out before it calls for the next.
 func (n *Node) Output() Output {
-	if n.ticked {
+	if n.ticked && n.loss == nil {
 		n.fire()
 	}
 	if n.lead != nil {

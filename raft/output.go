@@ -11,7 +11,7 @@ package raft
 //  4. Send leaves when save number Save and all before it are durable.
 //  5. Chunks are written to the snapshot being received.
 //  6. Apply is handed to the state machine, in order, on another thread.
-//  7. Reads, Changed, SendSnapshots are told to whom they concern.
+//  7. Reads, Changed, Loss, SendSnapshots are told to whom they concern.
 //
 // The zero Output asks for nothing, but that there is no lease.
 type Output struct {
@@ -56,6 +56,10 @@ type Output struct {
 	// Changed is set when role, term, leader, or configuration differ from the
 	// last Output's; the new ones are in Status.
 	Changed bool
+
+	// Loss, unless nil, is the end of this replica: the host carries out the
+	// rest, reports it and does not start from this log again.
+	Loss *Loss
 
 	// SendSnapshots asks for chunks to be read and sent as InstallSnapshot.
 	SendSnapshots []SnapshotRequest

@@ -49,6 +49,10 @@ type progress struct {
 	round   uint64 // the newest read round it has confirmed
 	stalled bool   // its disk does not answer
 
+	// lost is set when it has lost entries that it had acknowledged: it counts
+	// for nothing any more in this term.
+	lost bool
+
 	// removed is set when it has left the configuration; it is served until
 	// then, so that it learns of that.
 	removed bool
@@ -102,5 +106,5 @@ func (p *progress) busy() bool {
 
 // active reports whether the follower has answered within an Election.
 func (n *Node) active(p *progress) bool {
-	return n.now-p.heard < n.cfg.Election
+	return n.now-p.heard < n.cfg.Election && !p.lost
 }

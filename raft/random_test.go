@@ -18,6 +18,8 @@ type world struct {
 	history history
 	steps   int
 	trouble int // per thousand steps
+	late    []packet
+	eager   bool // to hand leadership over
 	events  map[string]int
 }
 
@@ -46,6 +48,7 @@ func newWorld(t testing.TB, seed uint64) *world {
 		c.MaxApplyBytes = 1 + rng.IntN(200)
 		c.MaxChunkBytes = testChunk
 		c.TrailingEntries = 1 + rng.IntN(4)
+		c.CatchUpBytes = 1 + rng.IntN(4000)
 		c.PromoteWithin = 1 + rng.IntN(3)
 	}
 	w := &world{network: newNetwork(t, voters, small), rng: rng, seed: seed, events: map[string]int{}, trouble: 1 + rng.IntN(40)}
@@ -67,6 +70,7 @@ func newWorld(t testing.TB, seed uint64) *world {
 		elected: map[Term]bool{},
 	}
 	w.network.check = w.inspect
+	w.eager = rng.IntN(4) == 0
 	return w
 }
 
@@ -106,6 +110,8 @@ func (w *world) step() {
 		}
 	case k < 960:
 		w.pass(Time(w.rng.Int64N(int64(12 * millisecond))))
+	case k < 970 && w.eager:
+		w.transferAny(h)
 	case k < 985:
 		w.proposeAny(h)
 	default:
@@ -122,6 +128,12 @@ func (w *world) pass(d Time) {
 }
 
 func (w *world) deliverAny() {
+	if len(w.late) > 0 && w.rng.IntN(100) == 0 {
+		i := w.rng.IntN(len(w.late))
+		w.hand(w.late[i])
+		w.late = slices.Delete(w.late, i, i+1)
+		return
+	}
 	if len(w.queue) == 0 {
 		return
 	}
@@ -130,12 +142,29 @@ func (w *world) deliverAny() {
 		i = w.rng.IntN(len(w.queue))
 	}
 	p := w.queue[i]
+	if passesOverPromises(p.message) && w.rng.IntN(4) != 0 { // it comes late
+		w.queue = slices.Delete(w.queue, i, i+1)
+		w.late = append(w.late, p)
+		return
+	}
 	if w.rng.IntN(50) != 0 { // else it comes again
 		w.queue = slices.Delete(w.queue, i, i+1)
 	}
 	if w.rng.IntN(60) != 0 { // else it is lost
 		w.hand(p)
 	}
+}
+
+// passesOverPromises reports whether m belongs to a transfer: when it comes late
+// the leader may long have its lease again.
+func passesOverPromises(m Message) bool {
+	switch m := m.(type) {
+	case TimeoutNow:
+		return true
+	case RequestVote:
+		return m.Transfer
+	}
+	return false
 }
 
 func (w *world) proposeAny(h *host) {
@@ -179,12 +208,15 @@ func (w *world) makeTrouble(h *host, k int) {
 	case k < 560:
 		w.heal()
 	case k < 620 && h.node != nil:
-		h.turn(func(n *Node) { _ = n.TransferLeadership(ID(w.rng.IntN(len(w.hosts) + 1))) })
+		w.transferAny(h)
 	case k < 780 && h.node != nil:
 		w.changeAny(h)
 	case k < 880 && h.node != nil:
 		if h.applied > h.disk.Snapshot.Index && len(h.pending) == 0 {
 			h.snapshot()
+			if w.rng.IntN(2) == 0 {
+				h.prune()
+			}
 			w.events["snapshot"]++
 		}
 	case k < 910:
@@ -194,6 +226,14 @@ func (w *world) makeTrouble(h *host, k int) {
 	case k < 940:
 		w.pass(Time(w.rng.Int64N(int64(900 * millisecond))))
 	}
+}
+
+func (w *world) transferAny(h *host) {
+	h.turn(func(n *Node) {
+		if n.TransferLeadership(ID(w.rng.IntN(len(w.hosts)+1))) == nil && n.role == Leader {
+			w.events["transfer"]++
+		}
+	})
 }
 
 func (w *world) changeAny(h *host) {

@@ -48,6 +48,8 @@ func (n *Node) replicate() {
 	}
 	for _, p := range n.lead.peers {
 		switch {
+		case p.lost:
+			continue
 		case p.state == Probe && !p.waiting:
 			n.sendProbe(p)
 		case p.state == Replicate:
@@ -251,7 +253,7 @@ func (n *Node) onAppendReply(from ID, m AppendReply) {
 		return
 	}
 	p := n.lead.peer(from)
-	if p == nil || m.Match > n.log.last() {
+	if p == nil || p.lost || m.Match > n.log.last() {
 		return
 	}
 	p.heard = n.now
@@ -292,9 +294,10 @@ func (n *Node) backUp(p *progress, m AppendReply) {
 	if agree == m.PrevIndex {
 		agree-- // rejected, so it is not there
 	}
-	// A follower that denies what it had acknowledged has lost it, against its
-	// word. It is served again; the commit index does not go back.
-	p.match = min(p.match, agree)
+	if agree < p.match {
+		n.doubt(p)
+		return
+	}
 	p.probe(agree + 1)
 }
 
@@ -310,7 +313,7 @@ func (n *Node) advanceCommit() {
 		if id == n.cfg.ID {
 			return uint64(n.saves.durable)
 		}
-		if p := l.peer(id); p != nil {
+		if p := l.peer(id); p != nil && !p.lost {
 			return uint64(p.match)
 		}
 		return 0

@@ -27,9 +27,10 @@ func showMessage(m Message) string {
 		}
 		return fmt.Sprintf("AppendReply term %d, match %d", m.Term, m.Match)
 	case Heartbeat:
-		return fmt.Sprintf("Heartbeat term %d, commit %d, round %d, sent %s", m.Term, m.Commit, m.Round, showTime(m.Sent))
+		return fmt.Sprintf("Heartbeat term %d, commit %d, round %d, sent %s%s", m.Term, m.Commit, m.Round, showTime(m.Sent),
+			when(m.Match != m.Commit, fmt.Sprintf(", match %d", m.Match)))
 	case HeartbeatReply:
-		return fmt.Sprintf("HeartbeatReply term %d, round %d, sent %s%s", m.Term, m.Round, showTime(m.Sent), when(m.Stalled, ", stalled"))
+		return fmt.Sprintf("HeartbeatReply term %d, round %d, sent %s%s", m.Term, m.Round, showTime(m.Sent), when(m.Stalled, ", stalled")+when(m.Lost, ", lost"))
 	case InstallSnapshot:
 		return fmt.Sprintf("InstallSnapshot term %d, of %d/%d %s, %d bytes at %d of %d",
 			m.Term, m.Snapshot.Index, m.Snapshot.Term, show(m.Snapshot.Configuration), len(m.Data), m.Offset, m.Snapshot.Size)
@@ -39,6 +40,8 @@ func showMessage(m Message) string {
 		return fmt.Sprintf("ReadIndex term %d, ref %d", m.Term, m.Ref)
 	case ReadIndexReply:
 		return fmt.Sprintf("ReadIndexReply term %d, ref %d, index %d%s", m.Term, m.Ref, m.Index, when(m.Refused, ", refused"))
+	case TimeoutNow:
+		return fmt.Sprintf("TimeoutNow term %d, log ends %d", m.Term, m.LastIndex)
 	default:
 		return fmt.Sprintf("%T %+v", m, m)
 	}

@@ -47,8 +47,9 @@ func (n *Node) configAt(index Index) Configuration {
 }
 
 // SnapshotTaken tells the core that a snapshot of our own is durable. The log
-// is dropped behind it, but for TrailingEntries and TrailingBytes. A snapshot
-// that MetaAt does not describe, or not newer than the last, changes nothing.
+// is dropped behind it, but for TrailingEntries and TrailingBytes and what the
+// leader keeps for followers (CatchUpBytes). A snapshot that MetaAt does not
+// describe, or not newer than the last, changes nothing.
 func (n *Node) SnapshotTaken(meta SnapshotMeta) {
 	own, ok := n.MetaAt(meta.Index)
 	if !ok || own.Index <= n.snapshot.Index {
@@ -67,23 +68,9 @@ func (n *Node) takeOver(meta SnapshotMeta) {
 	}
 	n.configs = append([]Configuration{meta.Configuration}, n.configs[keep:]...)
 	n.saves.durable = max(n.saves.durable, meta.Index)
+	n.trail = n.trailed()
 	n.compact()
 	n.advanceCommit()
-}
-
-// compact drops the entries that the snapshot replaces, but for a trail.
-func (n *Node) compact() {
-	at, bytes := n.snapshot.Index, 0
-	trail := 0
-	for at > n.log.prev && trail < n.cfg.TrailingEntries {
-		bytes += n.log.size(at, at)
-		if bytes > n.cfg.TrailingBytes {
-			break
-		}
-		at--
-		trail++
-	}
-	n.log.compact(at)
 }
 
 // install is the transfer of a snapshot to one follower.
@@ -93,15 +80,20 @@ type install struct {
 	acked int64 // the follower has everything before this
 	sent  int64 // everything before this has been asked to be sent
 	began bool  // the follower has said where to begin
+	moved Time  // when the follower last said how far it is
 }
 
 // beginInstall sends the newest snapshot to a follower whose next entry is
-// compacted.
+// compacted. Beginning again for one that is gone is no sign of life.
 func (n *Node) beginInstall(p *progress) {
+	moved := p.install.moved
+	if n.active(p) {
+		moved = n.now
+	}
 	p.state = Snapshot
 	p.clearFlights()
 	p.progressAt = n.now
-	p.install = install{index: n.snapshot.Index, size: n.snapshot.Size}
+	p.install = install{index: n.snapshot.Index, size: n.snapshot.Size, moved: moved}
 }
 
 // requestChunks asks the host to send what the window has room for. It begins
@@ -131,13 +123,13 @@ func (in *install) allSent() bool {
 }
 
 // retryInstall sends one chunk again; the answer tells how far the follower
-// really is, or that it is done.
+// really is, that it is still installing, or that it is done. It stays with the
+// snapshot it has begun, on which the log follows: compact decides otherwise.
 func (n *Node) retryInstall(p *progress) {
 	p.progressAt = n.now
 	in := &p.install
-	if in.acked == 0 || in.size >= 0 && in.acked >= in.size {
-		n.beginInstall(p)
-		return
+	if in.size >= 0 && in.acked >= in.size {
+		in.acked = 0
 	}
 	in.sent, in.began = in.acked, false
 }
@@ -158,7 +150,7 @@ func (n *Node) onSnapshotReply(from ID, m SnapshotReply) {
 		return
 	}
 	p := n.lead.peer(from)
-	if p == nil {
+	if p == nil || p.lost {
 		return
 	}
 	p.heard = n.now
@@ -172,12 +164,16 @@ func (n *Node) onSnapshotReply(from ID, m SnapshotReply) {
 
 // moveInstall goes on where the follower says. An offset that does not grow
 // after the first is a lost chunk: it is sent again after a while, or at once
-// if the follower has started over.
+// if the follower has started over. Of a snapshot on which our log does not
+// follow nothing is sent any more.
 func (n *Node) moveInstall(p *progress, m SnapshotReply) {
 	in := &p.install
+	if m.Index < n.log.prev {
+		return
+	}
 	if m.Index != in.index {
 		// The host has sent another snapshot, since ours was gone.
-		*in = install{index: m.Index, size: -1}
+		*in = install{index: m.Index, size: -1, moved: n.now}
 		if m.Index == n.snapshot.Index {
 			in.size = n.snapshot.Size
 		}
@@ -189,7 +185,7 @@ func (n *Node) moveInstall(p *progress, m SnapshotReply) {
 	if m.Offset < in.acked || !in.began {
 		in.sent = m.Offset
 	}
-	in.acked, in.began = m.Offset, true
+	in.acked, in.began, in.moved = m.Offset, true, n.now
 	p.progressAt = n.now
 	if !in.allSent() {
 		p.patience = n.patience()

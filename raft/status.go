@@ -24,9 +24,10 @@ type PeerStatus struct {
 	Match    Index // its log is durable and equal to the leader's up to here
 	Next     Index
 	State    PeerState
-	Active   bool // it has answered within an Election
-	Stalled  bool // its disk does not answer
-	Inflight int  // bytes sent and not yet acknowledged
+	Snapshot Index // the one that is being sent, in state Snapshot
+	Active   bool  // it has answered within an Election
+	Stalled  bool  // its disk does not answer
+	Inflight int   // bytes sent and not yet acknowledged
 }
 
 // Status returns a picture of the node. It costs one allocation on a leader
@@ -50,6 +51,9 @@ func (n *Node) Status() Status {
 			ID: p.id, Match: p.match, Next: p.next, State: p.state,
 			Active: n.active(p), Stalled: p.stalled, Inflight: p.inflight,
 		})
+		if p.state == Snapshot {
+			s.Peers[len(s.Peers)-1].Snapshot = p.install.index
+		}
 	}
 	return s
 }

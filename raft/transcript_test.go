@@ -170,6 +170,8 @@ func configChange(t *testing.T, key, value string) func(*Config) {
 			c.MaxChunkBytes = v
 		case "trailing":
 			c.TrailingEntries = v
+		case "catch-up":
+			c.CatchUpBytes = v
 		case "within":
 			c.PromoteWithin = v
 		default:
@@ -307,6 +309,8 @@ var hostCommands = map[string]func(*testing.T, *transcript, *host, []string){
 	"crash":      func(_ *testing.T, _ *transcript, h *host, _ []string) { h.crash() },
 	"restart":    func(_ *testing.T, _ *transcript, h *host, _ []string) { h.start() },
 	"snapshot":   func(_ *testing.T, _ *transcript, h *host, _ []string) { h.snapshot() },
+	// prune N: of N's snapshots only the newest is left.
+	"prune": func(_ *testing.T, _ *transcript, h *host, _ []string) { h.prune() },
 	// log N TERM...: the replica starts with entries of these terms.
 	"log": func(t *testing.T, _ *transcript, h *host, args []string) {
 		h.disk.Entries = nil
@@ -316,6 +320,12 @@ var hostCommands = map[string]func(*testing.T, *transcript, *host, []string){
 			h.disk.HardState.Term = term
 		}
 		h.crash()
+		h.start()
+	},
+	// forget N COUNT: the replica starts without the last entries of its disk.
+	"forget": func(t *testing.T, _ *transcript, h *host, args []string) {
+		h.crash()
+		h.disk.Entries = h.disk.Entries[:len(h.disk.Entries)-int(number(t, args[0]))]
 		h.start()
 	},
 	// hold-install N, installed N: a complete snapshot waits.

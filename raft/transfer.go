@@ -71,7 +71,7 @@ func (n *Node) beginTransfer(p *progress, resign bool) {
 }
 
 // driveTransfer sends TimeoutNow once the target has every entry, and again
-// with each heartbeat interval. The lease ends with it for the rest of the term:
+// with each heartbeat interval. The lease ends with it until the log has moved on:
 // the target may act on it at any later time (lease.go).
 func (n *Node) driveTransfer() {
 	if n.lead == nil || n.lead.transfer == nil {
@@ -83,23 +83,28 @@ func (n *Node) driveTransfer() {
 		return
 	}
 	t.sent, t.told = true, n.now
-	n.lead.leaseSpent = true
-	n.sendNow(t.to, TimeoutNow{Term: n.term})
+	n.lead.leaseFrom = n.log.last() + 1
+	n.sendNow(t.to, TimeoutNow{Term: n.term, LastIndex: n.log.last()})
 }
 
-// transferFailed goes on leading, or steps down if this replica should not.
+// transferFailed goes on leading, or steps down if this replica should not. A
+// TimeoutNow that has left is void with the next entry.
 func (n *Node) transferFailed() {
-	resign := n.lead.transfer.resign
+	t := n.lead.transfer
 	n.lead.transfer = nil
-	if resign {
+	switch {
+	case t.resign:
 		n.stepDown()
+	case t.sent:
+		n.appendEntry(EntryNoOp, nil)
 	}
 }
 
 // onTimeoutNow campaigns at once, without a pre-vote and without regard to the
-// promise: the leader itself has given its lease up.
-func (n *Node) onTimeoutNow(from ID, _ TimeoutNow) {
-	if n.role == Follower && from == n.leader && n.mayCampaign() {
+// promise: the leader itself has given its lease up. It has taken it back if its
+// log has moved on since (lease.go).
+func (n *Node) onTimeoutNow(from ID, m TimeoutNow) {
+	if n.role == Follower && from == n.leader && n.log.last() == m.LastIndex && n.mayCampaign() {
 		n.becomeCandidate(true)
 	}
 }

@@ -50,7 +50,8 @@ const (
 	// EntryCommand holds a command of the state machine.
 	EntryCommand EntryKind = iota
 	// EntryNoOp is what a new leader appends to commit its predecessors'
-	// entries (section 8). It carries no data.
+	// entries (section 8), and one whose transfer has failed to void TimeoutNow
+	// (lease.go). It carries no data.
 	EntryNoOp
 	// EntryConfiguration holds an encoded Configuration, in force as soon as
 	// it is in the log (section 6).
