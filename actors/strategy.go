@@ -97,6 +97,11 @@ type StrategyConfig struct {
 	// Random returns numbers in [0, 1) for the spread; called under a lock.
 	// Default: the global source.
 	Random func() float64
+
+	// Now and After are the clock, for simulated worlds. Default: package time's
+	// Now and AfterFunc.
+	Now   func() time.Time
+	After func(wait time.Duration, f func())
 }
 
 // Strategy is an actor.SupervisorStrategy after OTP: restarts are delayed by a
@@ -126,6 +131,12 @@ func NewStrategy(c StrategyConfig) *Strategy {
 	if c.Random == nil {
 		c.Random = rand.Float64
 	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.After == nil {
+		c.After = func(wait time.Duration, f func()) { time.AfterFunc(wait, f) }
+	}
 	return &Strategy{config: c}
 }
 
@@ -141,7 +152,7 @@ func (s *Strategy) HandleFailure(_ *actor.ActorSystem, supervisor actor.Supervis
 		supervisor.StopChildren(child)
 		return
 	}
-	count, delay := s.count(time.Now())
+	count, delay := s.count(s.config.Now())
 	if count > s.config.Intensity {
 		s.failStop(supervisor, child, &IntensityError{Failures: count, Period: s.config.Period, Reason: reason})
 		return
@@ -149,7 +160,7 @@ func (s *Strategy) HandleFailure(_ *actor.ActorSystem, supervisor actor.Supervis
 	s.config.Logger.Warn("actor failed", "actor", child.Id, "reason", reason,
 		"failures", count, "restart_in", delay)
 	// RestartChildren only posts a message, so a timer may call it.
-	time.AfterFunc(delay, func() { supervisor.RestartChildren(child) })
+	s.config.After(delay, func() { supervisor.RestartChildren(child) })
 }
 
 func (s *Strategy) failStop(supervisor actor.Supervisor, child *actor.PID, reason any) {

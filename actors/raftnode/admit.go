@@ -15,14 +15,15 @@ var ErrNameTaken = errors.New("raftnode: the name belongs to a member that answe
 // Admit proposes a place for a newcomer, as a non-voter that is to be promoted
 // when fewer than voters members vote. One that has the name of a member which
 // no longer answers takes that member's place: a node that lost its disk comes
-// back under another id. It returns the index of the proposed configuration.
-func (h *Handle) Admit(ctx context.Context, m raft.Member, voters int) (raft.Index, error) {
+// back under another id. version must be that of the configuration in force. It
+// returns the index of the proposed one.
+func (h *Handle) Admit(ctx context.Context, m raft.Member, voters int, version raft.Index) (raft.Index, error) {
 	return ask(ctx, h, func(a *Actor) (raft.Index, error) {
 		members, err := admitted(a.core.Status(), m, voters)
 		if err != nil {
 			return 0, err
 		}
-		return a.core.ChangeMembership(members, a.core.Configuration().Version)
+		return a.core.ChangeMembership(members, version)
 	})
 }
 

@@ -41,11 +41,11 @@ func encode(from, to raft.ID, group uint32, m raft.Message, data []byte) *messag
 	case raft.Heartbeat:
 		w.Term = uint64(m.Term)
 		w.Body = &messages.RaftMessage_Heartbeat{Heartbeat: &messages.Heartbeat{
-			Commit: uint64(m.Commit), Round: m.Round, Sent: int64(m.Sent)}}
+			Commit: uint64(m.Commit), Round: m.Round, Sent: int64(m.Sent), Match: uint64(m.Match)}}
 	case raft.HeartbeatReply:
 		w.Term = uint64(m.Term)
 		w.Body = &messages.RaftMessage_HeartbeatReply{HeartbeatReply: &messages.HeartbeatReply{
-			Round: m.Round, Sent: int64(m.Sent), Stalled: m.Stalled}}
+			Round: m.Round, Sent: int64(m.Sent), Stalled: m.Stalled, Lost: m.Lost}}
 	case raft.InstallSnapshot:
 		w.Term = uint64(m.Term)
 		w.Body = &messages.RaftMessage_InstallSnapshot{InstallSnapshot: encodeInstallSnapshot(m)}
@@ -62,7 +62,7 @@ func encode(from, to raft.ID, group uint32, m raft.Message, data []byte) *messag
 			Ref: m.Ref, Index: uint64(m.Index), Refused: m.Refused}}
 	case raft.TimeoutNow:
 		w.Term = uint64(m.Term)
-		w.Body = &messages.RaftMessage_TimeoutNow{TimeoutNow: &messages.TimeoutNow{}}
+		w.Body = &messages.RaftMessage_TimeoutNow{TimeoutNow: &messages.TimeoutNow{LastIndex: uint64(m.LastIndex)}}
 	default:
 		panic(fmt.Sprintf("raftnode: no wire form for %T", m))
 	}
@@ -121,10 +121,12 @@ func decode(w *messages.RaftMessage) (raft.Message, error) {
 			ConflictIndex: raft.Index(m.GetConflictIndex())}, nil
 	case *messages.RaftMessage_Heartbeat:
 		m := body.Heartbeat
-		return raft.Heartbeat{Term: term, Commit: raft.Index(m.GetCommit()), Round: m.GetRound(), Sent: raft.Time(m.GetSent())}, nil
+		return raft.Heartbeat{Term: term, Commit: raft.Index(m.GetCommit()), Round: m.GetRound(), Sent: raft.Time(m.GetSent()),
+			Match: raft.Index(m.GetMatch())}, nil
 	case *messages.RaftMessage_HeartbeatReply:
 		m := body.HeartbeatReply
-		return raft.HeartbeatReply{Term: term, Round: m.GetRound(), Sent: raft.Time(m.GetSent()), Stalled: m.GetStalled()}, nil
+		return raft.HeartbeatReply{Term: term, Round: m.GetRound(), Sent: raft.Time(m.GetSent()), Stalled: m.GetStalled(),
+			Lost: m.GetLost()}, nil
 	case *messages.RaftMessage_InstallSnapshot:
 		return decodeInstallSnapshot(term, body.InstallSnapshot), nil
 	case *messages.RaftMessage_SnapshotReply:
@@ -136,7 +138,7 @@ func decode(w *messages.RaftMessage) (raft.Message, error) {
 		m := body.ReadIndexReply
 		return raft.ReadIndexReply{Term: term, Ref: m.GetRef(), Index: raft.Index(m.GetIndex()), Refused: m.GetRefused()}, nil
 	case *messages.RaftMessage_TimeoutNow:
-		return raft.TimeoutNow{Term: term}, nil
+		return raft.TimeoutNow{Term: term, LastIndex: raft.Index(body.TimeoutNow.GetLastIndex())}, nil
 	}
 	return nil, fmt.Errorf("raftnode: unknown body %T", w.Body)
 }

@@ -28,7 +28,7 @@ func everyMessage() []raft.Message {
 		raft.SnapshotReply{Term: 1, Index: 2, Offset: 3, Installed: true},
 		raft.ReadIndex{Term: 1, Ref: 2},
 		raft.ReadIndexReply{Term: 1, Ref: 2, Index: 3, Refused: true},
-		raft.TimeoutNow{Term: 1},
+		raft.TimeoutNow{Term: 1, LastIndex: 2},
 	}
 }
 

@@ -3,9 +3,12 @@ package raftnode
 import (
 	"errors"
 	"log/slog"
+	"math"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"github.com/synod-go/synod/actors"
 	"github.com/synod-go/synod/raft"
 	"github.com/synod-go/synod/replica"
 	"github.com/synod-go/synod/storage"
@@ -36,7 +39,8 @@ type Config struct {
 	Clock func() raft.Time
 
 	// SnapshotBytes of log since the last snapshot make the next one. Default
-	// 64 MiB.
+	// 64 MiB. Raft.CatchUpBytes, which lets a follower catch up while snapshots go
+	// on, is four times that by default.
 	SnapshotBytes int
 	// MaxProposals and MaxProposalBytes bound what waits in the inbox, and
 	// MaxReads the reads that do; more is ErrOverloaded. Defaults 65536,
@@ -56,6 +60,26 @@ type Config struct {
 	FailStop func(error)
 	// Logger defaults to discarding.
 	Logger *slog.Logger
+
+	// What a simulated world replaces: who runs the group's three actors
+	// (default protoactor's dispatcher), what wakes them when the core's time has
+	// come, and the clock that stamps proposals (defaults of package time).
+	Dispatcher actor.Dispatcher
+	Timer      func(f func()) Timer
+	WallClock  func() time.Time
+}
+
+// Timer calls a function once, when the duration of its last Reset is over. The
+// function does not block. A new Timer does not run. *time.Timer is one.
+type Timer interface {
+	Reset(time.Duration) bool
+	Stop() bool
+}
+
+func newTimer(f func()) Timer {
+	t := time.AfterFunc(math.MaxInt64, f)
+	t.Stop()
+	return t
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -75,6 +99,7 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	setDefault(&c.Raft.MaxChunkBytes, 256<<10)
 	setDefault(&c.SnapshotBytes, 64<<20)
+	setDefault(&c.Raft.CatchUpBytes, 4*c.SnapshotBytes)
 	setDefault(&c.MaxProposals, 65536)
 	setDefault(&c.MaxProposalBytes, 64<<20)
 	setDefault(&c.MaxReads, 65536)
@@ -90,6 +115,12 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	if c.Timer == nil {
+		c.Timer = newTimer
+	}
+	if c.WallClock == nil {
+		c.WallClock = time.Now
+	}
 	return c, nil
 }
 
@@ -97,4 +128,13 @@ func setDefault(value *int, to int) {
 	if *value == 0 {
 		*value = to
 	}
+}
+
+// props are those of each of the group's actors.
+func (c Config) props(producer actor.Producer, mailbox actors.MailboxConfig, more ...actor.PropsOption) *actor.Props {
+	options := append(more, actor.WithMailbox(mailbox.Producer()))
+	if c.Dispatcher != nil {
+		options = append(options, actor.WithDispatcher(c.Dispatcher))
+	}
+	return actor.PropsFromProducer(actors.Guard(c.Logger, producer), options...)
 }

@@ -130,6 +130,9 @@ type encodedEntries struct {
 // encode returns the flat form of entries. AppendEntries stand in SendNow only,
 // so this runs on the actor's goroutine.
 func (a *Actor) encode(entries []raft.Entry) []byte {
+	if isFormOf(a.received, entries) {
+		return a.received // a follower writes down what it was sent
+	}
 	first, last := entries[0].Index, entries[len(entries)-1]
 	e := &a.encoded
 	if e.data == nil || e.first != first || e.last != last.Index || e.term != last.Term {
@@ -137,6 +140,17 @@ func (a *Actor) encode(entries []raft.Entry) []byte {
 			raft.AppendEntriesData(make([]byte, 0, raft.EntriesDataSize(entries)), entries)}
 	}
 	return e.data
+}
+
+// isFormOf reports whether entries, all of them, were decoded from data: they
+// follow each other, take as many bytes, and the first and the last lie in it.
+func isFormOf(data []byte, entries []raft.Entry) bool {
+	first, last := entries[0].Data, entries[len(entries)-1].Data
+	if len(first) == 0 || len(last) == 0 || raft.EntriesDataSize(entries) != len(data) {
+		return false
+	}
+	head := raft.EntriesDataSize(entries[:1]) - len(first)
+	return &first[0] == &data[head] && &last[len(last)-1] == &data[len(data)-1]
 }
 
 // finishReads ends a round of reads: at the index it found, or with its error.

@@ -38,11 +38,14 @@ type Handle struct {
 
 	mu      sync.Mutex
 	in      inbox
-	awake   bool // a wake message is on its way
+	awake   bool // a turn is on its way, or under way and must be followed by another
+	turning bool // between take and rest: who wakes only sets awake
+	gather  int  // bytes of proposals that are worth a turn of their own
 	closed  error
 	started bool
 	wanted  uint64        // the save whose end the actor waits for, 0 is none
 	gone    chan struct{} // closed when the present instance of the actor ends
+	calls   calls
 
 	lease      atomic.Int64 // raft.Time: end of the lease, 0 is none
 	leaseIndex atomic.Uint64
@@ -82,43 +85,6 @@ type inbox struct {
 	tasks     []func(*Actor)
 }
 
-// call is one proposal or read on its way.
-type call struct {
-	command []byte
-	index   raft.Index // of the entry; for a read, the index to wait for
-	term    raft.Term
-	done    chan outcome    // holds one
-	gone    <-chan struct{} // of the actor's instance that has the call
-	// abandoned: nobody waits any more.
-	abandoned atomic.Bool
-}
-
-type outcome struct {
-	result replica.Result
-	index  raft.Index
-	err    error
-}
-
-func (c *call) finish(o outcome) { c.done <- o }
-
-var calls = sync.Pool{New: func() any { return &call{done: make(chan outcome, 1)} }}
-
-// wait returns the outcome. If ctx or the actor ends first the call is left
-// behind and the error is ctx's or ErrUnknown: a proposal may still be applied.
-func (c *call) wait(ctx context.Context) (outcome, error) {
-	select {
-	case o := <-c.done:
-		c.command, c.index, c.term, c.gone = nil, 0, 0, nil
-		calls.Put(c)
-		return o, o.err
-	case <-ctx.Done():
-		c.abandoned.Store(true)
-		return outcome{}, ctx.Err()
-	case <-c.gone:
-		return outcome{}, ErrUnknown
-	}
-}
-
 // Propose replicates command, an entry in package replica's envelope, and
 // returns its result once it is applied here. The command must not be changed
 // afterwards. Errors: replica.ErrMalformed, raft.ErrNotLeader and ErrOverloaded (nothing was done),
@@ -129,45 +95,48 @@ func (h *Handle) Propose(ctx context.Context, command []byte) (replica.Result, r
 	if _, err := replica.Decode(command); err != nil {
 		return replica.Result{}, 0, err
 	}
-	c := calls.Get().(*call)
-	c.command = command
-	if err := h.enqueue(c, false); err != nil {
+	c, err := h.enqueue(command, false)
+	if err != nil {
 		return replica.Result{}, 0, err
 	}
-	o, err := c.wait(ctx)
+	o, err := h.wait(ctx, c)
 	return o.result, o.index, err
 }
 
 // ReadIndex returns once the local state machine holds everything that was
 // acknowledged anywhere before the call.
 func (h *Handle) ReadIndex(ctx context.Context) (raft.Index, error) {
-	c := calls.Get().(*call)
-	if err := h.enqueue(c, true); err != nil {
+	c, err := h.enqueue(nil, true)
+	if err != nil {
 		return 0, err
 	}
-	o, err := c.wait(ctx)
+	o, err := h.wait(ctx, c)
 	return o.index, err
 }
 
-func (h *Handle) enqueue(c *call, read bool) error {
+func (h *Handle) enqueue(command []byte, read bool) (*call, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case h.closed != nil:
-		return h.closed
+		return nil, h.closed
 	case read && len(h.in.reads) >= h.cfg.MaxReads:
-		return ErrOverloaded
+		return nil, ErrOverloaded
 	case !read && (len(h.in.proposals) >= h.cfg.MaxProposals || h.in.bytes >= h.cfg.MaxProposalBytes):
-		return ErrOverloaded
-	case read:
-		h.in.reads = append(h.in.reads, c)
-	default:
-		h.in.proposals = append(h.in.proposals, c)
-		h.in.bytes += len(c.command)
+		return nil, ErrOverloaded
 	}
-	c.gone = h.gone
-	h.wakeLocked()
-	return nil
+	c := h.calls.begin()
+	if read {
+		h.in.reads = append(h.in.reads, c)
+	} else {
+		c.command = command
+		h.in.proposals = append(h.in.proposals, c)
+		h.in.bytes += len(command)
+	}
+	if read || !h.turning && h.in.bytes >= h.gather {
+		h.wakeLocked()
+	}
+	return c, nil
 }
 
 // WaitApplied returns once the local state machine has applied index.
@@ -175,13 +144,7 @@ func (h *Handle) WaitApplied(ctx context.Context, index raft.Index) error {
 	if h.Applied() >= index {
 		return nil
 	}
-	c := calls.Get().(*call)
-	gone, err := h.do(func(a *Actor) { a.toApplier(readAt{index: index, calls: []*call{c}}) })
-	if err != nil {
-		return err
-	}
-	c.gone = gone
-	_, err = c.wait(ctx)
+	_, err := h.call(ctx, func(a *Actor, c *call) { a.toApplier(readAt{index: index, calls: []*call{c}}) })
 	return err
 }
 
@@ -248,13 +211,7 @@ func (h *Handle) TransferLeadership(ctx context.Context, to raft.ID) error {
 // Snapshot takes a snapshot of the state machine now, whatever the compaction
 // policy says, and returns its index once it is durable.
 func (h *Handle) Snapshot(ctx context.Context) (raft.Index, error) {
-	c := calls.Get().(*call)
-	gone, err := h.do(func(a *Actor) { a.snapshot(c) })
-	if err != nil {
-		return 0, err
-	}
-	c.gone = gone
-	o, err := c.wait(ctx)
+	o, err := h.call(ctx, (*Actor).snapshot)
 	return o.index, err
 }
 
@@ -393,16 +350,30 @@ func (h *Handle) wantSaved(save uint64) {
 
 // wakeLocked sends at most one wake message per turn of the actor.
 func (h *Handle) wakeLocked() {
-	if !h.awake {
-		h.awake = true
+	if !h.awake && !h.turning {
 		h.system.Root.Send(h.pid, wake{})
+	}
+	h.awake = true
+}
+
+// rest ends a turn. gather is the core's word on which proposals are worth the
+// next one (raft.Node.Gather); everything else that came meanwhile always is.
+func (h *Handle) rest(gather int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.turning, h.gather = false, gather
+	if h.awake || len(h.in.proposals) > 0 && h.in.bytes >= gather {
+		h.awake = false
+		h.wakeLocked()
 	}
 }
 
-// take hands the inbox to the actor and leaves the emptied one in its place.
+// take begins a turn: it hands the inbox to the actor and leaves the emptied
+// one in its place.
 func (h *Handle) take(in *inbox) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.turning = true
 	saved := h.in.saved
 	*in, h.in = h.in, inbox{
 		proposals: in.proposals[:0],
@@ -425,8 +396,9 @@ func (h *Handle) renew() (again bool) {
 	}
 	close(h.gone)
 	h.gone = make(chan struct{})
+	h.calls.end()
 	h.in = inbox{}
-	h.awake = false
+	h.awake, h.turning, h.gather = false, false, 0
 	h.wanted = 0
 	h.lease.Store(0)
 	return true
@@ -445,5 +417,6 @@ func (h *Handle) close(err error) {
 		c.finish(outcome{err: err}) // never left the inbox: surely not done
 	}
 	h.in = inbox{}
+	h.calls.end()
 	close(h.gone)
 }

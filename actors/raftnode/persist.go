@@ -85,6 +85,7 @@ type recovery struct {
 	entries   []raft.Entry
 	records   int
 	high      raft.Index // see the table of records
+	released  raft.Index // entries up to here need not be in the log: a snapshot was
 }
 
 // add takes one record in the order in which they were written.
@@ -147,6 +148,10 @@ func (r *recovery) state(snapshot raft.SnapshotMeta) (raft.State, error) {
 	if len(r.entries) > 0 && r.entries[0].Index > snapshot.Index+1 {
 		return raft.State{}, fmt.Errorf("raftnode: entries %d to %d are missing between snapshot and log",
 			snapshot.Index+1, r.entries[0].Index-1)
+	}
+	if len(r.entries) == 0 && snapshot.Index < r.released {
+		return raft.State{}, fmt.Errorf("raftnode: a snapshot took the place of the log up to %d, but the newest whole snapshot ends at %d",
+			r.released, snapshot.Index)
 	}
 	// Entries that do not go on from the snapshot are handed over too: the core
 	// drops them and has that written down (Output.Base), or the next start

@@ -36,6 +36,7 @@ func TestRecoveryRebuildsTheLog(t *testing.T) {
 	for name, c := range map[string]struct {
 		records  []storage.Record
 		snapshot raft.SnapshotMeta
+		released raft.Index
 		want     string
 		err      string
 	}{
@@ -55,10 +56,14 @@ func TestRecoveryRebuildsTheLog(t *testing.T) {
 			snapshot: raft.SnapshotMeta{Index: 5, Term: 1}, err: "6 to 7 are missing"},
 		"the base's snapshot is gone": {records: []storage.Record{baseRecord(1, base.Index, base)},
 			snapshot: raft.SnapshotMeta{Index: 2, Term: 1}, err: "starts after snapshot 5"},
+		"all entries are covered by the snapshot": {snapshot: raft.SnapshotMeta{Index: 5, Term: 1}, released: 5},
+		"the snapshot that covered the log is gone": {released: 5, err: "the place of the log up to 5"},
+		"only an older snapshot is whole": {snapshot: raft.SnapshotMeta{Index: 3, Term: 1}, released: 5,
+			err: "newest whole snapshot ends at 3"},
 		"an unknown record": {records: []storage.Record{{Type: 99}}, err: "unknown record type 99"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := recoverAll(c.records, c.snapshot)
+			got, err := recoverAll(c.records, c.snapshot, c.released)
 			if c.err != "" {
 				if err == nil || !strings.Contains(err.Error(), c.err) {
 					t.Fatalf("error %v, want one with %q", err, c.err)
@@ -88,8 +93,8 @@ func TestRecoveryKeepsItsOwnCopyOfEntries(t *testing.T) {
 	}
 }
 
-func recoverAll(records []storage.Record, snapshot raft.SnapshotMeta) (raft.State, error) {
-	var r recovery
+func recoverAll(records []storage.Record, snapshot raft.SnapshotMeta, released raft.Index) (raft.State, error) {
+	r := recovery{released: released}
 	for _, record := range records {
 		if err := r.add(record); err != nil {
 			return raft.State{}, err
@@ -101,7 +106,7 @@ func recoverAll(records []storage.Record, snapshot raft.SnapshotMeta) (raft.Stat
 func TestRecoveryKeepsHardStateAndBootstrapConfiguration(t *testing.T) {
 	hard := raft.HardState{Term: 4, Vote: 7}
 	state, err := recoverAll([]storage.Record{bootstrapRecord(1, []raft.Member{{ID: 7, Voter: true, Name: "n1"}}),
-		hardStateRecord(1, raft.HardState{Term: 3}), hardStateRecord(1, hard)}, raft.SnapshotMeta{})
+		hardStateRecord(1, raft.HardState{Term: 3}), hardStateRecord(1, hard)}, raft.SnapshotMeta{}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +127,7 @@ func TestWhatIsAcknowledgedBehindAReceivedSnapshotSurvivesTwoStarts(t *testing.T
 	for name, old := range map[string][]raft.Entry{"shorter": run(1, 1, 8), "another branch": run(1, 1, 12)} {
 		t.Run(name, func(t *testing.T) {
 			records := []storage.Record{hardStateRecord(1, raft.HardState{Term: 5}), entries(old)}
-			state, err := recoverAll(records, snapshot)
+			state, err := recoverAll(records, snapshot, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -137,7 +142,7 @@ func TestWhatIsAcknowledgedBehindAReceivedSnapshotSurvivesTwoStarts(t *testing.T
 				records = append(records, baseRecord(1, 12, *out.Base))
 			}
 			records = append(records, entriesRecord(1, 13, raft.AppendEntriesData(nil, out.Entries)))
-			again, err := recoverAll(records, snapshot)
+			again, err := recoverAll(records, snapshot, 0)
 			if err != nil {
 				t.Fatalf("second start: %v", err)
 			}

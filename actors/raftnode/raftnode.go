@@ -38,7 +38,7 @@ type Actor struct {
 	system *actor.ActorSystem
 	core   *raft.Node
 	in     inbox
-	timer  *time.Timer
+	timer  Timer
 	now    raft.Time // of this turn
 	due    raft.Time // what the timer runs towards, 0 if it does not
 
@@ -59,6 +59,7 @@ type Actor struct {
 	pinCheck     raft.Time // when to ask next whether this group pins the log
 	digests      digests
 	encoded      encodedEntries
+	received     []byte // the entries of this turn's newest AppendEntries, as they came
 	refused      uint64 // messages that could not be read
 }
 
@@ -77,12 +78,8 @@ func Spawn(system *actor.ActorSystem, c Config, name string, strategy actor.Supe
 	}
 	h := &Handle{cfg: c, system: system, gone: make(chan struct{})}
 	h.view.Store(&View{})
-	mailbox := actors.MailboxConfig{MaxMessages: 4096}
-	props := actor.PropsFromProducer(
-		actors.Guard(c.Logger, func() actor.Actor { return &Actor{cfg: c, handle: h, log: c.Logger} }),
-		actor.WithMailbox(mailbox.Producer()),
-		actor.WithGuardian(strategy),
-		actor.WithSupervisor(childStrategy{h}))
+	props := c.props(func() actor.Actor { return &Actor{cfg: c, handle: h, log: c.Logger} },
+		actors.MailboxConfig{MaxMessages: 4096}, actor.WithGuardian(strategy), actor.WithSupervisor(childStrategy{h}))
 	h.pid = actor.NewPID(system.Address(), name)
 	if _, err := system.Root.SpawnNamed(props, name); err != nil {
 		return nil, fmt.Errorf("raftnode: spawn %s: %w", name, err)
@@ -142,7 +139,7 @@ func (a *Actor) start(ctx actor.Context) {
 	a.handle.applied.Store(uint64(state.Snapshot.Index))
 	a.handle.instance.Store(&instance{replica: machine, machine: user})
 	a.spawnChildren(ctx, machine, state.Snapshot)
-	a.timer = time.AfterFunc(time.Hour, func() { a.system.Root.Send(a.handle.pid, tick{}) })
+	a.timer = a.cfg.Timer(func() { a.system.Root.Send(a.handle.pid, tick{}) })
 	a.publish()
 	a.turn(nil)
 }
@@ -151,9 +148,8 @@ func (a *Actor) start(ctx actor.Context) {
 // it may have been a vote that its answer follows, and must not be forgotten.
 // This is the one place where Receive waits, after a panic, for one flush.
 func (a *Actor) awaitLog() {
-	flushed := make(chan error, 1)
-	a.cfg.Store.Append(nil, func(err error) { flushed <- err })
-	if err := <-flushed; err != nil {
+	// Mark flushes everything, also on a store that writes only when it is told to.
+	if err := a.cfg.Store.Mark(); err != nil {
 		panic(&actors.FailStop{Err: err})
 	}
 	a.handle.forgetSaves() // they were numbered by the instance before
@@ -166,6 +162,7 @@ func (a *Actor) recover(machine *replica.Replica) (raft.State, error) {
 		return raft.State{}, fmt.Errorf("raftnode: replay %s: %w", a.cfg.Name, err)
 	}
 	a.high = r.high
+	r.released = raft.Index(a.cfg.Store.Released(a.cfg.Group))
 	a.handle.setFresh(r.fresh())
 	metas, err := a.cfg.Store.Snapshots(a.cfg.Group)
 	if err != nil {
@@ -252,6 +249,8 @@ func (a *Actor) turn(batch []actors.Item) {
 	clear(a.in.tasks)
 	clear(a.in.proposals)
 	clear(a.in.reads)
+	a.received = nil
+	a.handle.rest(a.core.Gather())
 }
 
 // receive passes a message of a peer to the core. The link has checked that it
@@ -274,6 +273,9 @@ func (a *Actor) receive(w *messages.RaftMessage) {
 		a.refused++
 		a.log.Warn("message refused", "group", a.cfg.Name, "from", w.From, "error", err)
 		return
+	}
+	if data := w.GetAppendEntries().GetEntries(); len(data) > 0 {
+		a.received = data
 	}
 	a.core.Step(raft.ID(w.From), m)
 }
@@ -300,7 +302,7 @@ func (a *Actor) propose() {
 		a.refuse(ErrOverloaded) // the disk does not keep up
 		return
 	}
-	now := time.Now().UnixMilli()
+	now := a.cfg.WallClock().UnixMilli()
 	commands := make([][]byte, len(a.in.proposals))
 	for i, c := range a.in.proposals {
 		replica.SetTime(c.command, now)
@@ -343,8 +345,7 @@ func (a *Actor) startReads() {
 func (a *Actor) spawnChildren(ctx actor.Context, machine *replica.Replica, snapshot raft.SnapshotMeta) {
 	mailbox := actors.MailboxConfig{MaxMessages: 1 << 20} // bounded by the core: MaxApplyBytes, one chunk a peer
 	spawn := func(child actor.Actor) *actor.PID {
-		return ctx.Spawn(actor.PropsFromProducer(actors.Guard(a.log, func() actor.Actor { return child }),
-			actor.WithMailbox(mailbox.Producer())))
+		return ctx.Spawn(a.cfg.props(func() actor.Actor { return child }, mailbox))
 	}
 	s := &snapshotter{cfg: a.cfg, handle: a.handle}
 	a.snapshotter = spawn(s)

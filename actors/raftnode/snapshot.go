@@ -18,7 +18,8 @@ import (
 type writeSnapshot struct {
 	meta    raft.SnapshotMeta
 	picture io.WriterTo
-	call    *call // who asked, or nil
+	call    *call                  // who asked, or nil
+	sending map[raft.ID]raft.Index // the snapshots on their way to followers
 }
 
 // snapshotter does the slow disk work of snapshots in an actor of its own. It
@@ -30,7 +31,10 @@ type snapshotter struct {
 
 	receiving *storage.SnapshotReceiver
 	meta      raft.SnapshotMeta // of receiving
-	reading   *storage.SnapshotReader
+	// reading are the snapshots on their way to followers, each kept open: it
+	// stays readable when newer ones have taken its place on the disk. The next
+	// one that is written closes those that are no longer sent.
+	reading map[raft.ID]*storage.SnapshotReader
 }
 
 func (s *snapshotter) Receive(ctx actor.Context) {
@@ -40,7 +44,7 @@ func (s *snapshotter) Receive(ctx actor.Context) {
 			s.handleMessage(ctx, item.Message)
 		}
 	case *actor.Stopping, *actor.Restarting:
-		s.closeReader()
+		s.closeReaders(nil)
 		if s.receiving != nil {
 			s.receiving.Suspend()
 			s.receiving = nil
@@ -93,6 +97,7 @@ func (s *snapshotter) write(m writeSnapshot) (raft.SnapshotMeta, error) {
 		// Nothing can be proposed any more, so there may never be a second one.
 		s.cfg.Store.Release(s.cfg.Group, uint64(m.meta.Index))
 	}
+	s.closeReaders(m.sending)
 	m.meta.Size, m.meta.Checksum = committed.Size, committed.Checksum
 	return m.meta, nil
 }
@@ -100,18 +105,18 @@ func (s *snapshotter) write(m writeSnapshot) (raft.SnapshotMeta, error) {
 // send reads one chunk and sends it. If the wanted snapshot is gone, the
 // newest one is sent from its start.
 func (s *snapshotter) send(ctx actor.Context, r raft.SnapshotRequest) error {
-	offset, err := s.open(r)
+	reader, offset, err := s.open(r)
 	if err != nil {
 		return err
 	}
-	meta := s.reading.Meta()
+	meta := reader.Meta()
 	configuration, err := raft.DecodeConfiguration(meta.Header)
 	if err != nil {
 		return err
 	}
 	data := make([]byte, min(int64(s.cfg.Raft.MaxChunkBytes), meta.Size-offset))
-	if _, err := s.reading.ReadAt(data, offset); err != nil && !errors.Is(err, io.EOF) {
-		s.closeReader()
+	if _, err := reader.ReadAt(data, offset); err != nil && !errors.Is(err, io.EOF) {
+		s.closeReader(r.To)
 		return err
 	}
 	pid := s.cfg.Peer(r.To)
@@ -122,40 +127,55 @@ func (s *snapshotter) send(ctx actor.Context, r raft.SnapshotRequest) error {
 		Snapshot: raft.SnapshotMeta{Index: raft.Index(meta.Index), Term: raft.Term(meta.Term),
 			Configuration: configuration, Size: meta.Size, Checksum: meta.Checksum}}
 	ctx.Send(pid, encode(s.cfg.Raft.ID, r.To, uint32(s.cfg.Group), m, nil))
-	if offset+int64(len(data)) == meta.Size {
-		s.closeReader()
-	}
 	return nil
 }
 
-// open makes reading the snapshot that r asks for and returns where to read.
-func (s *snapshotter) open(r raft.SnapshotRequest) (offset int64, err error) {
-	if s.reading != nil && s.reading.Meta().Index == uint64(r.Index) {
-		return min(r.Offset, s.reading.Meta().Size), nil
+// open returns the reader of the snapshot that r asks for, or of the newest if
+// that is gone, and where to read.
+func (s *snapshotter) open(r raft.SnapshotRequest) (reader *storage.SnapshotReader, offset int64, err error) {
+	reader = s.reading[r.To]
+	if reader != nil && reader.Meta().Index == uint64(r.Index) {
+		return reader, min(r.Offset, reader.Meta().Size), nil
 	}
-	s.closeReader()
-	if s.reading, err = s.cfg.Store.OpenSnapshot(s.cfg.Group, uint64(r.Index)); err == nil {
-		return min(r.Offset, s.reading.Meta().Size), nil
+	s.closeReader(r.To)
+	if reader, err = s.cfg.Store.OpenSnapshot(s.cfg.Group, uint64(r.Index)); err == nil {
+		s.keepReader(r.To, reader)
+		return reader, min(r.Offset, reader.Meta().Size), nil
 	}
-	s.reading = nil
 	metas, err := s.cfg.Store.Snapshots(s.cfg.Group)
 	if err != nil {
-		return 0, err
+		return nil, 0, err
 	}
 	if len(metas) == 0 {
-		return 0, errors.New("no snapshot")
+		return nil, 0, errors.New("no snapshot")
 	}
-	s.reading, err = s.cfg.Store.OpenSnapshot(s.cfg.Group, metas[0].Index)
-	if err != nil {
-		s.reading = nil
+	if reader, err = s.cfg.Store.OpenSnapshot(s.cfg.Group, metas[0].Index); err != nil {
+		return nil, 0, err
 	}
-	return 0, err
+	s.keepReader(r.To, reader)
+	return reader, 0, nil
 }
 
-func (s *snapshotter) closeReader() {
-	if s.reading != nil {
-		s.reading.Close()
-		s.reading = nil
+func (s *snapshotter) keepReader(to raft.ID, reader *storage.SnapshotReader) {
+	if s.reading == nil {
+		s.reading = make(map[raft.ID]*storage.SnapshotReader)
+	}
+	s.reading[to] = reader
+}
+
+func (s *snapshotter) closeReader(to raft.ID) {
+	if reader := s.reading[to]; reader != nil {
+		reader.Close()
+		delete(s.reading, to)
+	}
+}
+
+// closeReaders closes all readers but those of the snapshots in sending.
+func (s *snapshotter) closeReaders(sending map[raft.ID]raft.Index) {
+	for to, reader := range s.reading {
+		if raft.Index(reader.Meta().Index) != sending[to] {
+			s.closeReader(to)
+		}
 	}
 }
 
@@ -265,7 +285,18 @@ func (a *Actor) writePicture(index raft.Index, picture io.WriterTo, c *call) {
 		a.snapshotDone(raft.SnapshotMeta{}, c, fmt.Errorf("raftnode: index %d is compacted already", index))
 		return
 	}
-	a.system.Root.Send(a.snapshotter, writeSnapshot{meta: meta, picture: picture, call: c})
+	a.system.Root.Send(a.snapshotter, writeSnapshot{meta: meta, picture: picture, call: c, sending: a.sending()})
+}
+
+// sending are the snapshots that this leader sends, by follower.
+func (a *Actor) sending() map[raft.ID]raft.Index {
+	indexes := make(map[raft.ID]raft.Index)
+	for _, p := range a.core.Status().Peers {
+		if p.State == raft.Snapshot {
+			indexes[p.ID] = p.Snapshot
+		}
+	}
+	return indexes
 }
 
 // snapshotDone comes back from the snapshotter.

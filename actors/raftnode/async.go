@@ -1,0 +1,40 @@
+package raftnode
+
+import (
+	"context"
+
+	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/replica"
+)
+
+// Call is a proposal or a read under way, for callers that begin many before
+// they wait. It is to be waited for, once.
+type Call struct {
+	handle *Handle
+	call   *call
+}
+
+// StartPropose is the first half of Propose; Call.Wait is the second.
+func (h *Handle) StartPropose(command []byte) (Call, error) {
+	if _, err := replica.Decode(command); err != nil {
+		return Call{}, err
+	}
+	c, err := h.enqueue(command, false)
+	return Call{h, c}, err
+}
+
+// StartReadIndex is the first half of ReadIndex; Call.Wait is the second.
+func (h *Handle) StartReadIndex() (Call, error) {
+	c, err := h.enqueue(nil, true)
+	return Call{h, c}, err
+}
+
+// Ended reports whether Wait would return at once. Safe for concurrent use.
+func (c Call) Ended() bool { return len(c.call.done) > 0 }
+
+// Wait returns what Propose or ReadIndex would have returned; a read has no
+// Result.
+func (c Call) Wait(ctx context.Context) (replica.Result, raft.Index, error) {
+	o, err := c.handle.wait(ctx, c.call)
+	return o.result, o.index, err
+}

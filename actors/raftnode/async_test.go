@@ -1,0 +1,59 @@
+package raftnode
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/replica"
+	"github.com/synod-go/synod/storage"
+)
+
+func TestCallsMayBeginBeforeAnybodyWaits(t *testing.T) {
+	s := startSingle(t, storage.NewMemory(20), nil)
+	s.add(t)
+	var begun []Call
+	for range 10 {
+		c, err := s.StartPropose(replica.Envelope{Kind: replica.KindPlain, Command: []byte("x")}.Append(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun = append(begun, c)
+	}
+	var last raft.Index
+	for i, c := range begun {
+		_, index, err := c.Wait(t.Context())
+		if err != nil || index <= last {
+			t.Fatalf("call %d ended at index %d after %d with %v", i, index, last, err)
+		}
+		last = index
+	}
+	read, err := s.StartReadIndex()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, index, err := read.Wait(t.Context()); err != nil || index < last {
+		t.Fatalf("read at %d with %v, want at least %d", index, err, last)
+	}
+}
+
+func TestACallEndsWhenItsActorIsRestarted(t *testing.T) {
+	s := startSingle(t, storage.NewMemory(21), nil)
+	s.add(t)
+	hold := make(chan struct{})
+	if _, err := s.do(func(*Actor) { <-hold; panic("planted") }); err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.StartPropose(replica.Envelope{Kind: replica.KindPlain}.Append(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Ended() {
+		t.Fatal("the call has ended before the actor saw it")
+	}
+	close(hold)
+	if _, _, err := c.Wait(context.Background()); !errors.Is(err, ErrUnknown) {
+		t.Fatalf("ended with %v, want ErrUnknown", err)
+	}
+}

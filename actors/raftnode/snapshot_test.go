@@ -1,0 +1,57 @@
+package raftnode
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/storage"
+)
+
+// A snapshot that is on its way to a follower stays readable when newer ones have
+// taken its place on the disk, for each follower its own, until it is no longer
+// sent: the core goes on with the one that it has begun to send.
+func TestASnapshotStaysReadableWhileItIsSent(t *testing.T) {
+	store, err := storage.Open("data", storage.Options{FS: storage.NewMemory(7), Node: "n1", SegmentBytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	s := &snapshotter{cfg: Config{Group: 1, Store: store}}
+	members := raft.Bootstrap(raft.Member{ID: 1, Voter: true}).Configuration
+	write := func(index raft.Index, sending map[raft.ID]raft.Index) {
+		t.Helper()
+		_, err := s.write(writeSnapshot{meta: raft.SnapshotMeta{Index: index, Term: 1, Configuration: members},
+			picture: strings.NewReader(strings.Repeat("x", int(index))), sending: sending})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	wants := func(to raft.ID, index, want raft.Index) {
+		t.Helper()
+		reader, _, err := s.open(raft.SnapshotRequest{To: to, Index: index, Offset: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var content bytes.Buffer
+		if _, err := content.ReadFrom(reader); err != nil || reader.Meta().Index != uint64(want) {
+			t.Fatalf("follower %d asks for %d and gets %d, error %v; want %d", to, index, reader.Meta().Index, err, want)
+		}
+	}
+	write(1, nil)
+	wants(2, 1, 1)
+	write(2, map[raft.ID]raft.Index{2: 1})
+	wants(3, 2, 2)
+	for index := raft.Index(3); index < 8; index++ {
+		write(index, map[raft.ID]raft.Index{2: 1, 3: 2})
+		wants(2, 1, 1)
+		wants(3, 2, 2)
+	}
+	write(8, map[raft.ID]raft.Index{3: 2})
+	if len(s.reading) != 1 {
+		t.Errorf("%d snapshots are kept open, want the one that is still sent", len(s.reading))
+	}
+	wants(3, 2, 2)
+	wants(2, 1, 8) // it is gone
+}
