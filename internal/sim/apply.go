@@ -86,13 +86,8 @@ type picture struct {
 }
 
 // maybeSnapshot follows the compaction policy: a snapshot every so many
-// entries. After the heal there are none: a transfer may be slower than the
-// leader's compaction, and then a follower that begins too far back needs one
-// snapshot after the other without end.
+// entries, also while transfers are slower than that.
 func (w *World) maybeSnapshot(n *node) {
-	if w.healed {
-		return
-	}
 	var newest raft.Index
 	if len(n.snapshots) > 0 {
 		newest = n.snapshots[len(n.snapshots)-1]
@@ -180,25 +175,20 @@ func (n *node) keepSnapshot(index raft.Index) {
 	}
 }
 
-// sendChunk reads a piece of the newest snapshot and sends it.
+// sendChunk reads a piece of a snapshot and sends it: of the one asked for, or
+// of the newest if that is gone. A snapshot under way stays open, so that it
+// goes on when newer ones have taken its place on the disk.
 func (w *World) sendChunk(n *node, ask raft.SnapshotRequest) {
 	if len(n.snapshots) == 0 {
 		w.put(n, input{kind: inUnsent, from: ask.To})
 		return
 	}
-	index := n.snapshots[len(n.snapshots)-1]
-	if len(n.snapshots) == 2 && n.snapshots[0] == ask.Index {
-		index = ask.Index
-	}
-	offset := ask.Offset
-	if index != ask.Index {
-		offset = 0
-	}
-	m, err := n.readChunk(index, offset, w.weather.chunk)
+	m, err := n.readChunk(ask, w.weather.chunk)
 	if err != nil {
 		if !n.damaged && n.disk.Fault == nil {
-			violated("D14", "replica %d cannot read its snapshot %d at %d: %v", n.id, index, offset, err)
+			violated("D14", "replica %d cannot read its snapshot %d at %d: %v", n.id, ask.Index, ask.Offset, err)
 		}
+		n.closeReader(slotOf(ask.To))
 		w.put(n, input{kind: inUnsent, from: ask.To})
 		return
 	}
@@ -207,22 +197,48 @@ func (w *World) sendChunk(n *node, ask raft.SnapshotRequest) {
 	w.send(n, raft.Envelope{To: ask.To, Message: m})
 }
 
-func (n *node) readChunk(index raft.Index, offset int64, size int) (m raft.InstallSnapshot, err error) {
-	reader, err := n.store.OpenSnapshot(group, uint64(index))
+func (n *node) readChunk(ask raft.SnapshotRequest, size int) (m raft.InstallSnapshot, err error) {
+	reader, err := n.openSnapshot(ask)
 	if err != nil {
 		return m, err
 	}
-	defer reader.Close()
 	meta, err := raftMeta(reader.Meta())
 	if err != nil {
 		return m, err
 	}
-	offset = min(offset, meta.Size)
+	offset := min(ask.Offset, meta.Size)
+	if meta.Index != ask.Index {
+		offset = 0
+	}
 	data := make([]byte, min(int64(size), meta.Size-offset))
 	if _, err := reader.ReadAt(data, offset); err != nil && len(data) > 0 {
 		return m, err
 	}
 	return raft.InstallSnapshot{Snapshot: meta, Offset: offset, Data: data, Checksum: raft.ChunkChecksum(data)}, nil
+}
+
+func (n *node) openSnapshot(ask raft.SnapshotRequest) (*storage.SnapshotReader, error) {
+	slot := slotOf(ask.To)
+	if r := n.reading[slot]; r != nil && raft.Index(r.Meta().Index) == ask.Index {
+		return r, nil
+	}
+	n.closeReader(slot)
+	index := n.snapshots[len(n.snapshots)-1]
+	if n.snapshots[0] == ask.Index {
+		index = ask.Index
+	}
+	reader, err := n.store.OpenSnapshot(group, uint64(index))
+	if err == nil {
+		n.reading[slot] = reader
+	}
+	return reader, err
+}
+
+func (n *node) closeReader(slot int) {
+	if r := n.reading[slot]; r != nil {
+		r.Close()
+		n.reading[slot] = nil
+	}
 }
 
 // receiveChunk writes a piece of a snapshot that is being received.

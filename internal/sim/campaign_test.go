@@ -53,8 +53,8 @@ func (r *report) add(x Result) {
 
 // campaign runs seeds on all processors and returns the failure of the lowest
 // seed that failed, if any.
-func campaign(base Plan, seeds int) (report, sometimes, *Result) {
-	r := report{Name: "sim", FirstSeed: base.Seed, Seeds: seeds, Faults: map[string]uint64{}, Verdict: "pass"}
+func campaign(name string, run func(Plan, bool) Result, base Plan, seeds int) (report, sometimes, *Result) {
+	r := report{Name: name, FirstSeed: base.Seed, Seeds: seeds, Faults: map[string]uint64{}, Verdict: "pass"}
 	var mu sync.Mutex
 	var total sometimes
 	var failed *Result
@@ -73,7 +73,7 @@ func campaign(base Plan, seeds int) (report, sometimes, *Result) {
 				}
 				p := base
 				p.Seed += uint64(i)
-				x := Run(p, false)
+				x := run(p, false)
 				mu.Lock()
 				r.add(x)
 				total.add(x.Sometimes)
@@ -120,7 +120,7 @@ func TestCampaign(t *testing.T) {
 	if plan.Seed == 0 {
 		plan.Seed = 1
 	}
-	r, seen, failed := campaign(plan, seeds)
+	r, seen, failed := campaign("sim", Run, plan, seeds)
 	if missing := seen.missing(); failed == nil && len(missing) > 0 && seeds >= 60 && plan.Off == 0 {
 		r.Verdict = "never seen: " + strings.Join(missing, ", ")
 		t.Error(r.Verdict)

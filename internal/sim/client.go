@@ -287,6 +287,12 @@ func (w *World) replied(c *client, op *operation, attempt int, r reply) {
 func (w *World) commandReplied(c *client, op *operation, r replica.Result) {
 	c.hint = op.slot
 	w.oracle.commandReturns(op, r)
+	switch r.Code {
+	case replica.CodeSessionExpired, replica.CodeRequestExpired:
+		w.sometimes.count(sawExpired)
+	case replica.CodeDuplicate:
+		w.sometimes.count(sawDuplicate)
+	}
 	switch {
 	case op.kind == opRegister && r.Code == replica.CodeApplied:
 		c.session, c.sequence = r.Index, 0

@@ -26,6 +26,7 @@ const (
 	streamFault
 	streamClock
 	streamHeal
+	streamTurn
 	streams
 )
 

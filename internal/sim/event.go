@@ -57,14 +57,14 @@ type due struct {
 
 // agenda is the heap of coming events, ordered by time and then by the order
 // in which they were added.
-type agenda struct {
+type agenda[E any] struct {
 	heap []due
-	slab []event
+	slab []E
 	free []int32
 	seq  uint64
 }
 
-func (a *agenda) add(at int64, e event) {
+func (a *agenda[E]) add(at int64, e E) {
 	var place int32
 	if n := len(a.free); n > 0 {
 		place = a.free[n-1]
@@ -80,7 +80,7 @@ func (a *agenda) add(at int64, e event) {
 }
 
 // next takes out the earliest event.
-func (a *agenda) next() (at int64, e event) {
+func (a *agenda[E]) next() (at int64, e E) {
 	first := a.heap[0]
 	last := len(a.heap) - 1
 	a.heap[0] = a.heap[last]
@@ -89,12 +89,13 @@ func (a *agenda) next() (at int64, e event) {
 		a.down(0)
 	}
 	e = a.slab[first.slot]
-	a.slab[first.slot] = event{}
+	var none E
+	a.slab[first.slot] = none
 	a.free = append(a.free, first.slot)
 	return first.at, e
 }
 
-func (a *agenda) empty() bool { return len(a.heap) == 0 }
+func (a *agenda[E]) empty() bool { return len(a.heap) == 0 }
 
 func (x due) before(y due) bool {
 	if x.at != y.at {
@@ -103,7 +104,7 @@ func (x due) before(y due) bool {
 	return x.seq < y.seq
 }
 
-func (a *agenda) up(i int) {
+func (a *agenda[E]) up(i int) {
 	x := a.heap[i]
 	for i > 0 {
 		parent := (i - 1) / 4
@@ -116,7 +117,7 @@ func (a *agenda) up(i int) {
 	a.heap[i] = x
 }
 
-func (a *agenda) down(i int) {
+func (a *agenda[E]) down(i int) {
 	x := a.heap[i]
 	for {
 		child := 4*i + 1

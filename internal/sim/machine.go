@@ -70,27 +70,26 @@ func encodeResult(done bool, before uint64) []byte {
 // machine is the state machine of one process. It tells the oracle of every
 // command that it really runs.
 type machine struct {
-	w *World
-	n *node
+	id      raft.ID
+	model   *model
+	padding int // bytes a snapshot carries beside the registers
 	registers
 }
-
-func newMachine(w *World, n *node) *machine { return &machine{w: w, n: n} }
 
 // Apply implements replica.StateMachine.
 func (m *machine) Apply(index uint64, _ int64, data []byte) []byte {
 	c, ok := decodeCommand(data)
 	if !ok {
-		violated("R5", "replica %d applies %d bytes at %d that nobody proposed", m.n.id, len(data), index)
+		violated("R5", "replica %d applies %d bytes at %d that nobody proposed", m.id, len(data), index)
 	}
 	result := encodeResult(m.run(index, c))
-	m.w.oracle.executes(m.n, raft.Index(index), c, result)
+	m.model.executes(m.id, raft.Index(index), c, result)
 	return result
 }
 
 // Snapshot implements replica.StateMachine.
 func (m *machine) Snapshot() (io.WriterTo, error) {
-	return picturedRegisters{m.registers, m.w.weather.padding}, nil
+	return picturedRegisters{m.registers, m.padding}, nil
 }
 
 // Digest implements replica.Digester.

@@ -15,6 +15,7 @@ import (
 type model struct {
 	registers
 	ran     map[uint64]effect // by operation
+	last    raft.Index        // at which a command ran
 	expired map[uint64]raft.Index
 	history [keys][]version
 	digest  []uint64 // by index, 0 where nobody looked
@@ -64,36 +65,40 @@ func (o *oracle) installs(n *node, meta raft.SnapshotMeta) {
 
 // executes is a command that really runs on some state machine: once for each
 // operation over all of history, with the same result everywhere (S1, S4, R5).
-func (o *oracle) executes(n *node, i raft.Index, c command, result []byte) {
-	had, ok := o.ran[c.operation]
+func (m *model) executes(id raft.ID, i raft.Index, c command, result []byte) {
+	had, ok := m.ran[c.operation]
 	switch {
 	case ok && had.index != i:
-		o.note("S1", "operation %d runs at %d and at %d", c.operation, had.index, i)
+		m.note("S1", "operation %d runs at %d and at %d", c.operation, had.index, i)
 	case ok && had.result != string(result):
-		o.note("R5", "operation %d at %d has another result on replica %d", c.operation, i, n.id)
+		m.note("R5", "operation %d at %d has another result on replica %d", c.operation, i, id)
 	case ok:
-	case o.expired[c.operation] > 0 && o.expired[c.operation] < i:
-		o.note("S4", "operation %d runs at %d, but at %d it was refused for ever", c.operation, i, o.expired[c.operation])
+	case m.expired[c.operation] > 0 && m.expired[c.operation] < i:
+		m.note("S4", "operation %d runs at %d, but at %d it was refused for ever", c.operation, i, m.expired[c.operation])
 	default:
-		o.runs(i, c, result)
+		m.runs(i, c, result)
 	}
 }
 
 // runs is the first time anywhere: the model runs it as well.
-func (o *oracle) runs(i raft.Index, c command, result []byte) {
-	done, before := o.run(uint64(i), c)
-	if want := string(encodeResult(done, before)); want != string(result) {
-		o.note("R5", "operation %d at %d: the model has %x, the state machine %x", c.operation, i, want, result)
+func (m *model) runs(i raft.Index, c command, result []byte) {
+	if i <= m.last {
+		m.note("R5", "operation %d runs at %d, where another one ran", c.operation, i)
 	}
-	o.ran[c.operation] = effect{i, string(result)}
-	if h := &o.history[c.key]; done {
+	m.last = i
+	done, before := m.run(uint64(i), c)
+	if want := string(encodeResult(done, before)); want != string(result) {
+		m.note("R5", "operation %d at %d: the model has %x, the state machine %x", c.operation, i, want, result)
+	}
+	m.ran[c.operation] = effect{i, string(result)}
+	if h := &m.history[c.key]; done {
 		*h = append(*h, version{i, c.value})
 	}
 }
 
-func (o *oracle) note(rule, format string, args ...any) {
-	if o.noted == nil {
-		o.noted = &violation{rule, sprint(format, args...)}
+func (m *model) note(rule, format string, args ...any) {
+	if m.noted == nil {
+		m.noted = &violation{rule, sprint(format, args...)}
 	}
 }
 
@@ -106,44 +111,41 @@ func (o *oracle) digests(n *node, from raft.Index) {
 	now := n.replica.Digest()
 	for i := (uint64(from) + digestEvery - 1) / digestEvery * digestEvery; i <= now.Index; i += digestEvery {
 		if d, ok := n.replica.DigestAt(i); ok {
-			o.compare(n, raft.Index(i), d)
+			o.compare(n.id, raft.Index(i), d)
 		}
 	}
-	o.compare(n, raft.Index(now.Index), now.Digest)
+	o.compare(n.id, raft.Index(now.Index), now.Digest)
 }
 
-func (o *oracle) compare(n *node, i raft.Index, d uint64) {
-	for len(o.digest) <= int(i) {
-		o.digest = append(o.digest, 0)
+func (m *model) compare(id raft.ID, i raft.Index, d uint64) {
+	for len(m.digest) <= int(i) {
+		m.digest = append(m.digest, 0)
 	}
-	if o.digest[i] == 0 {
-		o.digest[i] = d
-	} else if o.digest[i] != d {
-		violated("S5", "replica %d has digest %016x at %d, another has %016x", n.id, d, i, o.digest[i])
+	if m.digest[i] == 0 {
+		m.digest[i] = d
+	} else if m.digest[i] != d {
+		violated("S5", "replica %d has digest %016x at %d, another has %016x", id, d, i, m.digest[i])
 	}
 }
 
 // guess is a value for a compare-and-set that has a chance.
-func (o *oracle) guess(key byte, d draw) uint64 {
+func (m *model) guess(key byte, d draw) uint64 {
 	if d.perMille(700) {
-		return o.value[key]
+		return m.value[key]
 	}
 	return uint64(d.split().below(50))
 }
 
 // commandReturns is a client getting the result of a command. The run must be later
 // than everything that had returned before the call.
-func (o *oracle) commandReturns(op *operation, r replica.Result) {
+func (m *model) commandReturns(op *operation, r replica.Result) {
 	switch r.Code {
 	case replica.CodeSessionExpired, replica.CodeRequestExpired:
-		o.w.sometimes.count(sawExpired)
 		if op.kind == opSession || op.kind == opRequest {
-			o.expired[op.number] = max(o.expired[op.number], raft.Index(r.Index))
+			m.expired[op.number] = max(m.expired[op.number], raft.Index(r.Index))
 		}
 		return
-	case replica.CodeDuplicate:
-		o.w.sometimes.count(sawDuplicate)
-	case replica.CodeApplied:
+	case replica.CodeDuplicate, replica.CodeApplied:
 	default:
 		return
 	}
@@ -151,16 +153,16 @@ func (o *oracle) commandReturns(op *operation, r replica.Result) {
 	if i <= op.floor {
 		violated("R12", "%v %d took effect at %d, but %d had returned before its call", op.kind, op.number, i, op.floor)
 	}
-	o.returned = max(o.returned, i)
+	m.returned = max(m.returned, i)
 }
 
 // replies is a replica answering a command, whether the client still waits for
 // it or not: with the result of the only run (S2).
-func (o *oracle) replies(op *operation, r replica.Result) {
+func (m *model) replies(op *operation, r replica.Result) {
 	if r.Code != replica.CodeApplied && r.Code != replica.CodeDuplicate || op.kind < opSession {
 		return
 	}
-	had, ok := o.ran[op.number]
+	had, ok := m.ran[op.number]
 	if !ok || had.index != raft.Index(r.Index) || had.result != string(r.Value) {
 		violated("S2", "client %d is told that %v %d ran at %d with %x; it ran: %v at %d with %x", op.client, op.kind, op.number, r.Index,
 			r.Value, ok, had.index, had.result)
@@ -168,19 +170,19 @@ func (o *oracle) replies(op *operation, r replica.Result) {
 }
 
 // readReturns is a client getting the value of a register.
-func (o *oracle) readReturns(op *operation, r reply) {
+func (m *model) readReturns(op *operation, r reply) {
 	if r.index < op.floor {
 		violated("R12", "%v %d saw the state at %d, but %d had returned before its call", op.kind, op.number, r.index, op.floor)
 	}
-	if want := o.valueAt(op.key, r.index); want != r.value {
+	if want := m.valueAt(op.key, r.index); want != r.value {
 		violated("R12", "%v %d of register %d at %d got %d, the log says %d", op.kind, op.number, op.key, r.index, r.value, want)
 	}
-	o.returned = max(o.returned, r.index)
+	m.returned = max(m.returned, r.index)
 }
 
 // valueAt is what a register held at an index.
-func (o *oracle) valueAt(key byte, i raft.Index) uint64 {
-	h := o.history[key]
+func (m *model) valueAt(key byte, i raft.Index) uint64 {
+	h := m.history[key]
 	at, found := slices.BinarySearchFunc(h, i, func(v version, i raft.Index) int { return int(v.index) - int(i) })
 	if found {
 		return h[at].value
@@ -192,9 +194,9 @@ func (o *oracle) valueAt(key byte, i raft.Index) uint64 {
 }
 
 // notCommitted is a replica saying that an attempt will surely never run.
-func (o *oracle) notCommitted(op *operation, attempt int) {
+func (m *model) notCommitted(op *operation, attempt int) {
 	if op.kind == opPlain && op.attempt == attempt {
-		if had, ok := o.ran[op.number]; ok {
+		if had, ok := m.ran[op.number]; ok {
 			violated("S2", "operation %d is called not committed, but ran at %d", op.number, had.index)
 		}
 	}

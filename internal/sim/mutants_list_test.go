@@ -54,6 +54,8 @@ var mutants = []mutant{
 		"		size == 0 && in.meta.Size > 0 || m.Checksum != ChunkChecksum(m.Data) {\n", "		size == 0 && in.meta.Size > 0 {\n"},
 	{"no base after a received snapshot", "raft/snapshot.go",
 		"	n.saves.base = &meta\n", "	_ = &meta\n"},
+	{"compact without regard to a follower that catches up", "raft/keep.go",
+		"needed && after >= within {\n", "needed && after > within+n.log.last() {\n"},
 	{"ack before sync", "internal/sim/node.go",
 		"		n.held = append(n.held, held{n.issued, e})\n", "		n.held = append(n.held, held{0, e})\n"},
 	{"skip the sync of the log", "storage/writer.go",

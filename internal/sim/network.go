@@ -154,19 +154,21 @@ func (w *World) partition(d draw) {
 		w.swizzle(d.split(), last)
 		return
 	}
-	ways := w.shape(shape, d.split())
+	ways := cutShape(shape, len(w.nodes), d.split(), func(slot int) int { return w.leader(w.nodes[slot]).slot })
 	w.trace("partition shape %d: %d ways for %d ms", shape, len(ways), last/milli)
 	w.cutWays(ways, w.now+last)
 }
 
-func (w *World) shape(shape int, d draw) (ways []way) {
-	one := d.below(len(w.nodes))
+// cutShape are the ways that a shape cuts between so many machines. leader is
+// the machine that leads, or else the given one.
+func cutShape(shape, machines int, d draw, leader func(int) int) (ways []way) {
+	one := d.below(machines)
 	side := d.split()
 	if side.split().perMille(500) {
-		one = w.leader(w.nodes[one]).slot
+		one = leader(one)
 	}
-	for a := range w.nodes {
-		for b := range w.nodes {
+	for a := range machines {
+		for b := range machines {
 			var cut bool
 			switch shape {
 			case shapeIsolate:
@@ -174,12 +176,12 @@ func (w *World) shape(shape int, d draw) (ways []way) {
 			case shapeHalves:
 				cut = side>>a&1 != side>>b&1
 			case shapeRing:
-				distance := (a - b + len(w.nodes)) % len(w.nodes)
-				cut = distance != 1 && distance != len(w.nodes)-1
+				distance := (a - b + machines) % machines
+				cut = distance != 1 && distance != machines-1
 			case shapeOneWay:
 				cut = side&1 == 0 && a == one || side&1 == 1 && b == one
 			case shapeFlapping:
-				cut = a == one && b == side.below(len(w.nodes))
+				cut = a == one && b == side.below(machines)
 			}
 			if cut && a != b {
 				ways = append(ways, way{a, b})

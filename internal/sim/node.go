@@ -55,6 +55,9 @@ type node struct {
 	receiver  *storage.SnapshotReceiver
 	receiving raft.SnapshotMeta
 	snapshots []raft.Index // on the disk, oldest first, at most two
+	// reading are the snapshots on their way to other machines, kept open.
+	reading [maxSlots]*storage.SnapshotReader
+	readAt  int64 // when the newest chunk that was asked for is read
 }
 
 // held is a message that waits for the disk.
@@ -248,7 +251,8 @@ func (w *World) carryOut(n *node, out *raft.Output) {
 		w.endReadIndex(n, r)
 	}
 	for _, r := range out.SendSnapshots {
-		w.agenda.add(w.now+w.diskDelay(n)/4, event{kind: evReadChunk, slot: n.slot, life: n.life, ask: r})
+		n.readAt = max(n.readAt, w.now+w.diskDelay(n)/4) // one reader: chunks keep their order
+		w.agenda.add(n.readAt, event{kind: evReadChunk, slot: n.slot, life: n.life, ask: r})
 	}
 }
 

@@ -48,6 +48,8 @@ type recovered struct {
 	base    raft.SnapshotMeta // Index and Term only
 	entries []raft.Entry
 	high    raft.Index
+	// released: entries up to here need not be in the log, since a snapshot was.
+	released raft.Index
 }
 
 // add takes the records in the order in which they were written.
@@ -101,6 +103,9 @@ func (r *recovered) state(snapshot raft.SnapshotMeta) (raft.State, error) {
 	}
 	if len(r.entries) > 0 && r.entries[0].Index > snapshot.Index+1 {
 		return raft.State{}, fmt.Errorf("sim: entries %d to %d are missing", snapshot.Index+1, r.entries[0].Index-1)
+	}
+	if len(r.entries) == 0 && snapshot.Index < r.released {
+		return raft.State{}, fmt.Errorf("sim: the log was released up to %d, the newest whole snapshot is %d", r.released, snapshot.Index)
 	}
 	return raft.State{HardState: r.hard, Snapshot: snapshot, Entries: r.entries}, nil
 }

@@ -40,13 +40,14 @@ const (
 	Lease                        // clients read by lease; clocks keep to MaxDrift
 	SlowApply                    // state machines lag
 	Impatience                   // clients give up and repeat early
+	Panic                        // actors panic; without effect where there are none
 	faultsEnd
 )
 
 var faultNames = []string{
 	"loss", "duplicate", "delay", "reorder", "corrupt", "partition", "crash", "tear", "pause", "clockrate", "clockjump",
 	"slowdisk", "syncerror", "diskfull", "wipe", "bitflip", "peerhint", "membership", "transfer", "snapshot", "lease",
-	"slowapply", "impatience",
+	"slowapply", "impatience", "panic",
 }
 
 // AllFaults is every class.
@@ -267,7 +268,17 @@ func drawWeather(d *dice, p Plan) weather {
 	w.every[bit(Wipe)] = next().around(6*second) + second
 	w.every[bit(BitFlip)] = next().around(3*second) + second
 	w.every[bit(Crash)] = next().around(600*milli) + 60*milli
+	if next().perMille(100) {
+		w.rush()
+	}
 	return w
+}
+
+// rush makes a snapshot take much longer to send than the next one to be due, with
+// no log behind it.
+func (w *weather) rush() {
+	w.snapshotEvery, w.trailing = 30, 1
+	w.chunk, w.padding = 64, 6000
 }
 
 // drawRaft draws the limits of the core and of the disk.

@@ -4,17 +4,20 @@ package sim
 // tries, and returns the traced result of the smallest it found. Every step is
 // sound because each decision is a hash of its own: what is left out does not
 // change how the rest is drawn.
-func Shrink(p Plan, rule string, runs int) Result {
-	s := &shrinker{rule: rule, runs: runs, best: p}
+func Shrink(p Plan, rule string, runs int) Result { return shrink(Run, p, rule, runs) }
+
+func shrink(run func(Plan, bool) Result, p Plan, rule string, runs int) Result {
+	s := &shrinker{run: run, rule: rule, runs: runs, best: p}
 	s.cut()
 	s.classes()
 	s.smaller()
 	s.events()
 	s.cut()
-	return Run(s.best, true)
+	return run(s.best, true)
 }
 
 type shrinker struct {
+	run  func(p Plan, trace bool) Result
 	rule string
 	runs int
 	best Plan
@@ -27,7 +30,7 @@ func (s *shrinker) try(p Plan) bool {
 		return false
 	}
 	s.runs--
-	r := Run(p, false)
+	r := s.run(p, false)
 	if r.Failure == nil || r.Failure.Rule != s.rule {
 		return false
 	}
@@ -91,7 +94,7 @@ func (s *shrinker) smaller() {
 func (s *shrinker) events() {
 	for i := range faultNames {
 		class := Fault(1) << i
-		if s.last.On&class == 0 || scheduled&class == 0 {
+		if s.last.On&class == 0 || (scheduled|Panic)&class == 0 {
 			continue
 		}
 		var numbers []uint64

@@ -25,7 +25,7 @@ func (w *World) start(n *node) {
 		return
 	}
 	w.oracle.started(n, state)
-	core, err := raft.New(w.raftConfig(n), state)
+	core, err := raft.New(w.weather.raftConfig(w.plan.Seed, n.id, n.life), state)
 	if err != nil {
 		violated("start", "replica %d: %v", n.id, err)
 	}
@@ -46,28 +46,28 @@ func (n *node) process(w *World) {
 		full: n.full, life: n.life, inbox: n.inbox[:0], spare: n.spare[:0], timerAt: never,
 	}
 	*n = fresh
-	n.machine = newMachine(w, n)
-	r, err := replica.New(w.replicaConfig(), n.machine)
+	n.machine = &machine{id: n.id, model: &w.oracle.model, padding: w.weather.padding}
+	r, err := replica.New(w.weather.replicaConfig(), n.machine)
 	if err != nil {
 		panic(err)
 	}
 	n.replica = r
 }
 
-func (w *World) replicaConfig() replica.Config {
+func (w *weather) replicaConfig() replica.Config {
 	return replica.Config{Limits: replica.Limits{
 		Sessions: 6, SessionWindow: 8, SessionBytes: 256, DigestEvery: digestEvery,
-		SessionTimeout: replicaTimeout(w.weather.sessionTimeout), RequestRetention: replicaTimeout(4 * w.weather.sessionTimeout),
+		SessionTimeout: replicaTimeout(w.sessionTimeout), RequestRetention: replicaTimeout(4 * w.sessionTimeout),
 		Requests: 64, RequestSkew: replicaTimeout(20_000),
 	}}
 }
 
-func (w *World) raftConfig(n *node) raft.Config {
+func (w *weather) raftConfig(seed uint64, id raft.ID, life uint32) raft.Config {
 	return raft.Config{
-		ID: n.id, Heartbeat: w.weather.heartbeat, Election: w.weather.election, Lease: w.weather.lease, MaxDrift: w.weather.drift,
-		MaxAppendBytes: w.weather.appendMax, MaxInflightBytes: 4 * w.weather.appendMax, MaxUncommittedBytes: 64 << 10,
-		MaxApplyBytes: 2 * w.weather.appendMax, MaxReads: 64, MaxChunkBytes: w.weather.chunk, TrailingEntries: w.weather.trailing,
-		PromoteWithin: 16, Rand: rand.New(rand.NewPCG(w.plan.Seed, uint64(n.id)<<32|uint64(n.life))),
+		ID: id, Heartbeat: w.heartbeat, Election: w.election, Lease: w.lease, MaxDrift: w.drift,
+		MaxAppendBytes: w.appendMax, MaxInflightBytes: 4 * w.appendMax, MaxUncommittedBytes: 64 << 10,
+		MaxApplyBytes: 2 * w.appendMax, MaxReads: 64, MaxChunkBytes: w.chunk, TrailingEntries: w.trailing,
+		PromoteWithin: 16, Rand: rand.New(rand.NewPCG(seed, uint64(id)<<32|uint64(life))),
 	}
 }
 
@@ -77,7 +77,7 @@ func (w *World) recover(n *node) (raft.State, error) {
 	if err := n.store.Replay(group, r.add); err != nil {
 		return raft.State{}, err
 	}
-	n.high = r.high
+	n.high, r.released = r.high, raft.Index(n.store.Released(group))
 	snapshot, err := w.restore(n)
 	if err != nil {
 		return raft.State{}, err

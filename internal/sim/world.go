@@ -13,7 +13,7 @@ type World struct {
 	plan    Plan
 	weather weather
 	dice    dice
-	agenda  agenda
+	agenda  agenda[event]
 	net     network
 	nodes   []*node
 	clients []*client
@@ -74,7 +74,7 @@ func violated(rule, format string, args ...any) {
 }
 
 // Run carries out a plan. With trace, Failure.Transcript holds the last lines.
-func Run(p Plan, trace bool) (result Result) {
+func Run(p Plan, trace bool) Result {
 	if p.Steps == 0 {
 		p.Steps = 40_000
 	}
@@ -82,6 +82,10 @@ func Run(p Plan, trace bool) (result Result) {
 	if trace {
 		w.tracer = &tracer{}
 	}
+	return w.run()
+}
+
+func (w *World) run() (result Result) {
 	defer func() {
 		if r := recover(); r != nil {
 			result = w.result()
@@ -89,7 +93,7 @@ func Run(p Plan, trace bool) (result Result) {
 		}
 	}()
 	w.build()
-	for !w.finished && !w.agenda.empty() && (p.Stop == 0 || w.steps < p.Stop) {
+	for stop := w.plan.Stop; !w.finished && !w.agenda.empty() && (stop == 0 || w.steps < stop); {
 		w.step()
 	}
 	return w.result()
