@@ -26,9 +26,16 @@ var (
 	ErrQuarantined = replica.ErrQuarantined
 	// ErrNotCommitted: another command took the place of this one in the log.
 	ErrNotCommitted = errors.New("synod: surely not committed")
+	// ErrUnavailable: the member that shall lead does not answer, or its disk does
+	// not; or, if none was named, nobody else can lead.
+	ErrUnavailable = errors.New("synod: no member can take the leadership")
+	// ErrInvalidMembership: the group cannot have these members: no voter would be
+	// left, for example. It wraps the reason.
+	ErrInvalidMembership = errors.New("synod: invalid membership")
 	// ErrNotFound: no member has that name.
 	ErrNotFound = errors.New("synod: no such member")
-	// ErrConflict: the configuration changed since it was read, or is changing.
+	// ErrConflict: the configuration changed since it was read, or is changing, or
+	// another member that answers has the newcomer's name.
 	ErrConflict = errors.New("synod: membership changed meanwhile")
 )
 
@@ -103,8 +110,12 @@ func (g *Group) notLeader() error {
 // memberError maps what the core says of a membership change or a transfer.
 func (g *Group) memberError(err error) error {
 	switch {
-	case errors.Is(err, raft.ErrStaleVersion), errors.Is(err, raft.ErrChangePending):
+	case errors.Is(err, raft.ErrStaleVersion), errors.Is(err, raft.ErrChangePending), errors.Is(err, raftnode.ErrNameTaken):
 		return fmt.Errorf("%w: %w", ErrConflict, err)
+	case errors.Is(err, raft.ErrInvalidMembership):
+		return fmt.Errorf("%w: %w", ErrInvalidMembership, err)
+	case errors.Is(err, raft.ErrUnavailable):
+		return ErrUnavailable
 	case errors.Is(err, raft.ErrUnknownMember):
 		return ErrNotFound
 	}

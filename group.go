@@ -157,6 +157,8 @@ func (g *Group) Snapshot(ctx context.Context) (uint64, error) {
 
 // TransferLeadership hands the leadership to the named node, or to the best one
 // if to is empty, and returns when another node leads. Call it on the leader.
+// Errors: ErrNotFound (no voter has that name), ErrUnavailable, *NotLeaderError
+// and ErrNoLeader, after which nothing was done, and ErrUnknownOutcome.
 func (g *Group) TransferLeadership(ctx context.Context, to string) error {
 	before := g.handle.View()
 	if before.Role != raft.Leader {
@@ -192,89 +194,6 @@ func (g *Group) outcome(err error) error {
 	return err
 }
 
-// RemoveMember removes the named node from the group, and waits until that is
-// committed. The leader may remove itself. Call it on the leader.
-func (g *Group) RemoveMember(ctx context.Context, name string) error {
-	return g.change(ctx, name, func(members []raft.Member, i int) []raft.Member {
-		return slices.Delete(members, i, i+1)
-	})
-}
-
-// Promote makes the named member a voter, and Demote a non-voter.
-func (g *Group) Promote(ctx context.Context, name string) error {
-	return g.change(ctx, name, func(members []raft.Member, i int) []raft.Member {
-		if !members[i].Voter {
-			members[i].Promote = true
-		}
-		return members
-	})
-}
-
-// Demote takes the named member's vote.
-func (g *Group) Demote(ctx context.Context, name string) error {
-	return g.change(ctx, name, func(members []raft.Member, i int) []raft.Member {
-		members[i].Voter, members[i].Promote = false, false
-		return members
-	})
-}
-
-// change edits the members around the named one and waits for the commit. A
-// change that is under way is waited for.
-func (g *Group) change(ctx context.Context, name string, edit func([]raft.Member, int) []raft.Member) error {
-	for {
-		configuration := g.handle.View().Configuration
-		members := slices.Clone(configuration.Members)
-		i := slices.IndexFunc(members, func(m raft.Member) bool { return m.Name == name })
-		if i < 0 {
-			return ErrNotFound
-		}
-		wanted := edit(members, i)
-		err := g.changeMembership(ctx, wanted, configuration.Version, name)
-		if !errors.Is(err, raft.ErrChangePending) {
-			return err
-		}
-		if paused := g.node.pause(ctx); paused != nil {
-			return err
-		}
-	}
-}
-
-// changeMembership proposes wanted and waits until it is committed, joint phase
-// and all. What it says about the named member must then hold: if the leader
-// changed meanwhile, somebody else's change may have taken the place.
-func (g *Group) changeMembership(ctx context.Context, wanted []raft.Member, version raft.Index, name string) error {
-	index, err := g.handle.ChangeMembership(ctx, wanted, version)
-	if err != nil {
-		return g.memberError(err)
-	}
-	var c raft.Configuration
-	err = g.node.await(ctx, func() bool {
-		c = g.handle.View().Configuration
-		return c.Version >= index && !c.Joint()
-	})
-	if err == nil {
-		err = g.handle.WaitApplied(ctx, c.Version)
-	}
-	if err != nil {
-		return g.outcome(g.proposeError(err))
-	}
-	if named(wanted, name) != named(c.Members, name) {
-		return ErrConflict
-	}
-	return nil
-}
-
-// named tells what a list of members says about one: whether it is there, and
-// whether it votes or shall.
-func named(members []raft.Member, name string) (is struct{ member, voter bool }) {
-	for _, m := range members {
-		if m.Name == name {
-			is.member, is.voter = true, is.voter || m.Voter || m.Promote
-		}
-	}
-	return is
-}
-
 func (g *Group) member(name string) (raft.Member, bool) {
 	members := g.handle.View().Configuration.Members
 	i := slices.IndexFunc(members, func(m raft.Member) bool { return m.Name == name })
@@ -285,28 +204,35 @@ func (g *Group) member(name string) (raft.Member, bool) {
 }
 
 // GroupStatus is a group as this node sees it. Only the leader knows the
-// Match of others.
+// Match of others. The fields are read one after the other: while the group
+// works, Applied and Digest may be newer than Commit.
 type GroupStatus struct {
-	Name          string
-	Role          string // follower, pre-candidate, candidate, leader
-	Term          uint64
-	Leader        string // its name, "" if none is known
-	LeaderAPI     string
-	Commit        uint64
-	Applied       uint64
-	First, Last   uint64 // of the log in memory
-	Snapshot      uint64 // index of the newest one
-	LogBytes      int
-	Lease         bool
-	Stalled       bool   // the disk does not answer
-	ConfigVersion uint64 // of the configuration below
+	Name      string
+	Role      string // follower, pre-candidate, candidate, leader
+	Term      uint64
+	Leader    string // its name, "" if none is known
+	LeaderAPI string // what it announces, "" if that is not known
+	Commit    uint64 // what this node knows to be committed
+	Applied   uint64 // by this node's state machine
+	// First and Last are the indexes of the log in memory: First is Last+1 when
+	// it is empty. The newest entries may not be on disk yet.
+	First, Last   uint64
+	Snapshot      uint64 // index of this node's newest one, 0 if there is none
+	LogBytes      int    // of memory that the log takes, about
+	Lease         bool   // reads at level Lease need no round, on the leader alone
+	Stalled       bool   // a write has been under way for longer than two election timeouts
+	ConfigVersion uint64 // log index of the configuration below, committed or not
 	// Joint tells that a change of the members is under way: until it ends,
 	// majorities of the old and of the new voters are both needed.
-	Joint       bool
-	Members     []GroupMember
+	Joint   bool
+	Members []GroupMember
+	// Digest is the checksum of everything applied up to DigestIndex: replicas
+	// with one DigestIndex have one Digest, or one of them is wrong.
 	DigestIndex uint64
 	Digest      uint64
-	Quarantined string // why, "" if it is not
+	// Quarantined says why this node's state machine answers nothing more: its
+	// state differs from the majority's. "" if it is not quarantined.
+	Quarantined string
 }
 
 // GroupMember is one replica.
@@ -317,16 +243,17 @@ type GroupMember struct {
 	Promote  bool // becomes a voter when it has caught up
 	Priority int
 	Self     bool
-	// Known only on the leader:
-	Match  uint64 // durable there up to this index
-	Active bool   // has answered within an election timeout
+	// Known of others on the leader only, else 0 and false:
+	Match  uint64 // its log equals this node's and is durable there up to this index; for Self, Last
+	Active bool   // it has answered within an election timeout; true for Self
 }
 
-// Status of the group on this node.
+// Status of the group on this node. With an error only Name and Quarantined are
+// set: a quarantined replica ends its node.
 func (g *Group) Status(ctx context.Context) (GroupStatus, error) {
 	s, err := g.handle.Status(ctx)
 	if err != nil {
-		return GroupStatus{Name: g.name}, g.readError(err)
+		return GroupStatus{Name: g.name, Quarantined: g.quarantined()}, g.readError(err)
 	}
 	out := GroupStatus{
 		Name: g.name, Role: strings.ToLower(s.Role.String()), Term: uint64(s.Term),
@@ -338,11 +265,24 @@ func (g *Group) Status(ctx context.Context) (GroupStatus, error) {
 		out.Leader, out.LeaderAPI = g.node.nameAndAPI(uint64(s.Leader))
 	}
 	digest := g.handle.Replica().Digest()
-	out.DigestIndex, out.Digest = digest.Index, digest.Digest
+	out.DigestIndex, out.Digest, out.Quarantined = digest.Index, digest.Digest, g.quarantined()
 	for _, m := range s.Configuration.Members {
 		out.Members = append(out.Members, g.memberStatus(m, &s))
 	}
 	return out, nil
+}
+
+// quarantined says why the replica has stopped, "" if it is not quarantined.
+func (g *Group) quarantined() string {
+	r := g.handle.Replica()
+	if r == nil {
+		return ""
+	}
+	var stopped *replica.StoppedError
+	if err := r.View(func(uint64) {}); !errors.As(err, &stopped) || !errors.Is(err, ErrQuarantined) {
+		return ""
+	}
+	return strings.TrimPrefix(stopped.Cause.Error(), "raftnode: ")
 }
 
 func (g *Group) memberStatus(m raft.Member, s *raft.Status) GroupMember {

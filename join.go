@@ -7,18 +7,27 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/synod-go/synod/actors"
+	"github.com/synod-go/synod/cluster"
 	"github.com/synod-go/synod/messages"
 	"github.com/synod-go/synod/raft"
 )
+
+// greeting tells the joiner that messages to a peer will leave.
+type greeting struct{ to cluster.NodeID }
+
+// Control lets the greeting into a full mailbox.
+func (greeting) Control() {}
 
 // joinEvery is how often a node without a place asks for one.
 const joinEvery = 300 * time.Millisecond
 
 // joiner is the actor that asks the other nodes for a place in each group, and
 // that gives one to who asks if this node leads. Gossip tells it whom to ask;
-// the place itself comes from the group's log.
+// the place itself comes from the group's log. It also introduces this node to
+// whom the link reaches.
 type joiner struct {
 	node  *Node
 	timer *time.Timer
@@ -44,6 +53,10 @@ func (j *joiner) Receive(ctx actor.Context) {
 				j.timer.Reset(joinEvery)
 			case *messages.JoinRequest:
 				j.admit(m)
+			case greeting:
+				ctx.Send(j.node.link.PID(m.to, joinReceiver), j.node.introduction())
+			case *messages.Introduction:
+				j.node.introduced(m)
 			}
 		}
 	}
@@ -84,7 +97,7 @@ func (j *joiner) ask(ctx actor.Context) {
 // cannot be met now is repeated by the sender.
 func (j *joiner) admit(m *messages.JoinRequest) {
 	i := slices.IndexFunc(j.node.groups, func(g *Group) bool { return uint32(g.id) == m.GetGroup() })
-	if i < 0 || !nodeName.MatchString(m.GetName()) || len(m.GetLink()) > 255 {
+	if i < 0 || !nodeName.MatchString(m.GetName()) || len(m.GetLink()) > maxAddress {
 		return
 	}
 	g := j.node.groups[i]
@@ -93,15 +106,15 @@ func (j *joiner) admit(m *messages.JoinRequest) {
 		return
 	}
 	newcomer := raft.Member{ID: raft.ID(m.GetFrom()), Name: m.GetName(), Address: m.GetLink(), Priority: m.GetPriority()}
-	go j.node.admit(g, newcomer)
+	go j.node.admit(g, newcomer, view.Configuration.Version)
 }
 
 // admit proposes a place and tells when it is committed. It gives up before the
 // newcomer has asked often.
-func (n *Node) admit(g *Group, m raft.Member) {
+func (n *Node) admit(g *Group, m raft.Member, version raft.Index) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*joinEvery)
 	defer cancel()
-	index, err := g.handle.Admit(ctx, m, n.cfg.Voters)
+	index, err := g.handle.Admit(ctx, m, n.cfg.Voters, version)
 	if err == nil {
 		err = g.handle.WaitApplied(ctx, index)
 	}
@@ -112,3 +125,20 @@ func (n *Node) admit(g *Group, m raft.Member) {
 		n.log.Debug("join refused", "member", m.Name, "error", err)
 	}
 }
+
+// introduction tells what gossip tells of this node, and where its gossip is.
+func (n *Node) introduction() *messages.Introduction {
+	return &messages.Introduction{From: n.ID(), Name: n.cfg.Name, Gossip: n.cfg.Advertise.Gossip, Meta: n.meta()}
+}
+
+// introduced remembers where a node says it is: without seeds that is how gossip
+// comes together again after all nodes were restarted.
+func (n *Node) introduced(m *messages.Introduction) {
+	if !nodeName.MatchString(m.GetName()) || len(m.GetGossip()) > maxAddress || proto.Size(m.GetMeta()) > cluster.MaxMeta {
+		return
+	}
+	n.seen.introduce(cluster.Member{ID: cluster.NodeID(m.GetFrom()), Name: m.GetName(), Gossip: m.GetGossip(), Meta: m.GetMeta()})
+}
+
+// maxAddress bounds an address that another node tells, in bytes.
+const maxAddress = 255

@@ -26,7 +26,7 @@ func TestARemovedNodeDoesNotAskForItsPlaceAgain(t *testing.T) {
 	}
 	gone := (i + 1) % 3
 	removed := c.Node(gone)
-	if err := leader.Group("g").RemoveMember(ctx, removed.Name()); err != nil {
+	if err := leader.Group("g").ChangeMember(ctx, MemberChange{Action: RemoveMember, Name: removed.Name()}); err != nil {
 		t.Fatal(err)
 	}
 	if removed.Group("g").asksForPlace() {

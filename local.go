@@ -25,7 +25,7 @@ type LocalCluster struct {
 	id    string
 	nodes []*Node
 	fs    []*storage.Memory
-	addrs map[cluster.NodeID]string
+	seen  map[cluster.NodeID]cluster.Member // what gossip would tell
 }
 
 // localNode is what Start takes from a LocalCluster instead of disk and network.
@@ -58,7 +58,7 @@ func Local(t TB, n int, groups ...GroupConfig) *LocalCluster {
 // NewLocalCluster is Local outside a test. End it with Stop.
 func NewLocalCluster(ctx context.Context, n int, logger *slog.Logger, groups ...GroupConfig) (*LocalCluster, error) {
 	c := &LocalCluster{network: cluster.NewMemoryNetwork(), groups: groups, logger: logger,
-		nodes: make([]*Node, n), addrs: make(map[cluster.NodeID]string)}
+		nodes: make([]*Node, n), seen: make(map[cluster.NodeID]cluster.Member)}
 	for i := range n {
 		c.fs = append(c.fs, storage.NewMemory(uint64(i+1)))
 		if err := c.start(ctx, i); err != nil {
@@ -104,22 +104,28 @@ func (c *LocalCluster) started(n *Node) {
 			n.fail(err)
 		}
 	}
-	c.addrs[cluster.NodeID(n.ID())] = n.cfg.Advertise.Link
-	for id, addr := range c.addrs {
-		n.book.Learn(id, addr)
+	self := cluster.Member{ID: cluster.NodeID(n.ID()), Name: n.cfg.Name, Gossip: n.cfg.Advertise.Gossip, Meta: n.meta()}
+	c.seen[self.ID] = self
+	for _, m := range c.seen {
+		n.learn(m)
 	}
 	for _, other := range c.nodes {
 		if other != nil {
-			other.book.Learn(cluster.NodeID(n.ID()), n.cfg.Advertise.Link)
+			other.learn(self)
 		}
 	}
+}
+
+func (n *Node) learn(m cluster.Member) {
+	n.book.Learn(m.ID, m.Meta.GetLink())
+	n.seen.introduce(m)
 }
 
 func (c *LocalCluster) peersOf(n *Node) []cluster.NodeID {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var peers []cluster.NodeID
-	for id := range c.addrs {
+	for id := range c.seen {
 		if id != cluster.NodeID(n.ID()) {
 			peers = append(peers, id)
 		}

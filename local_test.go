@@ -227,7 +227,7 @@ func TestANodeLeavesAndTheRestGoOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	gone := (i + 1) % 3
-	if err := leader.Group("journal").RemoveMember(ctx, c.Node(gone).Name()); err != nil {
+	if err := leader.Group("journal").ChangeMember(ctx, synod.MemberChange{Action: synod.RemoveMember, Name: c.Node(gone).Name()}); err != nil {
 		t.Fatal(err)
 	}
 	status, err := leader.Group("journal").Status(ctx)
@@ -265,6 +265,10 @@ func TestAReplicaWhoseStateDiffersIsQuarantined(t *testing.T) {
 			if err := c.Node(n).Err(); err != nil {
 				if !errors.Is(err, synod.ErrQuarantined) {
 					t.Fatalf("the node ended with %v, want ErrQuarantined", err)
+				}
+				status, err := c.Node(n).Group("journal").Status(ctx)
+				if err != nil && !errors.Is(err, synod.ErrQuarantined) || !strings.Contains(status.Quarantined, "differs from the majority's") {
+					t.Fatalf("status says %q, %v, want why it is quarantined", status.Quarantined, err)
 				}
 				return
 			}

@@ -2,7 +2,7 @@ package synod
 
 import (
 	"cmp"
-	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -15,61 +15,86 @@ import (
 // Member is a node of the cluster: what gossip says of it, joined with the
 // configurations of this node's groups.
 type Member struct {
-	ID      uint64
-	Name    string
-	Self    bool
-	State   string // alive; dead if a group counts on it and gossip does not see it
-	Voter   bool   // in at least one group
-	API     string // announced addresses, "" if not known
-	Link    string
-	Gossip  string
-	Roles   []string
-	Version string
+	ID    uint64
+	Name  string
+	Self  bool
+	State string // alive; dead if a group counts on it and gossip does not see it
+	// LastSeen is when gossip last held it for alive: now if it does, zero if it
+	// has not since this node started.
+	LastSeen time.Time
+	Voter    bool   // in at least one group
+	API      string // announced addresses, "" if not known
+	Link     string
+	Gossip   string
+	Roles    []string
+	Version  string
 }
 
-// sightings remember whom gossip has seen: a node that is dead is still to be
-// found under the address it had.
+// sightings remember who was seen, by gossip or by an introduction: a node that
+// is dead is still to be found under the address it had.
 type sightings struct {
-	mu    sync.Mutex
-	alive map[cluster.NodeID]cluster.Member
-	last  map[cluster.NodeID]cluster.Member // also the dead ones
+	mu sync.Mutex
+	by map[cluster.NodeID]sighting
+}
+
+// sighting is what a node last told about itself.
+type sighting struct {
+	cluster.Member
+	alive bool      // gossip holds it for alive
+	until time.Time // when gossip last did so, if it does not; zero if it never has
 }
 
 // maxSightings bounds what gossip can make a node remember.
 const maxSightings = 1024
 
+// set takes all members that gossip holds for alive.
 func (s *sightings) set(members []cluster.Member) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.last == nil || len(s.last) > maxSightings {
-		s.last = make(map[cluster.NodeID]cluster.Member)
+	if s.by == nil || len(s.by) > maxSightings {
+		s.by = make(map[cluster.NodeID]sighting)
 	}
-	s.alive = make(map[cluster.NodeID]cluster.Member)
+	for id, was := range s.by {
+		if was.alive {
+			was.alive, was.until = false, time.Now()
+			s.by[id] = was
+		}
+	}
 	for _, m := range members {
-		s.alive[m.ID], s.last[m.ID] = m, m
+		s.by[m.ID] = sighting{Member: m, alive: true}
 	}
 }
 
-func (s *sightings) find(id cluster.NodeID) (m cluster.Member, alive, known bool) {
+// introduce takes what a node told over the link. Gossip knows better about whom
+// it holds for alive.
+func (s *sightings) introduce(m cluster.Member) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, alive = s.alive[id]
-	m, known = s.last[id]
-	return m, alive, known
+	was, known := s.by[m.ID]
+	if was.alive || !known && len(s.by) >= maxSightings {
+		return
+	}
+	if s.by == nil {
+		s.by = make(map[cluster.NodeID]sighting)
+	}
+	s.by[m.ID] = sighting{Member: m, until: was.until}
 }
 
-func (s *sightings) all() []cluster.Member {
+func (s *sightings) find(id cluster.NodeID) (seen sighting, known bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	members := make([]cluster.Member, 0, len(s.last))
-	for _, m := range s.last {
-		members = append(members, m)
-	}
-	return members
+	seen, known = s.by[id]
+	return seen, known
+}
+
+func (s *sightings) all() []sighting {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Values(s.by))
 }
 
 // startGossip announces this node and looks for the others.
-func (n *Node) startGossip(context.Context) (err error) {
+func (n *Node) startGossip() (err error) {
 	if n.cfg.local != nil {
 		n.cfg.local.cluster.started(n)
 		return nil
@@ -156,7 +181,7 @@ func (n *Node) nameAndAPI(id uint64) (name, api string) {
 	if id == n.ID() {
 		return n.cfg.Name, n.cfg.Advertise.API
 	}
-	if m, _, ok := n.seen.find(cluster.NodeID(id)); ok {
+	if m, ok := n.seen.find(cluster.NodeID(id)); ok {
 		return m.Name, m.Meta.GetApi()
 	}
 	return n.peerName(cluster.NodeID(id)), ""
@@ -164,7 +189,7 @@ func (n *Node) nameAndAPI(id uint64) (name, api string) {
 
 // peerName is the name by gossip or by a configuration, else the id.
 func (n *Node) peerName(id cluster.NodeID) string {
-	if m, _, ok := n.seen.find(id); ok {
+	if m, ok := n.seen.find(id); ok {
 		return m.Name
 	}
 	for _, g := range n.groups {
@@ -192,19 +217,18 @@ func (n *Node) Members() []Member {
 		}
 	}
 	for _, s := range n.seen.all() {
-		_, alive, _ := n.seen.find(s.ID)
 		member, ok := byID[uint64(s.ID)]
-		if !ok && !alive {
+		if !ok && !s.alive {
 			continue
 		}
 		if !ok {
 			member = &Member{ID: uint64(s.ID), State: "dead"}
 			byID[uint64(s.ID)] = member
 		}
-		member.describe(s, alive)
+		member.describe(s)
 	}
 	if self, ok := byID[n.ID()]; ok {
-		self.Self, self.State = true, "alive"
+		self.Self, self.State, self.LastSeen = true, "alive", time.Now()
 	}
 	members := make([]Member, 0, len(byID))
 	for _, m := range byID {
@@ -216,11 +240,11 @@ func (n *Node) Members() []Member {
 	return members
 }
 
-func (m *Member) describe(s cluster.Member, alive bool) {
-	m.Name, m.Gossip = s.Name, s.Gossip
+func (m *Member) describe(s sighting) {
+	m.Name, m.Gossip, m.LastSeen = s.Name, s.Gossip, s.until
 	m.API, m.Link = s.Meta.GetApi(), s.Meta.GetLink()
 	m.Roles, m.Version = s.Meta.GetRoles(), s.Meta.GetVersion()
-	if alive {
-		m.State = "alive"
+	if s.alive {
+		m.State, m.LastSeen = "alive", time.Now()
 	}
 }

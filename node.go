@@ -28,8 +28,9 @@ const (
 	groupReceiver = "raft/" // and the group's name
 	joinReceiver  = "join"
 
-	kindRaft = cluster.FirstKind + 0
-	kindJoin = cluster.FirstKind + 1
+	kindRaft         = cluster.FirstKind + 0
+	kindJoin         = cluster.FirstKind + 1
+	kindIntroduction = cluster.FirstKind + 2
 )
 
 // Node is one running member of a cluster. It is safe for concurrent use.
@@ -54,6 +55,7 @@ type Node struct {
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced at each change of a group
 	err     error
+	doing   string // what starting or ending the node waits for
 
 	done     chan struct{} // closed when the node has ended
 	endOnce  sync.Once
@@ -62,7 +64,9 @@ type Node struct {
 
 // Start starts a node and returns when it runs; Ready tells when it has a
 // leader to work with. The node ends by Stop, or by itself when it must not go
-// on: then Done is closed and Err says why. ctx bounds the start alone.
+// on: then Done is closed and Err says why. ctx bounds the start alone: if it
+// ends first, its error says what was waited for, and what was begun is undone as
+// soon as that comes back; until then a data directory stays locked.
 func Start(ctx context.Context, c Config) (*Node, error) {
 	c, err := c.withDefaults()
 	if err != nil {
@@ -71,20 +75,53 @@ func Start(ctx context.Context, c Config) (*Node, error) {
 	n := &Node{cfg: c, log: c.Logger.With("node", c.Name), epoch: uint64(time.Now().UnixNano()),
 		book: cluster.NewBook(), changed: make(chan struct{}),
 		gossiping: make(chan struct{}), done: make(chan struct{}), failStop: make(chan error, 1)}
-	for _, step := range []func(context.Context) error{
-		n.openStore, n.openLink, n.startGroups, n.startJoiner, n.startLink, n.startGossip,
-	} {
-		if err := step(ctx); err != nil {
-			n.end(nil)
+	started := make(chan error, 1)
+	go func() {
+		err := n.start(ctx)
+		if err != nil {
+			n.end(err)
+		}
+		started <- err
+	}()
+	select {
+	case err = <-started:
+		if err != nil {
 			return nil, err
 		}
+		go n.watchFailStop()
+		return n, nil
+	case <-ctx.Done():
+		go func() {
+			if <-started == nil {
+				n.end(ErrStopped)
+			}
+		}()
+		return nil, fmt.Errorf("synod: start: waiting for %s: %w", n.waitsFor(), ctx.Err())
 	}
-	go n.watchFailStop()
-	return n, nil
+}
+
+// start carries out the steps of a start, none of them once ctx has ended.
+func (n *Node) start(ctx context.Context) error {
+	for _, step := range []struct {
+		name string
+		do   func() error
+	}{
+		{"the log", n.openStore}, {"the link", n.openLink}, {"the groups", n.startGroups},
+		{"the groups", n.startJoiner}, {"the link", n.startLink}, {"gossip", n.startGossip},
+	} {
+		n.waitFor(step.name)
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("synod: start: waiting for %s: %w", step.name, err)
+		}
+		if err := step.do(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // openStore opens the data directory and learns who this node is.
-func (n *Node) openStore(context.Context) error {
+func (n *Node) openStore() error {
 	dir, fs := n.cfg.Dir, storage.FS(nil)
 	switch {
 	case n.cfg.local != nil:
@@ -135,7 +172,7 @@ func (n *Node) setCluster(id string) error {
 }
 
 // openLink makes the link known to a fresh actor system, before anything runs in it.
-func (n *Node) openLink(context.Context) (err error) {
+func (n *Node) openLink() (err error) {
 	n.system = actors.NewSystem(n.log)
 	config := cluster.LinkConfig{
 		System: n.system, Listen: n.cfg.Listen.Link, Self: cluster.NodeID(n.ID()), Name: n.cfg.Name,
@@ -148,11 +185,12 @@ func (n *Node) openLink(context.Context) (err error) {
 	if n.link, err = cluster.NewLink(config); err != nil {
 		return err
 	}
-	return errors.Join(n.link.Register(kindRaft, &messages.RaftMessage{}), n.link.Register(kindJoin, &messages.JoinRequest{}))
+	return errors.Join(n.link.Register(kindRaft, &messages.RaftMessage{}), n.link.Register(kindJoin, &messages.JoinRequest{}),
+		n.link.Register(kindIntroduction, &messages.Introduction{}))
 }
 
 // startGroups starts one actor a group. A founder is the only voter at first.
-func (n *Node) startGroups(context.Context) error {
+func (n *Node) startGroups() error {
 	strategy := actors.NewStrategy(actors.StrategyConfig{Logger: n.log, OnFailStop: func(child *actor.PID, reason any) {
 		n.fail(fmt.Errorf("synod: actor %s: %v", child.Id, reason))
 	}})
@@ -222,7 +260,7 @@ func (n *Node) groupChanged(g *Group, was, now raftnode.View) {
 	n.mu.Unlock()
 	e := Event{Group: g.name, Term: uint64(now.Term)}
 	if now.Leader != raft.None {
-		e.Leader = memberName(now.Configuration, now.Leader)
+		e.Leader = n.memberName(now.Configuration, now.Leader)
 	}
 	switch {
 	case now.Role == raft.Leader && was.Role != raft.Leader:
@@ -239,14 +277,17 @@ func (n *Node) groupChanged(g *Group, was, now raftnode.View) {
 	n.emit(e)
 }
 
-func memberName(c raft.Configuration, id raft.ID) string {
+// memberName is the name by c or, before a newcomer has got a configuration, as
+// the node was seen.
+func (n *Node) memberName(c raft.Configuration, id raft.ID) string {
 	if m, ok := c.Find(id); ok && m.Name != "" {
 		return m.Name
 	}
-	return cluster.NodeID(id).String()
+	name, _ := n.nameAndAPI(uint64(id))
+	return name
 }
 
-func (n *Node) startJoiner(context.Context) (err error) {
+func (n *Node) startJoiner() (err error) {
 	strategy := actors.NewStrategy(actors.StrategyConfig{Logger: n.log})
 	props := actor.PropsFromProducer(actors.Guard(n.log, func() actor.Actor { return &joiner{node: n} }),
 		actor.WithMailbox(actors.MailboxConfig{MaxMessages: 1024}.Producer()), actor.WithGuardian(strategy))
@@ -258,9 +299,10 @@ func (n *Node) startJoiner(context.Context) (err error) {
 }
 
 // startLink lets peers in, now that whom they want to reach is there.
-func (n *Node) startLink(context.Context) error { return n.link.Start() }
+func (n *Node) startLink() error { return n.link.Start() }
 
 func (n *Node) peerUp(id cluster.NodeID) {
+	n.system.Root.Send(n.joiner, greeting{id}) // the link is not to be called from here
 	n.emit(Event{Kind: "peer connected", Attrs: map[string]string{"peer": n.peerName(id)}})
 }
 

@@ -6,19 +6,37 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
+
 	"github.com/synod-go/synod/raft"
 )
 
 // Stop ends the node in order: it hands over what it leads, leaves gossip, and
-// flushes its log. It takes at most until ctx ends, and a second or two more.
+// flushes its log. If ctx ends first, its error says what was waited for: a disk
+// that does not answer, or a state machine in Apply. The node goes on ending, and
+// closes Done, when that comes back.
 func (n *Node) Stop(ctx context.Context) error {
 	n.handOver(ctx)
-	if n.gossip != nil {
-		n.gossip.Leave(time.Second)
+	go n.end(nil)
+	select {
+	case <-n.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("synod: stop: waiting for %s: %w", n.waitsFor(), ctx.Err())
 	}
-	n.end(nil)
-	<-n.done
-	return nil
+}
+
+// waitFor notes what the start or the end of the node waits for from now on.
+func (n *Node) waitFor(what string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.doing = what
+}
+
+func (n *Node) waitsFor() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.doing
 }
 
 // handOver transfers every leadership, for as long as ctx allows.
@@ -72,8 +90,13 @@ func (n *Node) watchFailStop() {
 	}
 }
 
+// leaveTimeout is how long a node waits until somebody has heard that it goes.
+const leaveTimeout = time.Second
+
 // end stops everything that was started, in the opposite order. The actors go
-// before the log, so that nothing is written to a closed one.
+// before the log, so that nothing is written to a closed one. With an error the
+// node goes without a word to gossip. It waits for the end, however long a disk
+// or a state machine takes.
 func (n *Node) end(err error) {
 	n.endOnce.Do(func() {
 		n.mu.Lock()
@@ -81,13 +104,19 @@ func (n *Node) end(err error) {
 		n.mu.Unlock()
 		var errs error
 		if n.gossip != nil {
+			n.waitFor("gossip")
+			if err == nil {
+				_ = n.gossip.Leave(leaveTimeout) // that nobody hears it is no error
+			}
 			errs = errors.Join(errs, n.gossip.Close())
 		}
 		if n.link != nil {
+			n.waitFor("the link")
 			errs = errors.Join(errs, n.link.Close())
 		}
 		n.stopActors()
 		if n.store != nil {
+			n.waitFor("the log")
 			errs = errors.Join(errs, n.store.Close())
 		}
 		if errs != nil {
@@ -99,9 +128,17 @@ func (n *Node) end(err error) {
 
 func (n *Node) stopActors() {
 	if n.joiner != nil {
-		_ = n.system.Root.StopFuture(n.joiner).Wait()
+		n.stopActor(n.joiner)
 	}
 	for _, g := range n.groups {
-		_ = n.system.Root.StopFuture(g.handle.PID()).Wait()
+		n.stopActor(g.handle.PID())
+	}
+}
+
+// stopActor waits until an actor and its children have stopped: protoactor's
+// future gives up after ten seconds, and the log must outlive whoever writes it.
+func (n *Node) stopActor(pid *actor.PID) {
+	n.waitFor("the actor " + pid.Id)
+	for errors.Is(n.system.Root.StopFuture(pid).Wait(), actor.ErrTimeout) {
 	}
 }

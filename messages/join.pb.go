@@ -1,5 +1,9 @@
-// How a node asks for a place in a group.
+// How nodes get to know each other over the link, and how one asks for a place
+// in a group.
 //
+//	node                         each node it can reach
+//	   │── Introduction ──────────────▶│  remembers where it is, should gossip not
+//	   │                               │  know: nothing is answered
 //	newcomer                     members (known by gossip)
 //	   │── JoinRequest ───────────────▶│  the leader adds it as a non-voter and
 //	   │                               │  promotes it when it has caught up; the
@@ -28,6 +32,77 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Introduction: a node to each other whenever a connection to it is made. After
+// a restart of all nodes the configuration alone leads them to each other, and
+// this tells what gossip told before: a hint, never a source of membership.
+type Introduction struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	From          uint64                 `protobuf:"fixed64,1,opt,name=from,proto3" json:"from,omitempty"` // the sender's storage incarnation
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Gossip        string                 `protobuf:"bytes,3,opt,name=gossip,proto3" json:"gossip,omitempty"` // host:port at which its gossip is reached
+	Meta          *NodeMeta              `protobuf:"bytes,4,opt,name=meta,proto3" json:"meta,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Introduction) Reset() {
+	*x = Introduction{}
+	mi := &file_synod_messages_join_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Introduction) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Introduction) ProtoMessage() {}
+
+func (x *Introduction) ProtoReflect() protoreflect.Message {
+	mi := &file_synod_messages_join_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Introduction.ProtoReflect.Descriptor instead.
+func (*Introduction) Descriptor() ([]byte, []int) {
+	return file_synod_messages_join_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *Introduction) GetFrom() uint64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *Introduction) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Introduction) GetGossip() string {
+	if x != nil {
+		return x.Gossip
+	}
+	return ""
+}
+
+func (x *Introduction) GetMeta() *NodeMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 // JoinRequest: a node that is in no configuration of the group to all members
 // it knows, again and again until it is. The link has checked that the sender
 // belongs to the cluster.
@@ -44,7 +119,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_synod_messages_join_proto_msgTypes[0]
+	mi := &file_synod_messages_join_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -56,7 +131,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_synod_messages_join_proto_msgTypes[0]
+	mi := &file_synod_messages_join_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -69,7 +144,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_synod_messages_join_proto_rawDescGZIP(), []int{0}
+	return file_synod_messages_join_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *JoinRequest) GetFrom() uint64 {
@@ -111,7 +186,12 @@ var File_synod_messages_join_proto protoreflect.FileDescriptor
 
 const file_synod_messages_join_proto_rawDesc = "" +
 	"\n" +
-	"\x19synod/messages/join.proto\x12\x0esynod.messages\"{\n" +
+	"\x19synod/messages/join.proto\x12\x0esynod.messages\x1a\x19synod/messages/link.proto\"|\n" +
+	"\fIntroduction\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\x06R\x04from\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
+	"\x06gossip\x18\x03 \x01(\tR\x06gossip\x12,\n" +
+	"\x04meta\x18\x04 \x01(\v2\x18.synod.messages.NodeMetaR\x04meta\"{\n" +
 	"\vJoinRequest\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\x06R\x04from\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\rR\x05group\x12\x12\n" +
@@ -131,16 +211,19 @@ func file_synod_messages_join_proto_rawDescGZIP() []byte {
 	return file_synod_messages_join_proto_rawDescData
 }
 
-var file_synod_messages_join_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_synod_messages_join_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_synod_messages_join_proto_goTypes = []any{
-	(*JoinRequest)(nil), // 0: synod.messages.JoinRequest
+	(*Introduction)(nil), // 0: synod.messages.Introduction
+	(*JoinRequest)(nil),  // 1: synod.messages.JoinRequest
+	(*NodeMeta)(nil),     // 2: synod.messages.NodeMeta
 }
 var file_synod_messages_join_proto_depIdxs = []int32{
-	0, // [0:0] is the sub-list for method output_type
-	0, // [0:0] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	2, // 0: synod.messages.Introduction.meta:type_name -> synod.messages.NodeMeta
+	1, // [1:1] is the sub-list for method output_type
+	1, // [1:1] is the sub-list for method input_type
+	1, // [1:1] is the sub-list for extension type_name
+	1, // [1:1] is the sub-list for extension extendee
+	0, // [0:1] is the sub-list for field type_name
 }
 
 func init() { file_synod_messages_join_proto_init() }
@@ -148,13 +231,14 @@ func file_synod_messages_join_proto_init() {
 	if File_synod_messages_join_proto != nil {
 		return
 	}
+	file_synod_messages_link_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_synod_messages_join_proto_rawDesc), len(file_synod_messages_join_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   1,
+			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

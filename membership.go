@@ -1,0 +1,147 @@
+package synod
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/synod-go/synod/raft"
+)
+
+// MemberAction is what a MemberChange does.
+type MemberAction string
+
+const (
+	// AddMember gives a node that gossip sees a place: at first without a vote,
+	// promoted once it has caught up, as long as fewer than Config.Voters vote. A
+	// node joins by itself when it is new; this lets one in again that was
+	// removed. It changes nothing for a member.
+	AddMember MemberAction = "add"
+	// RemoveMember takes a member's place. The leader may remove itself.
+	RemoveMember MemberAction = "remove"
+	// PromoteMember makes a member a voter once it has caught up, DemoteMember
+	// takes its vote.
+	PromoteMember MemberAction = "promote"
+	DemoteMember  MemberAction = "demote"
+)
+
+// MemberChange is a change of a group's configuration around one node.
+type MemberChange struct {
+	Action MemberAction
+	Name   string // of the node
+	// Version, if set, is that of the configuration which the caller has seen:
+	// nothing is done if another one is in force.
+	Version *uint64
+}
+
+// ChangeMember carries out c and waits until that is committed; a change that
+// is under way is waited for. Call it on the leader. Errors: *NotLeaderError,
+// ErrNoLeader and ErrInvalidMembership (nothing was done), ErrNotFound (no
+// member, or for AddMember no node that is alive, has that name), ErrConflict
+// (the configuration changed meanwhile, or is not of c.Version), and
+// ErrUnknownOutcome, also when ctx ends.
+func (g *Group) ChangeMember(ctx context.Context, c MemberChange) error {
+	for {
+		status, err := g.handle.Status(ctx)
+		switch {
+		case err != nil:
+			return g.readError(err)
+		case status.Role != raft.Leader:
+			return g.notLeader()
+		case c.Version != nil && uint64(status.Configuration.Version) != *c.Version:
+			return fmt.Errorf("%w: it has version %d", ErrConflict, status.Configuration.Version)
+		}
+		err = g.change(ctx, c, status.Configuration)
+		if !errors.Is(err, raft.ErrChangePending) {
+			return err
+		}
+		if g.node.pause(ctx) != nil {
+			return err
+		}
+	}
+}
+
+// change proposes c as the next configuration after now. That is a
+// compare-and-set in the core: now may be old already.
+func (g *Group) change(ctx context.Context, c MemberChange, now raft.Configuration) error {
+	members := slices.Clone(now.Members)
+	i := slices.IndexFunc(members, func(m raft.Member) bool { return m.Name == c.Name })
+	switch {
+	case c.Action == AddMember && i >= 0:
+		return nil
+	case c.Action == AddMember:
+		return g.add(ctx, c.Name, now.Version)
+	case i < 0:
+		return ErrNotFound
+	}
+	switch m := &members[i]; c.Action {
+	case RemoveMember:
+		members = slices.Delete(members, i, i+1)
+	case PromoteMember:
+		m.Promote = m.Promote || !m.Voter
+	case DemoteMember:
+		m.Voter, m.Promote = false, false
+	default:
+		return fmt.Errorf("%w: no action %q", ErrInvalidMembership, c.Action)
+	}
+	return g.changeMembership(ctx, members, now.Version, c.Name)
+}
+
+// add gives the named node, which gossip sees, a place.
+func (g *Group) add(ctx context.Context, name string, version raft.Index) error {
+	sightings := g.node.seen.all()
+	i := slices.IndexFunc(sightings, func(m sighting) bool { return m.alive && m.Name == name })
+	if i < 0 {
+		return ErrNotFound
+	}
+	seen := sightings[i]
+	index, err := g.handle.Admit(ctx, raft.Member{ID: raft.ID(seen.ID), Name: seen.Name, Address: seen.Meta.GetLink()},
+		g.node.cfg.Voters, version)
+	if err != nil {
+		return g.memberError(err)
+	}
+	if err := g.handle.WaitApplied(ctx, index); err != nil {
+		return g.proposeError(err)
+	}
+	if _, ok := g.member(name); !ok {
+		return ErrConflict
+	}
+	return nil
+}
+
+// changeMembership proposes wanted and waits until it is committed, joint phase
+// and all. What it says about the named member must then hold: if the leader
+// changed meanwhile, somebody else's change may have taken the place.
+func (g *Group) changeMembership(ctx context.Context, wanted []raft.Member, version raft.Index, name string) error {
+	index, err := g.handle.ChangeMembership(ctx, wanted, version)
+	if err != nil {
+		return g.memberError(err)
+	}
+	var c raft.Configuration
+	err = g.node.await(ctx, func() bool {
+		c = g.handle.View().Configuration
+		return c.Version >= index && !c.Joint()
+	})
+	if err == nil {
+		err = g.handle.WaitApplied(ctx, c.Version)
+	}
+	if err != nil {
+		return g.outcome(g.proposeError(err))
+	}
+	if named(wanted, name) != named(c.Members, name) {
+		return ErrConflict
+	}
+	return nil
+}
+
+// named tells what a list of members says about one: whether it is there, and
+// whether it votes or shall.
+func named(members []raft.Member, name string) (is struct{ member, voter bool }) {
+	for _, m := range members {
+		if m.Name == name {
+			is.member, is.voter = true, is.voter || m.Voter || m.Promote
+		}
+	}
+	return is
+}
