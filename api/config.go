@@ -25,6 +25,7 @@ type Config struct {
 	Hosts []string
 
 	MaxValue       int64         // bytes of a value. Default 1 MiB
+	MaxBodies      int64         // bytes of all values that are being written; more is CodeOverloaded. Default 64 MiB
 	MaxHeader      int           // bytes of a request's headers. Default 16 KiB
 	MaxConnections int           // open connections; more wait to be accepted. Default 4096
 	MaxWatches     int           // open watches and event streams; more are refused. Default 1024
@@ -55,6 +56,9 @@ func (c Config) withDefaults() Config {
 	if c.MaxValue == 0 {
 		c.MaxValue = 1 << 20
 	}
+	if c.MaxBodies == 0 {
+		c.MaxBodies = max(64<<20, 2*c.MaxValue)
+	}
 	if c.MaxHeader == 0 {
 		c.MaxHeader = 16 << 10
 	}
@@ -80,7 +84,7 @@ func (c Config) check() error {
 	switch {
 	case c.Backend == nil:
 		return errors.New("api: Config.Backend is nil")
-	case c.MaxValue < 0 || c.MaxHeader < 0 || c.MaxConnections < 0 || c.MaxWatches < 0:
+	case c.MaxValue < 0 || c.MaxBodies < 0 || c.MaxHeader < 0 || c.MaxConnections < 0 || c.MaxWatches < 0:
 		return errors.New("api: a limit in Config is negative")
 	case c.HeaderTimeout < 0 || c.BodyTimeout < 0 || c.IdleTimeout < 0 || c.RequestTimeout < 0 || c.Heartbeat < 0 || c.SlowClient < 0:
 		return errors.New("api: a time in Config is negative")

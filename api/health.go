@@ -67,9 +67,13 @@ func (s *Server) getMetrics(w http.ResponseWriter, r *http.Request) {
 	var text bytes.Buffer
 	last := ""
 	for _, m := range append(s.config.Backend.Metrics(), s.counters.metrics(len(s.watches))...) {
-		if m.Name != last {
-			fmt.Fprintf(&text, "# HELP %s %s\n# TYPE %s %s\n", m.Name, m.Help, m.Name, m.Kind)
-			last = m.Name
+		family := m.Name
+		if m.Kind == "histogram" {
+			family = family[:strings.LastIndexByte(family, '_')]
+		}
+		if family != last {
+			fmt.Fprintf(&text, "# HELP %s %s\n# TYPE %s %s\n", family, m.Help, family, m.Kind)
+			last = family
 		}
 		fmt.Fprintf(&text, "%s%s %v\n", m.Name, labels(m.Labels), m.Value)
 	}

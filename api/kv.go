@@ -3,7 +3,6 @@ package api
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -102,6 +101,7 @@ func (s *Server) writeKV(w http.ResponseWriter, r *http.Request, q *query) {
 		writeError(w, err)
 		return
 	}
+	defer s.bodies.give(cap(body))
 	write.Value = body
 	var done Written
 	if r.Method == http.MethodDelete {
@@ -132,6 +132,7 @@ func withRequestID(err error, id RequestID) error {
 }
 
 // readBody reads at most MaxValue bytes, and refuses a larger body without reading it.
+// The caller gives the capacity of what it returns back to s.bodies.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.ContentLength > s.config.MaxValue {
 		w.Header().Set("Connection", "close")
@@ -139,7 +140,15 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error
 	}
 	// A recorder in a test has no deadline; a connection has.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.config.BodyTimeout))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.config.MaxValue))
+	limited, size := http.MaxBytesReader(w, r.Body, s.config.MaxValue), r.ContentLength
+	if size < 0 {
+		size = s.config.MaxValue
+	}
+	body, err := s.bodies.readAll(limited, size)
+	if errors.Is(err, errBudget) {
+		return nil, &Error{Code: CodeOverloaded, Message: "the write was not done: the node is overloaded", Why: err.Error(),
+			Do: []string{"try again a little later, and slower"}}
+	}
 	if _, is := errors.AsType[*http.MaxBytesError](err); is {
 		return nil, tooLarge("more", s.config.MaxValue)
 	}

@@ -116,28 +116,17 @@ func (n *node) Snapshot(ctx context.Context) (Done, error) {
 
 func (n *node) ChangeMember(ctx context.Context, c MemberChange) (Done, error) {
 	what := c.Action + " " + c.Name
-	if c.Version != nil {
-		status, err := n.group.Status(ctx)
-		if err != nil {
-			return Done{}, nodeError(err, what)
-		}
-		if status.ConfigVersion != *c.Version && status.Role == "leader" {
-			return Done{}, &Error{Code: CodeConflict, Message: "the configuration has changed", Version: &status.ConfigVersion,
-				Why: fmt.Sprintf("version %d was expected, it has version %d", *c.Version, status.ConfigVersion),
-				Do:  []string{"look at it again:  node members"}}
-		}
+	err := n.group.ChangeMember(ctx, synod.MemberChange{Action: synod.MemberAction(c.Action), Name: c.Name, Version: c.Version})
+	status, statusErr := n.group.Status(ctx)
+	if errors.Is(err, synod.ErrConflict) && c.Version != nil && statusErr == nil && status.ConfigVersion != *c.Version {
+		return Done{}, &Error{Code: CodeConflict, Message: "the configuration has changed", Version: &status.ConfigVersion,
+			Why: fmt.Sprintf("version %d was expected, it has version %d", *c.Version, status.ConfigVersion),
+			Do:  []string{"look at it again:  node members"}}
 	}
-	change := map[string]func(context.Context, string) error{
-		"add": n.group.AddMember, "remove": n.group.RemoveMember, "promote": n.group.Promote, "demote": n.group.Demote,
-	}[c.Action]
-	if change == nil {
-		return Done{}, badRequest("unknown change "+c.Action, "")
-	}
-	if err := change(ctx, c.Name); err != nil {
+	if err != nil {
 		return Done{}, nodeError(err, what)
 	}
-	status, err := n.group.Status(ctx)
-	return Done{Version: status.ConfigVersion}, nodeError(err, "the status")
+	return Done{Version: status.ConfigVersion}, nodeError(statusErr, "the status")
 }
 
 // eventBuffer is how many events wait for a slow reader before new ones are dropped.
@@ -282,7 +271,7 @@ func memberStatus(m synod.GroupMember, g synod.GroupStatus) MemberStatus {
 }
 
 func describe(s *MemberStatus, k synod.Member) {
-	s.Gossip, s.API, s.Link, s.Version = cmp.Or(k.State, "-"), k.API, k.Link, k.Version
+	s.Gossip, s.API, s.Link, s.Version, s.LastSeen = cmp.Or(k.State, "-"), k.API, k.Link, k.Version, k.LastSeen
 }
 
 // Checks are recomputed at each call; Since is when one last changed between calls.
@@ -358,6 +347,8 @@ var nodeErrors = []struct {
 	{synod.ErrQuarantined, CodeQuarantined, "%s was not done: this node's state differs from its peers'", []string{"ask another node; remove this one's data and let it join again"}},
 	{synod.ErrStopped, CodeStopped, "%s was not done: this node is stopping", []string{"ask another node"}},
 	{synod.ErrConflict, CodeConflict, "%s was not done: the members are changing", []string{"look at them again:  node members"}},
+	{synod.ErrUnavailable, CodeUnhealthy, "%s was not done: no node that answers can take it", []string{"look who is up:  node status"}},
+	{synod.ErrInvalidMembership, CodeRequest, "%s was not done: the group cannot have these members", []string{"keep at least one voter:  node members"}},
 	{synod.ErrNotFound, CodeNotFound, "%s was not done: no member has that name", []string{"look who is there:  node members"}},
 	{context.DeadlineExceeded, CodeTimeout, "%s got no answer in time", []string{"give it more time, or look at the cluster:  node status"}},
 	{context.Canceled, CodeTimeout, "%s was given up by the client", nil},

@@ -13,7 +13,7 @@ import (
 func TestEveryErrorOfANodeHasACode(t *testing.T) {
 	for _, err := range []error{
 		synod.ErrNoLeader, synod.ErrOverloaded, synod.ErrDiskFull, synod.ErrTooLarge, synod.ErrStopped, synod.ErrQuarantined,
-		synod.ErrNotCommitted, synod.ErrNotFound, synod.ErrConflict, synod.ErrUnknownOutcome, synod.ErrRequestExpired,
+		synod.ErrNotCommitted, synod.ErrNotFound, synod.ErrUnavailable, synod.ErrInvalidMembership, synod.ErrConflict, synod.ErrUnknownOutcome, synod.ErrRequestExpired,
 		&synod.NotLeaderError{Leader: "n2"}, context.DeadlineExceeded, context.Canceled,
 	} {
 		got := asError(nodeError(fmt.Errorf("wrapped: %w", err), "the write"))

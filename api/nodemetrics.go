@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"runtime/metrics"
+	"strconv"
 
 	"github.com/synod-go/synod"
 )
@@ -14,10 +15,17 @@ func (n *node) Metrics() []Metric {
 	defer cancel()
 	list := []Metric{{"synod_info", "The node and its cluster; the value is 1.", "gauge",
 		[]Label{{"node", n.node.Name()}, {"cluster", n.node.Cluster()}, {"go", runtime.Version()}}, 1}}
-	if g, err := n.group.Status(ctx); err == nil {
+	g, err := n.group.Status(ctx)
+	if err == nil {
 		list = append(list, groupMetrics(g)...)
 		list = append(list, peerMetrics(g)...)
 	}
+	quarantined := 0.0
+	if g.Quarantined != "" { // known also when the group answers nothing more
+		quarantined = 1
+	}
+	list = append(list, Metric{"synod_raft_quarantined", "1 if the state differs from the peers'.", "gauge", []Label{{"group", g.Name}}, quarantined})
+	list = append(list, logMetrics(n.node.Storage())...)
 	alive := 0
 	for _, m := range n.node.Members() {
 		if m.State == "alive" {
@@ -50,7 +58,6 @@ func groupMetrics(g synod.GroupStatus) []Metric {
 		gauge("synod_raft_log_bytes", "Bytes of log in memory.", float64(g.LogBytes)),
 		gauge("synod_raft_configuration_version", "Log index of the configuration.", float64(g.ConfigVersion)),
 		gauge("synod_raft_stalled", "1 while the disk does not answer.", is(g.Stalled)),
-		gauge("synod_raft_quarantined", "1 if the state differs from the peers'.", is(g.Quarantined != "")),
 	}
 }
 
@@ -73,6 +80,32 @@ func peerMetrics(g synod.GroupStatus) []Metric {
 		active = append(active, Metric{"synod_raft_peer_active", "1 if the peer answers the leader.", "gauge", labels, up})
 	}
 	return append(behind, active...)
+}
+
+// logMetrics are about the write-ahead log that all groups of the node share.
+func logMetrics(s synod.StorageStats) []Metric {
+	full := 0.0
+	if s.Full {
+		full = 1
+	}
+	list := []Metric{
+		{"synod_log_appended_bytes_total", "Bytes written to the log, with padding.", "counter", nil, float64(s.AppendedBytes)},
+		{"synod_log_records_total", "Records written to the log.", "counter", nil, float64(s.Records)},
+		{"synod_log_pending_bytes", "Bytes that wait for the disk or are being written.", "gauge", nil, float64(s.PendingBytes)},
+		{"synod_log_segments", "Log files in use.", "gauge", nil, float64(s.Segments)},
+		{"synod_log_full", "1 while writes are refused because the disk or the log is full.", "gauge", nil, full},
+		{"synod_log_disk_free_bytes", "Free bytes on the log's device.", "gauge", nil, float64(s.FreeBytes)},
+	}
+	const name, help = "synod_log_flush_seconds", "How long the log's writes took until they were durable."
+	bucket := func(upTo string, count uint64) Metric {
+		return Metric{name + "_bucket", help, "histogram", []Label{{"le", upTo}}, float64(count)}
+	}
+	for _, b := range s.FlushBuckets {
+		list = append(list, bucket(strconv.FormatFloat(b.UpTo.Seconds(), 'g', -1, 64), b.Count))
+	}
+	return append(list, bucket("+Inf", s.Flushes),
+		Metric{name + "_sum", help, "histogram", nil, s.FlushTotal.Seconds()},
+		Metric{name + "_count", help, "histogram", nil, float64(s.Flushes)})
 }
 
 func processMetrics() []Metric {

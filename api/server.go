@@ -36,6 +36,7 @@ type Server struct {
 	stop     sync.Once
 	loopback atomic.Bool // listens on loopback: the Host header is checked
 	watches  chan struct{}
+	bodies   budget
 	counters counters
 }
 
@@ -46,6 +47,7 @@ func NewServer(c Config) (*Server, error) {
 	}
 	c = c.withDefaults()
 	s := &Server{config: c, stopping: make(chan struct{}), watches: make(chan struct{}, c.MaxWatches)}
+	s.bodies.most = c.MaxBodies
 	s.forwards = newForwardClient(c.ForwardTLS)
 	s.handler = s.newHandler()
 	s.http = &http.Server{

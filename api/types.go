@@ -174,17 +174,20 @@ type Digest struct {
 
 // MemberStatus is one member of the group, or a node that gossip knows.
 type MemberStatus struct {
-	Name    string `json:"name"`
-	ID      string `json:"id"`    // hexadecimal storage incarnation
-	Role    string `json:"role"`  // "leader", "follower", "non-voter" or "-"
-	State   string `json:"state"` // "up", "down" or "?" when the answering node cannot tell
-	Voter   bool   `json:"voter"`
-	Match   uint64 `json:"match,omitempty"`  // last log index known to be there
-	Behind  *int64 `json:"behind,omitempty"` // entries behind the leader; absent when unknown
-	Gossip  string `json:"gossip"`           // "alive", "dead" or "-"
-	API     string `json:"api,omitempty"`
-	Link    string `json:"link,omitempty"`
-	Version string `json:"version,omitempty"`
+	Name   string `json:"name"`
+	ID     string `json:"id"`    // hexadecimal storage incarnation
+	Role   string `json:"role"`  // "leader", "follower", "non-voter" or "-"
+	State  string `json:"state"` // "up", "down" or "?" when the answering node cannot tell
+	Voter  bool   `json:"voter"`
+	Match  uint64 `json:"match,omitempty"`  // last log index known to be there
+	Behind *int64 `json:"behind,omitempty"` // entries behind the leader; absent when unknown
+	Gossip string `json:"gossip"`           // "alive", "dead" or "-"
+	// LastSeen is when gossip last held it for alive, as the answering node knows:
+	// now if it does; absent if never since that node started.
+	LastSeen time.Time `json:"last_seen,omitzero"`
+	API      string    `json:"api,omitempty"`
+	Link     string    `json:"link,omitempty"`
+	Version  string    `json:"version,omitempty"`
 }
 
 // MemberList is the answer of /v1/members.
@@ -230,11 +233,12 @@ type Check struct {
 	Since  time.Time `json:"since"` // of the present state
 }
 
-// Metric is one sample. Samples of one Name stand next to each other.
+// Metric is one sample. Samples of one Name stand next to each other, and so do
+// those of one histogram.
 type Metric struct {
 	Name   string // with the unit: "synod_commit_index", "synod_flush_seconds_total"
 	Help   string
-	Kind   string // "counter" or "gauge"
+	Kind   string // "counter", "gauge" or "histogram": Name then ends in _bucket, _sum or _count
 	Labels []Label
 	Value  float64
 }

@@ -116,15 +116,26 @@ func (a *app) membersCommand() *cobra.Command {
 				return err
 			}
 			return a.answer(list, func(w io.Writer) {
-				rows := [][]string{{"NODE", "ID", "VOTES", "ROLE", "GOSSIP", "API", "LINK"}}
+				rows := [][]string{{"NODE", "ID", "VOTES", "ROLE", "GOSSIP", "SEEN", "API", "LINK"}}
 				for _, m := range list.Members {
-					rows = append(rows, []string{m.Name, m.ID, yes(m.Voter), m.Role, m.Gossip, m.API, m.Link})
+					rows = append(rows, []string{m.Name, m.ID, yes(m.Voter), m.Role, m.Gossip, seen(m), m.API, m.Link})
 				}
 				columns(w, rows)
 				fmt.Fprintf(w, "configuration version %d\n", list.ConfigVersion)
 			})
 		},
 	}
+}
+
+// seen says how long ago gossip last held a member for alive.
+func seen(m api.MemberStatus) string {
+	switch {
+	case m.LastSeen.IsZero():
+		return "-"
+	case m.Gossip == "alive":
+		return "now"
+	}
+	return max(time.Since(m.LastSeen), 0).Round(time.Second).String() + " ago"
 }
 
 func yes(b bool) string {

@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -129,21 +130,19 @@ func (a *app) runNode(ctx context.Context, node *synod.Node, server *api.Server,
 	log.Info("stopping", "reason", "signal")
 	stop, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
-	stopped := make(chan error, 1)
-	go func() { stopped <- node.Stop(stop) }()
-	select {
-	case err := <-stopped:
-		shut(server)
-		log.Info("stopped")
-		return err
-	case <-time.After(stopTimeout + 3*time.Second):
-		return &api.Error{Code: api.CodeTimeout, Message: "the node did not stop in time", Why: "its disk or its network hangs",
-			Do: []string{"nothing acknowledged is lost"}}
+	err := node.Stop(stop)
+	shut(server)
+	if err != nil {
+		why, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "synod: stop: "), ": "+stop.Err().Error())
+		return &api.Error{Code: api.CodeTimeout, Message: "the node did not stop in time", Why: why,
+			Do: []string{"look whether its disk hangs; nothing acknowledged is lost"}}
 	}
+	log.Info("stopped")
+	return nil
 }
 
-// stopTimeout bounds the hand-over when a node stops.
-const stopTimeout = 5 * time.Second
+// stopTimeout is how long a node may take to stop before its process ends anyway.
+const stopTimeout = 8 * time.Second
 
 func shut(server *api.Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
