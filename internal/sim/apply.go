@@ -69,11 +69,11 @@ func (w *World) answer(n *node, queue []raft.Entry, results []replica.Result) {
 		case queue[x.index-queue[0].Index].Term != x.term:
 			w.sometimes.count(sawNotCommitted)
 			w.oracle.notCommitted(x.op, x.attempt)
-			w.reply(x.op, x.attempt, reply{kind: replyNotCommitted})
+			w.clients.reply(x.op, x.attempt, reply{kind: replyNotCommitted})
 		default:
 			result := results[x.index-queue[0].Index]
 			w.oracle.replies(x.op, result)
-			w.reply(x.op, x.attempt, reply{kind: replyDone, result: result})
+			w.clients.reply(x.op, x.attempt, reply{kind: replyDone, result: result})
 		}
 	}
 	n.waiters = rest

@@ -73,18 +73,61 @@ type reply struct {
 	index  raft.Index
 }
 
-// clientEvent is what happens at a client: it thinks of something new to do, a
+// callers are the clients of a world.
+type callers struct {
+	scene
+	*course
+	model      *model
+	list       []*client
+	operations uint64 // so far
+}
+
+// scene is what clients have to do with in a world.
+type scene interface {
+	// schedule adds an event of a client, or the arrival of its request.
+	schedule(at int64, e event)
+	// anyone is a machine to try: after the heal one that is sure to be there,
+	// since a client would sooner or later find out.
+	anyone(d draw) int
+	// believer is a machine that believes to lead, or to hold a lease: a client
+	// that does not know better asks a deposed leader as well.
+	believer(d draw, op *operation) int
+}
+
+// begin lets the first clients come.
+func (w *callers) begin() {
+	for i := range w.weather.clients {
+		w.list = append(w.list, &client{number: i})
+		w.schedule(int64(i)*milli, event{kind: evClient, a: uint64(i)})
+	}
+}
+
+// waiting names a client that still waits for what it asked before the heal, or
+// has finished nothing since.
+func (w *callers) waiting() string {
+	for _, c := range w.list {
+		if c.current != nil && c.current.called < w.healedAt {
+			return sprint("client %d still waits for %v %d", c.number, c.current.kind, c.current.number)
+		}
+		if c.lastEnd <= w.healedAt {
+			return sprint("client %d has finished nothing", c.number)
+		}
+	}
+	return ""
+}
+
+// event is what happens at a client: it thinks of something new to do, a
 // reply comes, or none came in time.
-func (w *World) clientEvent(e event) {
+func (w *callers) event(e event) {
 	if e.kind == evClient {
-		if c := w.clients[e.a]; c.current == nil {
+		if c := w.list[e.a]; c.current == nil {
 			c.current = w.newOperation(c)
 			w.attempt(c)
 		}
 		return
 	}
 	op := e.op
-	c := w.clients[op.client]
+	c := w.list[op.client]
 	if c.current != op || op.done {
 		return
 	}
@@ -98,18 +141,18 @@ func (w *World) clientEvent(e event) {
 	}
 }
 
-func (w *World) newOperation(c *client) *operation {
-	w.oracle.operations++
+func (w *callers) newOperation(c *client) *operation {
+	w.operations++
 	d := w.dice.roll(streamClient, c.number)
 	op := &operation{
-		number: w.oracle.operations, client: c.number, called: w.now, floor: w.oracle.returned, kind: w.chooseKind(c, d),
+		number: w.operations, client: c.number, called: w.now, floor: w.model.returned, kind: w.chooseKind(c, d),
 	}
 	d = d.split().split()
 	op.key = byte(d.below(keys))
 	op.command = command{kind: commandWrite, key: op.key, operation: op.number, value: op.number}
 	if d = d.split(); d.perMille(300) {
 		op.command.kind = commandSwap
-		op.command.expected = w.oracle.guess(op.key, d.split())
+		op.command.expected = w.model.guess(op.key, d.split())
 	}
 	switch op.kind {
 	case opSession:
@@ -132,7 +175,7 @@ func (w *World) newOperation(c *client) *operation {
 	return op
 }
 
-func (w *World) chooseKind(c *client, d draw) operationKind {
+func (w *callers) chooseKind(c *client, d draw) operationKind {
 	n := d.below(100)
 	switch {
 	case n < 20:
@@ -154,7 +197,7 @@ func (w *World) chooseKind(c *client, d draw) operationKind {
 }
 
 // attempt sends the operation to some replica and sets a time limit.
-func (w *World) attempt(c *client) {
+func (w *callers) attempt(c *client) {
 	op := c.current
 	op.attempt++
 	op.sure, op.refused = false, false
@@ -175,55 +218,32 @@ func (w *World) attempt(c *client) {
 	if w.has(Impatience) && d.perMille(100) {
 		patience = d.split().between(0, 20*milli)
 	}
-	w.agenda.add(w.now+patience, event{kind: evTimeout, op: op, a: uint64(op.attempt)})
+	w.schedule(w.now+patience, event{kind: evTimeout, op: op, a: uint64(op.attempt)})
 	d = d.split()
 	if w.has(Loss) && d.perMille(w.weather.loss/4) {
 		return
 	}
-	w.agenda.add(w.now+w.clientDelay(d.split()), event{kind: evRequest, slot: op.slot, op: op, a: uint64(op.attempt)})
+	w.schedule(w.now+w.clientDelay(d.split()), event{kind: evRequest, slot: op.slot, op: op, a: uint64(op.attempt)})
 	if w.has(Duplicate) && op.kind != opPlain && d.split().perMille(w.weather.duplicate/8) {
 		late := w.clientDelay(d.split().split()) + d.split().around(100*milli)
-		w.agenda.add(w.now+late, event{kind: evRequest, slot: op.slot, op: op, a: uint64(op.attempt)})
+		w.schedule(w.now+late, event{kind: evRequest, slot: op.slot, op: op, a: uint64(op.attempt)})
 	}
 }
 
-// believer is a machine that believes to lead, or to hold a lease: a client that
-// does not know better asks a deposed leader as well.
-func (w *World) believer(d draw, op *operation) int {
-	first := d.below(len(w.nodes))
-	for i := range w.nodes {
-		n := w.nodes[(first+i)%len(w.nodes)]
-		if n.up && (n.lease != 0 || op.kind == opRead && n.core.Status().Role == raft.Leader) {
-			return n.slot
-		}
-	}
-	return op.slot
-}
-
-// anyone is a machine to try: after the heal one of the core, since a client
-// would sooner or later find out who is there.
-func (w *World) anyone(d draw) int {
-	slot := d.below(len(w.nodes))
-	for w.healed && !w.core[slot] {
-		slot = (slot + 1) % len(w.nodes)
-	}
-	return slot
-}
-
-func (w *World) clientDelay(d draw) int64 { return 20*micro + d.around(w.weather.delay/4) }
+func (w *callers) clientDelay(d draw) int64 { return 20*micro + d.around(w.weather.delay/4) }
 
 // reply sends a reply to the client of op.
-func (w *World) reply(op *operation, attempt int, r reply) {
+func (w *callers) reply(op *operation, attempt int, r reply) {
 	d := w.dice.roll(streamClientNet, maxClients+op.client)
 	if w.has(Loss) && d.perMille(w.weather.loss/4) {
 		return
 	}
-	w.agenda.add(w.now+w.clientDelay(d.split()), event{kind: evReply, op: op, a: uint64(attempt), reply: r})
+	w.schedule(w.now+w.clientDelay(d.split()), event{kind: evReply, op: op, a: uint64(attempt), reply: r})
 }
 
 // again repeats an operation that had no answer, or gives it up. Only what a
 // session or a request id protects may be repeated.
-func (w *World) again(c *client, op *operation) {
+func (w *callers) again(c *client, op *operation) {
 	d := w.dice.roll(streamClient, c.number)
 	repeatable := op.kind != opPlain || op.sure
 	switch {
@@ -242,7 +262,7 @@ func (w *World) again(c *client, op *operation) {
 }
 
 // end lets the client think about what to do next.
-func (w *World) end(c *client, op *operation) {
+func (w *callers) end(c *client, op *operation) {
 	op.done = true
 	c.current = nil
 	c.lastEnd = w.now
@@ -251,12 +271,12 @@ func (w *World) end(c *client, op *operation) {
 	if w.healed {
 		think += 20 * milli
 	}
-	w.agenda.add(w.now+think, event{kind: evClient, a: uint64(c.number)})
+	w.schedule(w.now+think, event{kind: evClient, a: uint64(c.number)})
 }
 
 // replied takes a reply; one to an earlier attempt of the same operation counts
 // as well.
-func (w *World) replied(c *client, op *operation, attempt int, r reply) {
+func (w *callers) replied(c *client, op *operation, attempt int, r reply) {
 	switch r.kind {
 	case replyRefused:
 		if attempt != op.attempt {
@@ -268,14 +288,14 @@ func (w *World) replied(c *client, op *operation, attempt int, r reply) {
 		}
 		op.attempt++ // the time limit of this attempt no longer counts
 		op.sure, op.refused = op.kind == opPlain, true
-		w.agenda.add(w.now+20*milli, event{kind: evTimeout, op: op, a: uint64(op.attempt)})
+		w.schedule(w.now+20*milli, event{kind: evTimeout, op: op, a: uint64(op.attempt)})
 	case replyNotCommitted:
 		if attempt == op.attempt {
 			op.sure = op.kind == opPlain
 			w.again(c, op)
 		}
 	case replyValue:
-		w.oracle.readReturns(op, r)
+		w.model.readReturns(op, r)
 		w.stats.Reads++
 		w.end(c, op)
 	case replyDone:
@@ -284,9 +304,9 @@ func (w *World) replied(c *client, op *operation, attempt int, r reply) {
 }
 
 // commandReplied takes the result of an applied entry.
-func (w *World) commandReplied(c *client, op *operation, r replica.Result) {
+func (w *callers) commandReplied(c *client, op *operation, r replica.Result) {
 	c.hint = op.slot
-	w.oracle.commandReturns(op, r)
+	w.model.commandReturns(op, r)
 	switch r.Code {
 	case replica.CodeSessionExpired, replica.CodeRequestExpired:
 		w.sometimes.count(sawExpired)

@@ -26,18 +26,14 @@ func (w *World) fault(class Fault, number uint64) {
 		return
 	}
 	w.nextFault(class, number+1)
-	for _, s := range w.plan.Skip {
-		if s.Class == class && s.N == number {
-			return
-		}
+	if !w.comes(class, number) {
+		return
 	}
-	w.faults[bit(class)]++
 	d := w.dice.at(streamFault, bit(class), number)
 	n := w.nodes[d.below(len(w.nodes))]
 	if d = d.split(); class&(Crash|Pause|Transfer) != 0 && d.perMille(450) {
 		n = w.leader(n)
 	}
-	w.trace("fault     %v:%d", class, number)
 	w.strike(class, n, d.split())
 }
 

@@ -104,7 +104,7 @@ func (w *World) notRecovered() string {
 	if why := w.lagging(leader); why != "" {
 		return why
 	}
-	return w.waiting()
+	return w.clients.waiting()
 }
 
 // lagging names a member in the core that does not follow or does not keep up.
@@ -124,20 +124,6 @@ func (w *World) lagging(leader *node) string {
 		}
 		if f.Applied+64 < s.Commit {
 			return sprint("member %d has applied %d, committed is %d", n.id, f.Applied, s.Commit)
-		}
-	}
-	return ""
-}
-
-// waiting names a client that still waits for what it asked before the heal, or
-// has finished nothing since.
-func (w *World) waiting() string {
-	for _, c := range w.clients {
-		if c.current != nil && c.current.called < w.healedAt {
-			return sprint("client %d still waits for %v %d", c.number, c.current.kind, c.current.number)
-		}
-		if c.lastEnd <= w.healedAt {
-			return sprint("client %d has finished nothing", c.number)
 		}
 	}
 	return ""

@@ -28,7 +28,7 @@ func (w *World) send(n *node, e raft.Envelope) {
 	w.oracle.leaves(n, e)
 	w.fold(messageHash(n.id, e))
 	key := n.slot*maxSlots + to
-	if w.net.cut[n.slot][to] > 0 || w.has(Loss) && w.dice.roll(streamLoss, key).perMille(w.weather.loss) {
+	if w.lost(n.slot, to) {
 		w.trace("lost      %v", envelope{n.id, e})
 		return
 	}
@@ -45,25 +45,36 @@ func (w *World) send(n *node, e raft.Envelope) {
 }
 
 // delay is how long the next message of a link takes.
-func (w *World) delay(from, to int) int64 {
-	d := w.dice.roll(streamDelay, from*maxSlots+to)
-	t := 30*micro + d.around(w.weather.delay/4)
-	if w.has(Delay) {
-		t = d.around(4*w.weather.delay) + 30*micro
-		if d = d.split(); d.perMille(w.weather.clog) {
+func (c *course) delay(from, to int) int64 {
+	d := c.dice.roll(streamDelay, from*maxSlots+to)
+	t := 30*micro + d.around(c.weather.delay/4)
+	if c.has(Delay) {
+		t = d.around(4*c.weather.delay) + 30*micro
+		if d = d.split(); d.perMille(c.weather.clog) {
 			t += d.split().between(0, 5*second)
 		}
 	}
 	return t
 }
 
-func (w *World) deliverAfter(n *node, to int, e raft.Envelope, delay int64) {
-	at := max(w.now+delay, w.net.clear[n.slot][to])
-	if !w.has(Reorder) {
-		at = max(at, w.net.last[n.slot][to])
-		w.net.last[n.slot][to] = at
+// arrival is when a message arrives that takes so long: without Reorder not
+// before one that left earlier.
+func (c *course) arrival(from, to int, delay int64) int64 {
+	at := max(c.now+delay, c.net.clear[from][to])
+	if !c.has(Reorder) {
+		at = max(at, c.net.last[from][to])
+		c.net.last[from][to] = at
 	}
-	w.agenda.add(at, event{kind: evDeliver, slot: to, from: n.id, to: e.To, msg: e.Message, a: bit01(w.healed)})
+	return at
+}
+
+// lost reports whether the next message of a link never arrives.
+func (c *course) lost(from, to int) bool {
+	return c.net.cut[from][to] > 0 || c.has(Loss) && c.dice.roll(streamLoss, from*maxSlots+to).perMille(c.weather.loss)
+}
+
+func (w *World) deliverAfter(n *node, to int, e raft.Envelope, delay int64) {
+	w.agenda.add(w.arrival(n.slot, to, delay), event{kind: evDeliver, slot: to, from: n.id, to: e.To, msg: e.Message, a: bit01(w.healed)})
 }
 
 // damage changes the bytes of a snapshot chunk, which only the core's own

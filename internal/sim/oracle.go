@@ -20,7 +20,6 @@ type oracle struct {
 	granted map[ballot]uint64    // bits of slots that granted a pre-vote
 	configs []raft.Configuration // committed, newest last
 
-	operations uint64
 	model
 }
 

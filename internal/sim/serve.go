@@ -54,7 +54,7 @@ func (w *World) refuse(n *node, inputs []input) {
 		hint = slotOf(leader)
 	}
 	for _, in := range inputs {
-		w.reply(in.op, int(in.a), reply{kind: replyRefused, hint: hint})
+		w.clients.reply(in.op, int(in.a), reply{kind: replyRefused, hint: hint})
 	}
 }
 
@@ -84,7 +84,7 @@ func (op *operation) envelope(now int64) replica.Envelope {
 func (w *World) readIndex(n *node, op *operation, attempt int) {
 	n.readRef++
 	if err := n.core.ReadIndex(n.readRef); err != nil {
-		w.reply(op, attempt, reply{kind: replyRefused, hint: -1})
+		w.clients.reply(op, attempt, reply{kind: replyRefused, hint: -1})
 		return
 	}
 	n.reads = append(n.reads, pendingRead{ref: n.readRef, op: op, attempt: attempt})
@@ -99,7 +99,7 @@ func (w *World) endReadIndex(n *node, r raft.Read) {
 		n.reads = append(n.reads[:i], n.reads[i+1:]...)
 		if r.Err != nil {
 			w.sometimes.count(sawReadRejected)
-			w.reply(p.op, p.attempt, reply{kind: replyRefused, hint: -1})
+			w.clients.reply(p.op, p.attempt, reply{kind: replyRefused, hint: -1})
 			return
 		}
 		p.index = r.Index
@@ -122,7 +122,7 @@ func (w *World) answerReads(n *node) {
 		if n.core.Status().Role != raft.Leader {
 			w.sometimes.count(sawFollowerRead)
 		}
-		w.reply(p.op, p.attempt, reply{kind: replyValue, value: n.machine.value[p.op.key], index: applied})
+		w.clients.reply(p.op, p.attempt, reply{kind: replyValue, value: n.machine.value[p.op.key], index: applied})
 	}
 	n.ready = rest
 }
@@ -131,7 +131,7 @@ func (w *World) answerReads(n *node) {
 // thread. The lease is looked at after that: see endLeaseRead.
 func (w *World) leaseRead(n *node, op *operation, attempt int) {
 	if n.lease == 0 || raft.Index(n.replica.Applied()) < n.leaseIndex {
-		w.reply(op, attempt, reply{kind: replyRefused, hint: w.hintOf(n)})
+		w.clients.reply(op, attempt, reply{kind: replyRefused, hint: w.hintOf(n)})
 		return
 	}
 	seen := reply{kind: replyValue, value: n.machine.value[op.key], index: raft.Index(n.replica.Applied())}
@@ -147,11 +147,11 @@ func (w *World) leaseRead(n *node, op *operation, attempt int) {
 func (w *World) endLeaseRead(n *node, op *operation, attempt uint64, seen reply) {
 	if n.lease == 0 || n.clock.at(w.now) >= n.lease {
 		w.sometimes.count(sawLeaseLost)
-		w.reply(op, int(attempt), reply{kind: replyRefused, hint: w.hintOf(n)})
+		w.clients.reply(op, int(attempt), reply{kind: replyRefused, hint: w.hintOf(n)})
 		return
 	}
 	w.sometimes.count(sawLeaseRead)
-	w.reply(op, int(attempt), seen)
+	w.clients.reply(op, int(attempt), seen)
 }
 
 func (w *World) hintOf(n *node) int {
@@ -159,4 +159,25 @@ func (w *World) hintOf(n *node) int {
 		return slotOf(leader)
 	}
 	return -1
+}
+
+// believer implements scene.
+func (w *World) believer(d draw, op *operation) int {
+	first := d.below(len(w.nodes))
+	for i := range w.nodes {
+		n := w.nodes[(first+i)%len(w.nodes)]
+		if n.up && (n.lease != 0 || op.kind == opRead && n.core.Status().Role == raft.Leader) {
+			return n.slot
+		}
+	}
+	return op.slot
+}
+
+// anyone implements scene.
+func (w *World) anyone(d draw) int {
+	slot := d.below(len(w.nodes))
+	for w.healed && !w.core[slot] {
+		slot = (slot + 1) % len(w.nodes)
+	}
+	return slot
 }

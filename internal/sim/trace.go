@@ -2,7 +2,6 @@ package sim
 
 import (
 	"fmt"
-	"runtime/debug"
 	"strings"
 
 	"github.com/synod-go/synod/raft"
@@ -30,13 +29,6 @@ func (t *tracer) all() []string {
 		return nil
 	}
 	return append(append([]string(nil), t.lines[t.at:]...), t.lines[:t.at]...)
-}
-
-// trace adds a line, if the run is traced.
-func (w *World) trace(format string, args ...any) {
-	if w.tracer != nil {
-		w.tracer.add(fmt.Sprintf("%9d %11.6f  ", w.steps, float64(w.now)/1e9) + fmt.Sprintf(format, args...))
-	}
 }
 
 // traceEvent tells what is about to be handled, if it says something.
@@ -74,18 +66,6 @@ func (e envelope) String() string {
 		text = fmt.Sprintf("{Term:%d Snapshot:%d/%d Offset:%d +%d of %d}", m.Term, m.Snapshot.Index, m.Snapshot.Term, m.Offset, len(m.Data), m.Snapshot.Size)
 	}
 	return fmt.Sprintf("%d → %d %s %s", e.from, e.To, strings.TrimPrefix(fmt.Sprintf("%T", e.Message), "raft."), text)
-}
-
-// failure makes a Failure of what a run panicked with.
-func (w *World) failure(r any) *Failure {
-	w.summary()
-	f := &Failure{Rule: "panic", Step: w.steps, At: w.now, Transcript: w.tracer.all()}
-	if v, ok := r.(violation); ok {
-		f.Rule, f.Text = v.rule, v.text
-		return f
-	}
-	f.Text = fmt.Sprintf("%v\n%s", r, debug.Stack())
-	return f
 }
 
 // summary adds the state of every machine to the transcript.

@@ -10,26 +10,12 @@ import (
 // between them, clients, and the oracles that watch. One goroutine does
 // everything; nothing in it reads a clock or a global source of randomness.
 type World struct {
-	plan    Plan
-	weather weather
-	dice    dice
+	course
 	agenda  agenda[event]
-	net     network
 	nodes   []*node
-	clients []*client
+	clients callers
 	oracle  *oracle
-
-	now       int64 // nanoseconds of the world
-	steps     uint64
-	print     uint64 // rolling hash of everything that happened
-	faults    [32]uint64
-	healed    bool // the liveness phase has begun
-	healedAt  int64
-	core      []bool // by slot: must work in the liveness phase
-	finished  bool
-	sometimes sometimes
-	stats     Stats
-	tracer    *tracer
+	core    []bool // by slot: must work in the liveness phase
 }
 
 // Stats is what a run did.
@@ -88,21 +74,22 @@ func Run(p Plan, trace bool) Result {
 func (w *World) run() (result Result) {
 	defer func() {
 		if r := recover(); r != nil {
+			w.summary()
 			result = w.result()
 			result.Failure = w.failure(r)
 		}
 	}()
 	w.build()
-	for stop := w.plan.Stop; !w.finished && !w.agenda.empty() && (stop == 0 || w.steps < stop); {
+	for !w.over() && !w.agenda.empty() {
 		w.step()
 	}
 	return w.result()
 }
 
 func newWorld(p Plan) *World {
-	w := &World{plan: p, dice: dice{seed: p.Seed}}
-	w.weather = drawWeather(&w.dice, p)
+	w := &World{course: newCourse(p)}
 	w.oracle = newOracle(w)
+	w.clients = callers{scene: w, course: &w.course, model: &w.oracle.model}
 	return w
 }
 
@@ -120,10 +107,7 @@ func (w *World) build() {
 	for _, n := range w.nodes {
 		w.start(n)
 	}
-	for i := range w.weather.clients {
-		w.clients = append(w.clients, &client{number: i})
-		w.agenda.add(int64(i)*milli, event{kind: evClient, a: uint64(i)})
-	}
+	w.clients.begin()
 	for i := range faultNames {
 		if scheduled&(1<<i) != 0 && w.has(1<<i) {
 			w.nextFault(1<<i, 1)
@@ -145,9 +129,7 @@ func (w *World) firstMembers() (members []raft.Member) {
 // step handles the next event.
 func (w *World) step() {
 	at, e := w.agenda.next()
-	w.now = max(w.now, at)
-	w.steps++
-	w.fold(uint64(w.now)<<8 ^ uint64(e.kind)<<4 ^ uint64(e.slot))
+	w.begin(at, e.kind, e.slot)
 	if w.tracer != nil {
 		w.traceEvent(e)
 	}
@@ -168,7 +150,7 @@ func (w *World) handle(e event) {
 		w.restart(e)
 		return
 	case evClient, evReply, evTimeout:
-		w.clientEvent(e)
+		w.clients.event(e)
 		return
 	case evRequest:
 		w.request(e)
@@ -230,20 +212,10 @@ func (w *World) process(n *node, e event) {
 	}
 }
 
-// has reports whether a class of faults happens at this time.
-func (w *World) has(f Fault) bool { return !w.healed && w.weather.on&f != 0 }
-
-// fold adds to the fingerprint of the run.
-func (w *World) fold(x uint64) { w.print = mix(w.print ^ x) }
+// schedule implements scene.
+func (w *World) schedule(at int64, e event) { w.agenda.add(at, e) }
 
 func (w *World) result() Result {
-	w.stats.Steps = w.steps
 	w.stats.Committed = uint64(w.oracle.committed())
-	w.stats.Faults = map[string]uint64{}
-	for i, n := range w.faults {
-		if n > 0 {
-			w.stats.Faults[faultNames[i]] = n
-		}
-	}
-	return Result{Plan: w.plan, Print: w.print, Stats: w.stats, Sometimes: w.sometimes, On: w.weather.on}
+	return w.course.result()
 }
