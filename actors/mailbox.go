@@ -36,6 +36,7 @@ type Mailbox struct {
 	dispatcher actor.Dispatcher
 	run        func() // m.process, bound once: a method value allocates
 	maxBatch   int
+	simulated  bool // the dispatcher alone decides whose turn it is
 
 	// Of the goroutine in process alone:
 	batch   Batch
@@ -58,29 +59,60 @@ func NewMailbox(c MailboxConfig) *Mailbox {
 
 // PostUserMessage queues message, or refuses it. It never blocks.
 func (m *Mailbox) PostUserMessage(message any) {
+	m.mu.Lock()
+	taken := m.queue(message)
+	wake := m.wake()
+	m.mu.Unlock()
+	if !taken {
+		m.refuse(message)
+	}
+	if wake {
+		m.dispatcher.Schedule(m.run)
+	}
+}
+
+// Deliver queues messages as PostUserMessage does and, if the actor is idle,
+// gives it one turn on the caller's goroutine, which would otherwise have to wake
+// another: for callers that have nothing to do until the actor has answered, or
+// that wait for the next message. Call it without a lock that the actor takes.
+// The slice stays the caller's.
+func (m *Mailbox) Deliver(messages ...any) {
+	var refused []any
+	m.mu.Lock()
+	for _, message := range messages {
+		if !m.queue(message) {
+			refused = append(refused, message)
+		}
+	}
+	wake := m.wake()
+	m.mu.Unlock()
+	for _, message := range refused {
+		m.refuse(message)
+	}
+	switch {
+	case wake && m.simulated:
+		m.dispatcher.Schedule(m.run)
+	case wake:
+		m.processAtMost(1)
+	}
+}
+
+// queue takes a message, or reports false if there is no room for it.
+func (m *Mailbox) queue(message any) bool {
 	item := Item{Message: message}
 	if e, ok := message.(*actor.MessageEnvelope); ok {
 		item = Item{Message: e.Message, Sender: e.Sender}
 	}
-	size := m.sizeOf(item.Message)
-	alone := handedAlone(item.Message)
-
-	m.mu.Lock()
+	size, alone := m.sizeOf(item.Message), handedAlone(item.Message)
 	if m.stopped || m.isFull(size) && !alone && !isControl(item.Message) {
-		m.mu.Unlock()
-		m.refuse(item.Message)
-		return
+		return false
 	}
 	m.user = append(m.user, item)
 	m.bytes += size
 	if alone {
 		m.singles++
 	}
-	wake := m.wake()
-	m.mu.Unlock()
-	if wake {
-		m.dispatcher.Schedule(m.run)
-	}
+	return true
 }
 
 // PostSystemMessage queues a message of protoactor's own; they are never refused.
@@ -99,8 +131,11 @@ func (m *Mailbox) RegisterHandlers(invoker actor.MessageInvoker, dispatcher acto
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.invoker, m.dispatcher = invoker, dispatcher
-	if d, ok := dispatcher.(interface{ MaxBatch() int }); ok && d.MaxBatch() > 0 {
-		m.maxBatch = d.MaxBatch()
+	if d, ok := dispatcher.(interface{ MaxBatch() int }); ok {
+		m.simulated = true
+		if d.MaxBatch() > 0 {
+			m.maxBatch = d.MaxBatch()
+		}
 	}
 }
 
@@ -171,16 +206,18 @@ func handedAlone(message any) bool {
 // process is one turn on the dispatcher. It ends when there is nothing to do,
 // or after Throughput batches by queueing itself again, so that other
 // mailboxes get their turn.
-func (m *Mailbox) process() {
+func (m *Mailbox) process() { m.processAtMost(m.dispatcher.Throughput()) }
+
+func (m *Mailbox) processAtMost(batches int) {
 	again := true
 	for again {
-		again = m.turn()
+		again = m.turn(batches)
 	}
 }
 
 // turn handles messages until the mailbox is idle or has had its share
 // (false), or the actor failed (true).
-func (m *Mailbox) turn() (again bool) {
+func (m *Mailbox) turn(most int) (again bool) {
 	returned := false
 	defer func() {
 		if returned {
@@ -208,7 +245,7 @@ func (m *Mailbox) turn() (again bool) {
 			m.handleUser(user)
 			batches++
 		}
-		if batches >= m.dispatcher.Throughput() && m.yield() {
+		if batches >= most && m.yield() {
 			returned = true
 			return false
 		}
@@ -375,6 +412,9 @@ func (m *Mailbox) closeIfStopped() {
 }
 
 func (m *Mailbox) refuse(message any) {
+	if e, ok := message.(*actor.MessageEnvelope); ok {
+		message = e.Message
+	}
 	m.stats.Refused.Add(1)
 	if r, ok := message.(Refusable); ok {
 		r.Refused()

@@ -33,7 +33,7 @@ func benchNode(b testing.TB, id NodeID, book *Book, receive func(l *Link, m *mes
 				receive(l, item.Message.(*messages.RaftMessage))
 			}
 		}
-	}, actor.WithMailbox(actors.MailboxConfig{MaxMessages: 1 << 20}.Producer()))))
+	}, actor.WithMailbox(actors.MailboxConfig{MaxMessages: 1 << 20}.Producer()))), nil)
 	if err := l.Start(); err != nil {
 		b.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 						}
 					}
 				}
-			}, actor.WithMailbox(actors.MailboxConfig{}.Producer()))))
+			}, actor.WithMailbox(actors.MailboxConfig{}.Producer()))), nil)
 			var there *actor.PID
 			client := benchNode(b, 1, book, func(l *Link, m *messages.RaftMessage) {
 				if clientWarm.took(m) {

@@ -15,7 +15,7 @@
 //		Listen: "127.0.0.1:4701", Lookup: book.Lookup, OnDown: peerLost,
 //	})
 //	err = link.Register(16, &messages.RaftMessage{})
-//	link.Publish("raft/1", raftActor)
+//	link.Publish("raft/1", raftActor, nil)
 //	err = link.Start()
 //	system.Root.Send(link.PID(peer, "raft/1"), message)
 //

@@ -38,7 +38,7 @@ func Example() {
 			fmt.Println("term", m.Term, "from", cluster.NodeID(m.From))
 			close(done)
 		}
-	})))
+	})), nil)
 	if err := b.Start(); err != nil {
 		panic(err)
 	}

@@ -81,7 +81,7 @@ func FuzzConnection(f *testing.F) {
 	if err := link.Register(raftKind, &messages.RaftMessage{}); err != nil {
 		f.Fatal(err)
 	}
-	link.Publish("raft", system.NewLocalPID("deadletter"))
+	link.Publish("raft", system.NewLocalPID("deadletter"), nil)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c := &incoming{link: link, peer: newPeer(link, 66), conn: replayOf(data)}
 		c.read()

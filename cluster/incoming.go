@@ -70,6 +70,10 @@ type incoming struct {
 	conn    net.Conn
 	epoch   uint64
 	retired atomic.Bool // replaced: nothing more from it may be delivered
+
+	// Of read alone: what waits for flush.
+	messages []any
+	receiver Receiver
 }
 
 func (c *incoming) retire() {
@@ -176,6 +180,7 @@ func (c *incoming) read() (why Refusal, bad bool) {
 			}
 			begin += size
 		}
+		c.flush()
 		if err != nil {
 			return 0, false
 		}
@@ -202,18 +207,13 @@ func makeRoom(buffer []byte, begin, end int) ([]byte, int, int) {
 
 // deliver hands a message to its receiver, if it may pass.
 func (c *incoming) deliver(f frame) (why Refusal, ok bool) {
-	defer func() {
-		if reason := recover(); reason != nil {
-			c.link.log.Error("message could not be delivered", "peer", c.peer.id.String(), "kind", f.kind, "reason", reason)
-			why, ok = RefusedPanic, false
-		}
-	}()
+	defer c.guard(f.kind, &why, &ok)
 	messageType, known := c.link.kinds.Load().byKind[f.kind]
 	if !known {
 		return RefusedKind, false
 	}
-	pid, published := (*c.link.published.Load())[string(f.name)]
-	if !published {
+	to, here := (*c.link.published.Load())[string(f.name)]
+	if !here {
 		return RefusedReceiver, false
 	}
 	m := messageType.New().Interface()
@@ -223,6 +223,40 @@ func (c *incoming) deliver(f frame) (why Refusal, ok bool) {
 	if from, ok := m.(interface{ GetFrom() uint64 }); ok && NodeID(from.GetFrom()) != c.peer.id {
 		return RefusedSender, false
 	}
-	c.link.system.Root.Send(pid, m)
+	if to.receiver == nil {
+		c.link.system.Root.Send(to.pid, m)
+		return 0, true
+	}
+	if c.receiver != to.receiver {
+		c.flush()
+	}
+	c.receiver, c.messages = to.receiver, append(c.messages, m)
 	return 0, true
+}
+
+// flush delivers what has been collected for one receiver.
+func (c *incoming) flush() {
+	if len(c.messages) == 0 {
+		return
+	}
+	why, ok := Refusal(0), true
+	func() {
+		defer c.guard(0, &why, &ok)
+		if !c.retired.Load() {
+			c.receiver.Deliver(c.messages...)
+		}
+	}()
+	if !ok {
+		c.peer.refused[why].Add(1)
+	}
+	clear(c.messages)
+	c.messages = c.messages[:0]
+}
+
+// guard keeps a message that cannot be delivered from ending the process.
+func (c *incoming) guard(kind Kind, why *Refusal, ok *bool) {
+	if reason := recover(); reason != nil {
+		c.link.log.Error("message could not be delivered", "peer", c.peer.id.String(), "kind", kind, "reason", reason)
+		*why, *ok = RefusedPanic, false
+	}
 }

@@ -148,7 +148,7 @@ type Link struct {
 	cancel  context.CancelFunc
 
 	kinds     atomic.Pointer[kindTable]
-	published atomic.Pointer[map[string]*actor.PID]
+	published atomic.Pointer[map[string]published]
 	cluster   atomic.Pointer[string]
 	refused   refusedCounters // of connections without a peer
 
@@ -172,7 +172,7 @@ func NewLink(c LinkConfig) (*Link, error) {
 	l := &Link{config: c, system: c.System, log: c.Logger, started: time.Now(), ctx: ctx, cancel: cancel,
 		peers: map[NodeID]*peer{}}
 	l.kinds.Store(&kindTable{byKind: map[Kind]protoreflect.MessageType{}, byType: map[reflect.Type]Kind{}})
-	l.published.Store(&map[string]*actor.PID{})
+	l.published.Store(&map[string]published{})
 	l.cluster.Store(&c.Cluster)
 	c.System.ProcessRegistry.Address = c.Self.String()
 	c.System.ProcessRegistry.RegisterAddressResolver(l.resolve)
@@ -217,15 +217,27 @@ func (l *Link) System() *actor.ActorSystem { return l.system }
 // SetCluster tells which cluster the node belongs to from now on.
 func (l *Link) SetCluster(id string) { l.cluster.Store(&id) }
 
-// Publish makes a local actor reachable for peers as name; nil takes the name back.
-func (l *Link) Publish(name string, pid *actor.PID) {
+// Receiver takes all messages of one read from a peer at once, in their order, on
+// the goroutine that reads. It must not block, and does not keep the slice.
+type Receiver interface{ Deliver(messages ...any) }
+
+// published is who gets what is sent to a name.
+type published struct {
+	pid      *actor.PID
+	receiver Receiver // nil: the actor system
+}
+
+// Publish makes a local actor reachable for peers as name; nil takes the name
+// back. Peers' messages go to receiver, the actor's mailbox for example, or, if it
+// is nil, through the actor system.
+func (l *Link) Publish(name string, pid *actor.PID, receiver Receiver) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	next := maps.Clone(*l.published.Load())
 	if pid == nil {
 		delete(next, name)
 	} else {
-		next[name] = pid
+		next[name] = published{pid, receiver}
 	}
 	l.published.Store(&next)
 }
@@ -234,8 +246,8 @@ func (l *Link) Publish(name string, pid *actor.PID) {
 // to any actor; for Self it is the local actor of that name.
 func (l *Link) PID(peer NodeID, name string) *actor.PID {
 	if peer == l.config.Self {
-		if pid, ok := (*l.published.Load())[name]; ok {
-			return pid
+		if to, ok := (*l.published.Load())[name]; ok {
+			return to.pid
 		}
 	}
 	return actor.NewPID(peer.String(), name)

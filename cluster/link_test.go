@@ -85,7 +85,7 @@ func (w *world) start(id NodeID) *testNode {
 	if err := link.Register(raftKind, &messages.RaftMessage{}); err != nil {
 		w.t.Fatal(err)
 	}
-	link.Publish("raft", n.system.Root.Spawn(actor.PropsFromFunc(n.receive)))
+	link.Publish("raft", n.system.Root.Spawn(actor.PropsFromFunc(n.receive)), nil)
 	if err := link.Start(); err != nil {
 		w.t.Fatal(err)
 	}
@@ -560,5 +560,51 @@ func TestAPeerKeepsItsName(t *testing.T) {
 		a.send(2, 3)
 		settle()
 		want(t, "received under another name", b.terms(), nil)
+	})
+}
+
+// reads keeps what a Receiver is handed, read by read.
+type reads [][]uint64
+
+func (r *reads) Deliver(messagesOfARead ...any) {
+	var terms []uint64
+	for _, m := range messagesOfARead {
+		terms = append(terms, m.(*messages.RaftMessage).Term)
+	}
+	*r = append(*r, terms)
+}
+
+func TestAReceiverGetsAllMessagesOfAReadAtOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		n := w.start(1)
+		var got, other reads
+		n.link.Publish("raft", n.system.NewLocalPID("x"), &got)
+		n.link.Publish("other", n.system.NewLocalPID("y"), &other)
+		var data []byte
+		for term, name := range []string{"raft", "raft", "other", "raft"} {
+			data = append(data, raw(raftKind, name, encoded(t, &messages.RaftMessage{From: 66, Term: uint64(term)}))...)
+		}
+		c := &incoming{link: n.link, peer: newPeer(n.link, 66), conn: replayOf(data)}
+		c.read()
+		want(t, "reads of raft", []string{fmt.Sprint(got)}, []string{fmt.Sprint(reads{{0, 1}, {3}})})
+		want(t, "reads of other", []string{fmt.Sprint(other)}, []string{fmt.Sprint(reads{{2}})})
+	})
+}
+
+type panicking struct{ reads }
+
+func (p *panicking) Deliver(...any) { panic("receiver") }
+
+func TestAReceiverThatPanicsEndsNoConnection(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		n := w.start(1)
+		n.link.Publish("raft", n.system.NewLocalPID("x"), &panicking{})
+		c := &incoming{link: n.link, peer: newPeer(n.link, 66), conn: replayOf(raw(raftKind, "raft", encoded(t, &messages.RaftMessage{From: 66})))}
+		if why, bad := c.read(); bad {
+			t.Fatalf("the connection is closed over %v", why)
+		}
+		if got := c.peer.refused[RefusedPanic].Load(); got != 1 {
+			t.Fatalf("%d frames counted as refused by a panic, want 1", got)
+		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"github.com/synod-go/synod/actors"
 	"github.com/synod-go/synod/raft"
 	"github.com/synod-go/synod/replica"
 )
@@ -35,6 +36,8 @@ type Handle struct {
 	cfg    Config
 	system *actor.ActorSystem
 	pid    *actor.PID
+	// mailbox is the actor's: who has nothing else to do runs it.
+	mailbox *actors.Mailbox
 
 	mu      sync.Mutex
 	in      inbox
@@ -115,17 +118,26 @@ func (h *Handle) ReadIndex(ctx context.Context) (raft.Index, error) {
 }
 
 func (h *Handle) enqueue(command []byte, read bool) (*call, error) {
+	c, turn, err := h.put(command, read)
+	if turn {
+		h.mailbox.Deliver(wake{}) // the caller is about to wait anyhow
+	}
+	return c, err
+}
+
+// put places a call in the inbox and reports whether the actor needs a turn for it.
+func (h *Handle) put(command []byte, read bool) (c *call, turn bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case h.closed != nil:
-		return nil, h.closed
+		return nil, false, h.closed
 	case read && len(h.in.reads) >= h.cfg.MaxReads:
-		return nil, ErrOverloaded
+		return nil, false, ErrOverloaded
 	case !read && (len(h.in.proposals) >= h.cfg.MaxProposals || h.in.bytes >= h.cfg.MaxProposalBytes):
-		return nil, ErrOverloaded
+		return nil, false, ErrOverloaded
 	}
-	c := h.calls.begin()
+	c = h.calls.begin()
 	if read {
 		h.in.reads = append(h.in.reads, c)
 	} else {
@@ -134,9 +146,9 @@ func (h *Handle) enqueue(command []byte, read bool) (*call, error) {
 		h.in.bytes += len(command)
 	}
 	if read || !h.turning && h.in.bytes >= h.gather {
-		h.wakeLocked()
+		turn = h.claimTurn()
 	}
-	return c, nil
+	return c, turn, nil
 }
 
 // WaitApplied returns once the local state machine has applied index.
@@ -306,6 +318,10 @@ func (h *Handle) HoldsLease() bool {
 	return until != 0 && h.cfg.Clock() < until
 }
 
+// Deliver hands messages of peers to the actor, on the caller's goroutine if it
+// is idle. It implements cluster.Receiver.
+func (h *Handle) Deliver(messages ...any) { h.mailbox.Deliver(messages...) }
+
 // PID is the actor's address in this process.
 func (h *Handle) PID() *actor.PID { return h.pid }
 
@@ -350,10 +366,16 @@ func (h *Handle) wantSaved(save uint64) {
 
 // wakeLocked sends at most one wake message per turn of the actor.
 func (h *Handle) wakeLocked() {
-	if !h.awake && !h.turning {
+	if h.claimTurn() {
 		h.system.Root.Send(h.pid, wake{})
 	}
+}
+
+// claimTurn reports whether the caller has to send the wake message.
+func (h *Handle) claimTurn() bool {
+	claimed := !h.awake && !h.turning
 	h.awake = true
+	return claimed
 }
 
 // rest ends a turn. gather is the core's word on which proposals are worth the

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/synod-go/synod/actors"
 )
 
 // Proposals that could not leave yet wait without a turn of their own, until
@@ -12,7 +14,8 @@ func TestProposalsWaitForAWorthwhileTurn(t *testing.T) {
 	system := actor.NewActorSystem()
 	defer system.Shutdown()
 	c := Config{MaxProposals: 10, MaxProposalBytes: 1000, MaxReads: 10}
-	h := &Handle{cfg: c, system: system, pid: actor.NewPID("nobody", "here")}
+	h := &Handle{cfg: c, system: system, pid: actor.NewPID("nobody", "here"),
+		mailbox: actors.NewMailbox(actors.MailboxConfig{})} // not started: it keeps what it gets
 	propose := func(bytes int) {
 		t.Helper()
 		if _, err := h.enqueue(make([]byte, bytes), false); err != nil {

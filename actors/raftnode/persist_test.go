@@ -56,7 +56,7 @@ func TestRecoveryRebuildsTheLog(t *testing.T) {
 			snapshot: raft.SnapshotMeta{Index: 5, Term: 1}, err: "6 to 7 are missing"},
 		"the base's snapshot is gone": {records: []storage.Record{baseRecord(1, base.Index, base)},
 			snapshot: raft.SnapshotMeta{Index: 2, Term: 1}, err: "starts after snapshot 5"},
-		"all entries are covered by the snapshot": {snapshot: raft.SnapshotMeta{Index: 5, Term: 1}, released: 5},
+		"all entries are covered by the snapshot":   {snapshot: raft.SnapshotMeta{Index: 5, Term: 1}, released: 5},
 		"the snapshot that covered the log is gone": {released: 5, err: "the place of the log up to 5"},
 		"only an older snapshot is whole": {snapshot: raft.SnapshotMeta{Index: 3, Term: 1}, released: 5,
 			err: "newest whole snapshot ends at 3"},
