@@ -20,6 +20,7 @@ build: ## bin/node, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/node ./cmd/node
 
 install: build ## as PREFIX/bin/synod: node is often Node.js
+	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 0755 bin/node $(DESTDIR)$(PREFIX)/bin/synod
 
 test: ## the tests of the README

@@ -232,3 +232,28 @@ func TestTranscriptsInTheDocumentsAreTrue(t *testing.T) {
 		})
 	}
 }
+
+func TestMakeInstallMakesTheDirectory(t *testing.T) {
+	if _, err := exec.LookPath("make"); err != nil {
+		t.Skip("no make")
+	}
+	dest := t.TempDir()
+	// What builds is replaced: the installation alone is at stake.
+	install := exec.Command("make", "install", "DESTDIR="+dest, "PREFIX=/opt/x", "GO=install -D /bin/true bin/node #")
+	install.Dir = t.TempDir()
+	for _, name := range []string{"Makefile", "VERSION"} {
+		data, err := os.ReadFile(filepath.Join("..", "..", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(install.Dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := install.CombinedOutput(); err != nil {
+		t.Fatalf("make install: %v\n%s", err, out)
+	}
+	if info, err := os.Stat(filepath.Join(dest, "opt/x/bin/synod")); err != nil || info.Mode().Perm() != 0o755 {
+		t.Fatalf("bin/synod: %v, %v: want a file of mode 0755", info, err)
+	}
+}
