@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -72,8 +73,11 @@ func (a *app) root() *cobra.Command {
 	a.add(root, "use", a.kvCommand(), a.benchCommand())
 	a.add(root, "look", a.statusCommand(), a.membersCommand(), a.waitCommand(), a.inspectCommand(), a.versionCommand())
 	a.add(root, "care", a.memberCommand(), a.stepDownCommand(), a.tlsCommand())
+	root.SetHelpCommand(a.helpCommand())
+	root.InitDefaultHelpCmd() // now, and not when it runs: what comes after this line is for all verbs
+	root.InitDefaultCompletionCmd()
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.checkFlags() }
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return a.usageError(c, err.Error()) })
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return a.usageError(c, flagWords(err.Error())) })
 	a.refuseStrayArguments(root)
 	return root
 }
@@ -100,13 +104,43 @@ func (a *app) refuseStrayArguments(c *cobra.Command) {
 			return nil
 		}
 		if err := check(c, args); err != nil {
-			return a.usageError(c, err.Error())
+			return a.usageError(c, argumentWords(c, args))
 		}
 		return nil
 	}
 	for _, child := range c.Commands() {
 		a.refuseStrayArguments(child)
 	}
+}
+
+// helpCommand refuses what is no verb, which cobra's own takes for the root.
+func (a *app) helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [VERB]", Short: "explain a verb", Example: a.example("help", "help kv put"),
+		RunE: func(c *cobra.Command, args []string) error {
+			target, rest, err := c.Root().Find(args)
+			if err != nil {
+				return err
+			}
+			if len(rest) > 0 {
+				return a.unknownVerb(target, rest[0])
+			}
+			target.InitDefaultHelpFlag()
+			return target.Help()
+		},
+	}
+}
+
+// argumentWords says what c takes and what it was given.
+func argumentWords(c *cobra.Command, args []string) string {
+	_, wanted, _ := strings.Cut(c.Use, " ")
+	switch {
+	case wanted == "":
+		return fmt.Sprintf("it takes no argument, but %q was given", args[0])
+	case len(args) == 0:
+		return "it takes " + wanted + ", but nothing was given"
+	}
+	return fmt.Sprintf("it takes %s, but %d arguments were given", wanted, len(args))
 }
 
 func (a *app) unknownVerb(c *cobra.Command, verb string) error {
@@ -122,6 +156,25 @@ func (a *app) unknownVerb(c *cobra.Command, verb string) error {
 func (a *app) usageError(c *cobra.Command, why string) error {
 	return &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("%s cannot be called like that", c.CommandPath()), Why: why,
 		Do: []string{c.CommandPath() + " --help"}}
+}
+
+var (
+	flagMistake = regexp.MustCompile(`^invalid argument "(.*)" for "(?:-., )?(--[a-z-]+)" flag: (.*)$`)
+	numberError = regexp.MustCompile(`^strconv\.ParseInt: .*$`)
+	countError  = regexp.MustCompile(`^strconv\.ParseUint: .*$`)
+	timeError   = regexp.MustCompile(`^time: .*$`)
+)
+
+// flagWords is a complaint about a flag without the names of Go.
+func flagWords(text string) string {
+	parts := flagMistake.FindStringSubmatch(text)
+	if parts == nil {
+		return text
+	}
+	why := numberError.ReplaceAllString(parts[3], "it is a whole number")
+	why = countError.ReplaceAllString(why, "it is a whole number, 0 or more")
+	why = timeError.ReplaceAllString(why, "it is a time such as 5s or 300ms")
+	return fmt.Sprintf("%s cannot be %q: %s", parts[2], parts[1], why)
 }
 
 func (a *app) checkFlags() error {

@@ -59,10 +59,22 @@ func (f *benchFlags) check() error {
 	switch {
 	case f.op != "put" && f.op != "get":
 		return &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("cannot bench %q", f.op), Do: []string{"--op put or --op get"}}
-	case f.clients < 1 || f.clients > 4096 || f.size < 0 || f.size > 1<<20 || f.keys < 1 || f.duration <= 0:
-		return &api.Error{Code: api.CodeUsage, Message: "that load cannot be made", Do: []string{"node bench --help"}}
+	case f.clients < 1 || f.clients > 4096:
+		return f.impossible("--clients is 1 to 4096")
+	case f.size < 0 || f.size > 1<<20:
+		return f.impossible("--size is 0 to 1048576, the largest value")
+	case f.keys < 1:
+		return f.impossible("--keys is at least 1")
+	case f.duration <= 0:
+		return f.impossible("--duration is above 0")
+	case !slices.Contains([]api.Level{api.Linearizable, api.Lease, api.Sequential, api.Stale}, api.Level(f.level)):
+		return f.impossible("--level is linearizable, lease, sequential or stale")
 	}
 	return nil
+}
+
+func (f *benchFlags) impossible(why string) error {
+	return &api.Error{Code: api.CodeUsage, Message: "that load cannot be made", Why: why, Do: []string{"node bench --help"}}
 }
 
 func (a *app) bench(ctx context.Context, f *benchFlags) error {

@@ -25,7 +25,7 @@ func (a *app) memberCommand() *cobra.Command {
 }
 
 func (a *app) memberAction(verb, short string) *cobra.Command {
-	version := int64(-1)
+	var version versionFlag
 	c := &cobra.Command{
 		Use: verb + " NAME", Short: short, Args: cobra.ExactArgs(1),
 		Example: a.example("member "+verb+" n3", "member "+verb+" n3 --version 17"),
@@ -34,12 +34,7 @@ func (a *app) memberAction(verb, short string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			change := api.MemberChange{Action: verb, Name: args[0]}
-			if version >= 0 {
-				v := uint64(version)
-				change.Version = &v
-			}
-			done, err := client.ChangeMember(c.Context(), change)
+			done, err := client.ChangeMember(c.Context(), api.MemberChange{Action: verb, Name: args[0], Version: version.value})
 			if err != nil {
 				return err
 			}
@@ -48,7 +43,7 @@ func (a *app) memberAction(verb, short string) *cobra.Command {
 			})
 		},
 	}
-	c.Flags().Int64Var(&version, "version", -1, "only if the configuration has this version (see members)")
+	c.Flags().Var(&version, "version", "only if the configuration has this version (see members)")
 	return c
 }
 

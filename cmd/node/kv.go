@@ -24,31 +24,50 @@ func (a *app) kvCommand() *cobra.Command {
 
 // writeFlags are what all writes take.
 type writeFlags struct {
-	version   int64
+	version   versionFlag
 	requestID string
 	file      string
 }
 
-func (f *writeFlags) add(c *cobra.Command, withVersion bool) {
-	if withVersion {
-		c.Flags().Int64Var(&f.version, "version", -1, "write only if the key has this version; 0: only if it does not exist")
+// add adds the flags; about, if any, says what --version does.
+func (f *writeFlags) add(c *cobra.Command, about string) {
+	if about != "" {
+		c.Flags().Var(&f.version, "version", about)
 	}
 	c.Flags().StringVar(&f.requestID, "request-id", "", "the id of an earlier attempt, to repeat it safely")
 }
 
 func (f *writeFlags) options() (o api.WriteOptions, err error) {
-	if f.version >= 0 {
-		version := uint64(f.version)
-		o.Version = &version
-	}
+	o.Version = f.version.value
 	if f.requestID != "" {
 		o.RequestID, err = api.ParseRequestID(f.requestID)
 	}
 	return o, err
 }
 
+// versionFlag is a version of a key or of the configuration; nil if it is not given.
+type versionFlag struct{ value *uint64 }
+
+func (f *versionFlag) Set(text string) error {
+	version, err := strconv.ParseUint(text, 10, 63)
+	if err != nil {
+		return errors.New("it is a whole number, 0 or more")
+	}
+	f.value = &version
+	return nil
+}
+
+func (f *versionFlag) Type() string { return "uint" }
+
+func (f *versionFlag) String() string {
+	if f.value == nil {
+		return ""
+	}
+	return strconv.FormatUint(*f.value, 10)
+}
+
 func (a *app) kvPut() *cobra.Command {
-	f := &writeFlags{version: -1}
+	f := &writeFlags{}
 	c := &cobra.Command{
 		Use: "put KEY [VALUE]", Short: "write a key", Args: cobra.RangeArgs(1, 2),
 		Long:    "Write a key. Without VALUE it is read from standard input, or from --file.\nIt returns once a majority of the nodes has it on disk.",
@@ -61,7 +80,7 @@ func (a *app) kvPut() *cobra.Command {
 			return a.put(c.Context(), args[0], value, f)
 		},
 	}
-	f.add(c, true)
+	f.add(c, "write only if the key has this version; 0: only if it does not exist")
 	c.Flags().StringVar(&f.file, "file", "", "read the value from this file")
 	return c
 }
@@ -73,15 +92,13 @@ func (a *app) kvCas() *cobra.Command {
 		Long:    "Compare-and-set: write a key only if it still has VERSION (0: only if it does not exist).\nExit code 7 when it has another one.",
 		Example: a.example("kv cas colour 1 green", "kv cas lock 0 mine"),
 		RunE: func(c *cobra.Command, args []string) error {
-			version, err := strconv.ParseUint(args[1], 10, 63)
-			if err != nil {
+			if err := f.version.Set(args[1]); err != nil {
 				return a.usageError(c, fmt.Sprintf("VERSION is a whole number, not %q", args[1]))
 			}
-			f.version = int64(version)
 			return a.put(c.Context(), args[0], []byte(args[2]), f)
 		},
 	}
-	f.add(c, false)
+	f.add(c, "")
 	return c
 }
 
@@ -133,7 +150,7 @@ func (a *app) unknownAdvice(err error, key string) error {
 }
 
 func (a *app) kvDel() *cobra.Command {
-	f := &writeFlags{version: -1}
+	f := &writeFlags{}
 	var recursive bool
 	c := &cobra.Command{
 		Use: "del KEY", Short: "remove a key", Args: cobra.ExactArgs(1),
@@ -155,7 +172,7 @@ func (a *app) kvDel() *cobra.Command {
 			return a.answer(done, func(w io.Writer) { fmt.Fprintf(w, "%s deleted index %d\n", done.Path, done.Index) })
 		},
 	}
-	f.add(c, true)
+	f.add(c, "remove only if the key has this version")
 	c.Flags().BoolVarP(&recursive, "recursive", "r", false, "remove everything below it too")
 	return c
 }
@@ -207,7 +224,7 @@ func (a *app) kvGet() *cobra.Command {
 func (a *app) kvList() *cobra.Command {
 	var f readFlags
 	var recursive bool
-	var limit int
+	var limit uint
 	c := &cobra.Command{
 		Use: "ls [KEY]", Short: "list the keys below a key", Args: cobra.MaximumNArgs(1),
 		Example: a.example("kv ls", "kv ls app --recursive", "kv ls app --output json"),
@@ -225,12 +242,12 @@ func (a *app) kvList() *cobra.Command {
 	}
 	f.add(c)
 	c.Flags().BoolVarP(&recursive, "recursive", "r", false, "everything below, not only the next level")
-	c.Flags().IntVar(&limit, "limit", 0, "list at most this many; 0: all")
+	c.Flags().UintVar(&limit, "limit", 0, "list at most this many; 0: all")
 	return c
 }
 
 // list reads pages until limit entries have come (0: all).
-func (a *app) list(ctx context.Context, path string, o api.ListOptions, limit int) ([]api.Entry, error) {
+func (a *app) list(ctx context.Context, path string, o api.ListOptions, limit uint) ([]api.Entry, error) {
 	client, err := a.client()
 	if err != nil {
 		return nil, err
@@ -242,7 +259,7 @@ func (a *app) list(ctx context.Context, path string, o api.ListOptions, limit in
 			return nil, err
 		}
 		entries = append(entries, page.Entries...)
-		if limit > 0 && len(entries) >= limit {
+		if limit > 0 && uint(len(entries)) >= limit {
 			return entries[:limit], nil
 		}
 		if o.After = page.After; o.After == "" {
@@ -261,7 +278,7 @@ func entryRows(entries []api.Entry) [][]string {
 
 func (a *app) kvWatch() *cobra.Command {
 	var o api.WatchOptions
-	var count int
+	var count uint
 	c := &cobra.Command{
 		Use: "watch KEY", Short: "follow the changes of a key", Args: cobra.ExactArgs(1),
 		Long: "Follow the changes of a key until interrupted. A lost connection is made again at any node, and no\n" +
@@ -272,7 +289,7 @@ func (a *app) kvWatch() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			seen := 0
+			seen := uint(0)
 			err = client.Watch(c.Context(), strings.Trim(args[0], "/"), o, func(change api.Change) error {
 				a.showChange(change)
 				if seen++; seen == count {
@@ -288,7 +305,7 @@ func (a *app) kvWatch() *cobra.Command {
 	}
 	c.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "everything below it too")
 	c.Flags().Uint64Var(&o.From, "from", 0, "begin with the changes of this log index; 0: from now on")
-	c.Flags().IntVar(&count, "count", 0, "end after this many changes; 0: never")
+	c.Flags().UintVar(&count, "count", 0, "end after this many changes; 0: never")
 	return c
 }
 

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -81,7 +83,7 @@ func tolerates(s api.Status) string {
 }
 
 func statusRow(s api.Status, m api.MemberStatus) []string {
-	row := []string{m.Name, m.Role, m.State, "?", "?", "?", m.Gossip, m.API}
+	row := []string{m.Name, m.Role, m.State, "?", "?", "?", m.Gossip, cmp.Or(m.API, "-")}
 	if m.Role == "leader" {
 		row[0] += " *"
 	}
@@ -118,7 +120,7 @@ func (a *app) membersCommand() *cobra.Command {
 			return a.answer(list, func(w io.Writer) {
 				rows := [][]string{{"NODE", "ID", "VOTES", "ROLE", "GOSSIP", "SEEN", "API", "LINK"}}
 				for _, m := range list.Members {
-					rows = append(rows, []string{m.Name, m.ID, yes(m.Voter), m.Role, m.Gossip, seen(m), m.API, m.Link})
+					rows = append(rows, []string{m.Name, m.ID, yes(m.Voter), m.Role, m.Gossip, seen(m), cmp.Or(m.API, "-"), cmp.Or(m.Link, "-")})
 				}
 				columns(w, rows)
 				fmt.Fprintf(w, "configuration version %d\n", list.ConfigVersion)
@@ -146,25 +148,25 @@ func yes(b bool) string {
 }
 
 func (a *app) waitCommand() *cobra.Command {
-	var voters int
+	var voters uint
 	var leader bool
 	c := &cobra.Command{
 		Use: "wait", Short: "wait until the cluster is well", Args: cobra.NoArgs,
 		Long:    "Wait until the cluster is healthy, or as long as --timeout says. Exit code 8 when it is not by then,\n4 when no node answers.",
 		Example: a.example("wait --timeout 30s", "wait --voters 3", "wait --leader"),
 		RunE: func(c *cobra.Command, _ []string) error {
-			return a.wait(c.Context(), func(s api.Status) bool {
-				return s.Leader != "" && (leader || s.Healthy) && s.Up >= voters
+			return a.wait(c.Context(), voters, func(s api.Status) bool {
+				return s.Leader != "" && (leader || s.Healthy) && uint(s.Up) >= voters
 			})
 		},
 	}
-	c.Flags().IntVar(&voters, "voters", 0, "wait for at least this many voters that are up")
+	c.Flags().UintVar(&voters, "voters", 0, "wait for at least this many voters that are up")
 	c.Flags().BoolVar(&leader, "leader", false, "a leader is enough")
 	return c
 }
 
 // wait asks until good or out of time, and shows the last status if it is not.
-func (a *app) wait(ctx context.Context, good func(api.Status) bool) error {
+func (a *app) wait(ctx context.Context, voters uint, good func(api.Status) bool) error {
 	client, err := a.client()
 	if err != nil {
 		return err
@@ -189,19 +191,19 @@ func (a *app) wait(ctx context.Context, good func(api.Status) bool) error {
 		}
 		select {
 		case <-ctx.Done():
-			return a.waitedInVain(last, lastErr)
+			return a.waitedInVain(last, lastErr, voters)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }
 
-func (a *app) waitedInVain(last api.Status, err error) error {
+func (a *app) waitedInVain(last api.Status, err error, voters uint) error {
 	if err != nil && last.Node == "" {
 		return err
 	}
 	why := strings.Join(last.Reasons, "; ")
 	if why == "" {
-		why = fmt.Sprintf("%d of %d voters are up", last.Up, last.Voters)
+		why = fmt.Sprintf("%d of %d voters are up, %d are waited for", last.Up, last.Voters, voters)
 	}
 	return &api.Error{Code: api.CodeUnhealthy, Message: fmt.Sprintf("the cluster is not well after %s", a.timeout), Why: why,
 		Do: []string{"node status"}}
@@ -222,7 +224,8 @@ func (a *app) versionCommand() *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			info := versionInfo{Version: version, Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH, Commit: commit()}
 			return a.answer(info, func(w io.Writer) {
-				fmt.Fprintf(w, "synod %s %s %s %s\n", info.Version, info.Commit, info.Go, info.System)
+				words := []string{"synod", info.Version, info.Commit, info.Go, info.System}
+				fmt.Fprintln(w, strings.Join(slices.DeleteFunc(words, func(s string) bool { return s == "" }), " "))
 			})
 		},
 	}
