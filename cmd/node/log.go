@@ -28,9 +28,17 @@ func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 	case "text":
 		return slog.New(&lineHandler{out: w, level: least, mu: &sync.Mutex{}}), nil
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: least})), nil
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: least, ReplaceAttr: timesAsText})), nil
 	}
 	return nil, &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("there is no log format %q", format), Do: []string{"--log-format auto, text or json"}}
+}
+
+// timesAsText writes a time as 63.2ms: a bare number does not tell its unit.
+func timesAsText(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
 
 // lineHandler writes a record as people read it: time of day, level if it is
