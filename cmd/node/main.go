@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/synod-go/synod/api"
 )
@@ -31,8 +32,12 @@ func run(args []string, in io.Reader, out, err io.Writer) int {
 	return api.ExitOK
 }
 
-// interruptible returns a context that the first SIGINT or SIGTERM ends; the second
-// ends the process at once.
+// secondSignal is how long after the first signal a second one counts: who ends a
+// whole group of processes and each of them, as timeout(1) does, sends two at once.
+const secondSignal = 300 * time.Millisecond
+
+// interruptible returns a context that the first SIGINT or SIGTERM ends; a second
+// one a little later ends the process at once.
 func interruptible() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
@@ -44,7 +49,9 @@ func interruptible() (context.Context, context.CancelFunc) {
 		case <-ctx.Done():
 			return
 		}
-		<-signals
+		for first := time.Now(); time.Since(first) < secondSignal; {
+			<-signals
+		}
 		os.Exit(api.ExitInterrupted)
 	}()
 	return ctx, func() { signal.Stop(signals); cancel() }
