@@ -22,7 +22,24 @@ import (
 // groups have written.
 type walReport struct {
 	*storage.Report
-	Raft []raftReport `json:"raft"`
+	// These two stand in for the report's own.
+	Identity *identityReport `json:"identity,omitempty"`
+	LockedBy string          `json:"locked_by,omitempty"`
+	Raft     []raftReport    `json:"raft"`
+}
+
+// identityReport is whose directory it is, as "members" names it too.
+type identityReport struct {
+	Node    string `json:"node"`
+	ID      string `json:"id"`
+	Cluster string `json:"cluster"`
+	Format  uint32 `json:"format"`
+}
+
+// snapshotReport is a snapshot with its group's name.
+type snapshotReport struct {
+	Name string `json:"name"`
+	storage.SnapshotReport
 }
 
 // raftReport is one Raft group's part of a log.
@@ -79,7 +96,11 @@ func (a *app) inspectWAL(dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := a.answer(walReport{report, groups}, func(w io.Writer) { showWAL(w, report, groups) }); err != nil {
+	whole := walReport{Report: report, Raft: groups, LockedBy: strings.TrimPrefix(report.LockedBy, "by ")}
+	if i := report.Identity; i != nil {
+		whole.Identity = &identityReport{Node: i.Node, ID: fmt.Sprintf("%016x", i.Incarnation), Cluster: i.Cluster, Format: i.Format}
+	}
+	if err := a.answer(whole, func(w io.Writer) { showWAL(w, report, groups) }); err != nil {
 		return err
 	}
 	if len(report.Problems) > 0 || report.Tail.State == storage.TailDamaged {
@@ -98,7 +119,7 @@ func inspect(dir string) (*storage.Report, error) {
 	}
 	report, err := storage.Inspect(storage.OS(), abs)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, &api.Error{Code: api.CodeNotFound, Message: fmt.Sprintf("%q is not the data directory of a node", dir), Why: plain(err)}
+		return nil, &api.Error{Code: api.CodeNotFound, Message: fmt.Sprintf("%q is not the data directory of a node", dir), Why: "it holds no log"}
 	}
 	if err != nil {
 		return nil, &api.Error{Code: api.CodeData, Message: fmt.Sprintf("%q cannot be read", dir), Why: plain(err)}
@@ -194,7 +215,7 @@ func showWAL(w io.Writer, r *storage.Report, groups []raftReport) {
 	columns(w, rows)
 	fmt.Fprintln(w, "tail  "+tailWords(r.Tail))
 	for _, problem := range r.Problems {
-		fmt.Fprintln(w, "! "+problem)
+		fmt.Fprintln(w, "! "+plain(errors.New(problem)))
 	}
 }
 
@@ -224,10 +245,11 @@ func (a *app) inspectSnapshots(dir string) error {
 		return err
 	}
 	damaged := slices.ContainsFunc(report.Snapshots, func(s storage.SnapshotReport) bool { return s.State == "damaged" })
-	if report.Snapshots == nil {
-		report.Snapshots = []storage.SnapshotReport{}
+	named := []snapshotReport{}
+	for _, s := range report.Snapshots {
+		named = append(named, snapshotReport{groupName(s.Group), s})
 	}
-	err = a.answer(report.Snapshots, func(w io.Writer) {
+	err = a.answer(named, func(w io.Writer) {
 		showIdentity(w, report)
 		rows := [][]string{{"GROUP", "INDEX", "TERM", "SIZE", "STATE", "FILE"}}
 		for _, s := range report.Snapshots {
