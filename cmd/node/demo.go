@@ -46,7 +46,7 @@ type demoResult struct {
 func (a *app) demoCommand() *cobra.Command {
 	d := &demo{app: a}
 	c := &cobra.Command{
-		Use: "demo", Short: "a story that judges itself: kill, pause and recover, about 10 s", Args: cobra.NoArgs,
+		Use: "demo", Short: "a story that judges itself: kill, pause and recover, in a few seconds", Args: cobra.NoArgs,
 		Long: "Start three nodes, write keys, kill the leader, read everything back, bring the node back, pause another\n" +
 			"one, and compare what all three hold. It ends by itself with PASS (exit code 0) or FAIL (1).",
 		Example: a.example("demo", "demo --keys 5000 --output json"),
@@ -60,7 +60,7 @@ func (d *demo) run(ctx context.Context) error {
 	if d.keys < 1 || d.keys > 1_000_000 {
 		return &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("cannot write %d keys", d.keys), Why: "1 to 1,000,000 are possible"}
 	}
-	dir, remove, err := dataDir("")
+	dir, remove, err := d.dataDir("")
 	if err != nil {
 		return err
 	}
@@ -290,8 +290,11 @@ func (d *demo) pauseLeader(ctx context.Context) (string, error) {
 	}
 	defer own.Close()
 	entry, _, err := own.Get(ctx, "demo/while-paused", api.ReadOptions{})
-	if err != nil || string(entry.Value) != "new" {
-		return "", fmt.Errorf("%s answers %q after the pause: %w", paused.name, entry.Value, err)
+	if err != nil {
+		return "", err
+	}
+	if string(entry.Value) != "new" {
+		return "", fmt.Errorf("%s answers %q after the pause, %q was acknowledged", paused.name, entry.Value, "new")
 	}
 	return fmt.Sprintf("%s leads after %d ms; %s came back and reads nothing stale", now.Leader, took.Milliseconds(), paused.name), nil
 }

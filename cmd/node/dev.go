@@ -48,7 +48,7 @@ func (d *dev) run(ctx context.Context) error {
 	if d.nodes < 1 || d.nodes > 9 {
 		return &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("cannot run %d nodes", d.nodes), Why: "1 to 9 are possible"}
 	}
-	dir, remove, err := dataDir(d.data)
+	dir, remove, err := d.dataDir(d.data)
 	if err != nil {
 		return err
 	}
@@ -71,17 +71,18 @@ func (d *dev) run(ctx context.Context) error {
 }
 
 // dataDir returns where to keep data, and what to call at the end.
-func dataDir(wanted string) (dir string, remove func(), err error) {
+func (a *app) dataDir(wanted string) (dir string, remove func(), err error) {
 	if wanted != "" {
 		if err := os.MkdirAll(wanted, 0o700); err != nil {
 			return "", nil, &api.Error{Code: api.CodeData, Message: "the directory " + wanted + " cannot be made", Why: plain(err)}
 		}
 		return wanted, func() {}, nil
 	}
-	if dir, err = os.MkdirTemp("", "synod-"); err != nil {
-		return "", nil, &api.Error{Code: api.CodeData, Message: "there is no place for temporary data", Why: plain(err), Do: []string{"--data DIRECTORY"}}
+	dir, remove, removed, err := tempData()
+	for _, old := range removed {
+		a.hint("removed %s: what made it was killed", old)
 	}
-	return dir, func() { os.RemoveAll(dir) }, nil // what cannot be removed is in the temporary directory
+	return dir, remove, err
 }
 
 // bringUp starts all nodes and waits until all of them vote.
@@ -92,9 +93,12 @@ func (d *dev) bringUp(ctx context.Context) error {
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, upTimeout)
+	wait, cancel := context.WithTimeout(ctx, upTimeout)
 	defer cancel()
-	status, err := d.fleet.await(ctx, d.client, allVote(d.nodes))
+	status, err := d.fleet.await(wait, d.client, allVote(d.nodes))
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if err != nil {
 		return &api.Error{Code: api.CodeUnhealthy, Message: "the cluster did not come up", Why: upReason(status, err), Do: []string{"the reason is in the lines above"}}
 	}
@@ -139,7 +143,7 @@ func (d *dev) page() {
 	columns(w, rows)
 	fmt.Fprintf(w, "\nType in another terminal:\n\n")
 	addr := ""
-	if d.ports() != defaultAddrs {
+	if ports := d.ports(); !strings.HasPrefix(ports, defaultAddrs) && !strings.HasPrefix(defaultAddrs, ports+",") {
 		addr = " --addr " + strings.Join(d.fleet.addrs(), ",")
 	}
 	for _, line := range []string{"kv put colour blue", "kv get colour", "status"} {
@@ -181,9 +185,37 @@ func (d *dev) died(ctx context.Context, c *child, why string) {
 	if ctx.Err() != nil {
 		return
 	}
-	began, before := time.Now(), d.lastSeen()
 	d.say("%s %s", c.name, why)
-	status, err := d.nextLeader(ctx, c.name)
+	if d.restart {
+		go d.again(ctx, c)
+	}
+	d.tellLeader(ctx, c)
+	if !d.restart && ctx.Err() == nil {
+		d.say("start it again:  %s %s", d.program, strings.Join(d.fleet.args(c), " "))
+	}
+}
+
+// restartPause keeps a node that dies at once from being started all the time.
+const restartPause = time.Second
+
+// again starts a node that has died.
+func (d *dev) again(ctx context.Context, c *child) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-time.After(restartPause):
+	}
+	if err := d.fleet.start(c); err != nil {
+		d.say("%s does not start again: %s", c.name, plain(err))
+		return
+	}
+	d.say("%s is started again, pid %d", c.name, c.pid())
+}
+
+// tellLeader says who leads after a death, and how soon.
+func (d *dev) tellLeader(ctx context.Context, c *child) {
+	began, before := time.Now(), d.lastSeen()
+	status, err := d.nextLeader(ctx, c.name, before.term)
 	switch {
 	case ctx.Err() != nil:
 		return
@@ -195,26 +227,18 @@ func (d *dev) died(ctx context.Context, c *child, why string) {
 	default:
 		d.say("%s still leads term %d", status.Leader, status.Term)
 	}
-	if !d.restart {
-		d.say("start it again:  %s %s", d.program, strings.Join(d.fleet.args(c), " "))
-		return
-	}
-	if err := d.fleet.start(c); err != nil {
-		d.say("%s does not start again: %s", c.name, plain(err))
-		return
-	}
-	d.say("%s is started again, pid %d", c.name, c.pid())
 }
 
-// nextLeader waits until a node other than the dead one leads.
-func (d *dev) nextLeader(ctx context.Context, dead string) (api.Status, error) {
+// nextLeader waits until a node other than the dead one leads, or that one again
+// after term, for it may have been started again.
+func (d *dev) nextLeader(ctx context.Context, dead string, term uint64) (api.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	for {
 		ask, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
 		status, err := d.client.Status(ask, false)
 		cancel()
-		if err == nil && status.Leader != "" && status.Leader != dead {
+		if err == nil && status.Leader != "" && (status.Leader != dead || status.Term > term) {
 			return status, nil
 		}
 		select {
@@ -251,18 +275,19 @@ func (d *dev) seen(s api.Status) { d.leader.Store(leadership{s.Leader, s.Term}) 
 func (d *dev) say(format string, args ...any) {
 	d.printMu.Lock()
 	defer d.printMu.Unlock()
-	fmt.Fprintf(d.out, d.paint("1", "dev")+" | "+format+"\n", args...)
+	fmt.Fprintf(d.out, d.paint(d.out, "1", "dev")+" | "+format+"\n", args...)
 }
 
 // log is where a node's lines go: behind its name, in a colour of its own.
 func (d *dev) log(c *child) io.Writer {
 	colours := []string{"36", "33", "35", "32", "34", "31", "96", "93", "95"}
 	colour := colours[(c.ports[0]/10)%len(colours)]
-	return prefixed(d.err, &d.printMu, d.paint(colour, c.name)+"  | ")
+	return prefixed(d.err, &d.printMu, d.paint(d.err, colour, c.name)+"  | ")
 }
 
-func (d *dev) paint(code, text string) string {
-	if d.noColor || !isTerminal(d.out) {
+// paint colours text for w, if that is a terminal.
+func (d *dev) paint(w io.Writer, code, text string) string {
+	if d.noColor || !isTerminal(w) {
 		return text
 	}
 	return "\x1b[" + code + "m" + text + "\x1b[0m"

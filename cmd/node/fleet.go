@@ -26,7 +26,8 @@ import (
 type fleet struct {
 	dir     string
 	logs    func(child *child) io.Writer
-	spawn   chan func() // runs on the thread that children are tied to
+	spawn   chan func()   // runs on the thread that children are tied to
+	quit    chan struct{} // closed at the end: nothing is started any more
 	nodes   []*child
 	mu      sync.Mutex
 	ending  bool
@@ -60,7 +61,7 @@ func (c *child) pid() int {
 // taken the node gets free ones. Base 0 is somewhere out of the way, below the
 // ports that the kernel hands out.
 func newFleet(n, base int, dir string, logs func(*child) io.Writer) (*fleet, error) {
-	f := &fleet{dir: dir, logs: logs, spawn: make(chan func())}
+	f := &fleet{dir: dir, logs: logs, spawn: make(chan func()), quit: make(chan struct{})}
 	if base == 0 {
 		base = 10_000 + 10*rand.IntN(2000)
 	}
@@ -84,8 +85,13 @@ func newFleet(n, base int, dir string, logs func(*child) io.Writer) (*fleet, err
 // thread that started it ends (Pdeathsig).
 func (f *fleet) runSpawner() {
 	runtime.LockOSThread()
-	for start := range f.spawn {
-		start()
+	for {
+		select {
+		case start := <-f.spawn:
+			start()
+		case <-f.quit:
+			return
+		}
 	}
 }
 
@@ -149,7 +155,11 @@ func (f *fleet) start(c *child) error {
 	// A group of its own: a Ctrl-C at the terminal reaches only this process.
 	cmd.SysProcAttr = childAttributes()
 	started := make(chan error)
-	f.spawn <- func() { started <- cmd.Start() }
+	select {
+	case f.spawn <- func() { started <- cmd.Start() }:
+	case <-f.quit:
+		return errors.New("everything is ending")
+	}
 	if err := <-started; err != nil {
 		return fmt.Errorf("start node %s: %w", c.name, err)
 	}
@@ -234,7 +244,7 @@ func (f *fleet) end() {
 			<-done
 		}
 	}
-	close(f.spawn)
+	close(f.quit)
 }
 
 const endPatience = 8 * time.Second

@@ -165,7 +165,7 @@ func cmdFlip(ts *testscript.TestScript, _ bool, args []string) {
 func cmdFreePort(ts *testscript.TestScript, _ bool, args []string) {
 	f, err := newFleet(len(args), 0, "", nil)
 	ts.Check(err)
-	close(f.spawn)
+	close(f.quit)
 	for i, name := range args {
 		for j, port := range f.nodes[i].ports {
 			ts.Setenv(fmt.Sprintf("%s%d", name, j), strconv.Itoa(port))
