@@ -62,12 +62,7 @@ func (l *Link) welcome(conn net.Conn) (*messages.Hello, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err = l.check(conn, hello); err == nil && l.config.Admit != nil {
-		if refused := l.config.Admit(NodeID(hello.Node), hello.Name); refused != nil {
-			err = refuse("%v", refused)
-		}
-	}
-	if err != nil {
+	if err = l.check(conn, hello); err != nil {
 		l.sayWhy(conn, err)
 		return nil, err
 	}
@@ -83,7 +78,8 @@ func (l *Link) sayWhy(conn net.Conn, err error) {
 	}
 }
 
-// check judges the Hello of the other side.
+// check judges the Hello of the other side, whoever dialled. With TLS the name
+// in it is proven, the id is not: whose it is, Admit has to know.
 func (l *Link) check(conn net.Conn, h *messages.Hello) error {
 	own := *l.cluster.Load()
 	switch {
@@ -97,18 +93,27 @@ func (l *Link) check(conn net.Conn, h *messages.Hello) error {
 	case NodeID(h.Node) == l.config.Self:
 		return refuse("node %s is this node", l.config.Self)
 	}
-	t, ok := conn.(*tls.Conn)
-	if !ok {
-		return nil
+	if t, ok := conn.(*tls.Conn); ok {
+		id, err := peerIdentity(t.ConnectionState())
+		if err != nil {
+			return refuse("%v", err)
+		}
+		if id.Name != h.Name {
+			return refuse("name %q, but the certificate is for %q", h.Name, id.Name)
+		}
 	}
-	id, err := peerIdentity(t.ConnectionState())
-	if err != nil {
+	if err := l.admits(NodeID(h.Node), h.Name); err != nil {
 		return refuse("%v", err)
 	}
-	if id.Name != h.Name {
-		return refuse("name %q, but the certificate is for %q", h.Name, id.Name)
-	}
 	return nil
+}
+
+// admits asks Admit.
+func (l *Link) admits(id NodeID, name string) error {
+	if l.config.Admit == nil {
+		return nil
+	}
+	return l.config.Admit(id, name)
 }
 
 func writeHandshake(conn net.Conn, kind Kind, m proto.Message) error {

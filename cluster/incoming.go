@@ -68,6 +68,7 @@ type incoming struct {
 	link    *Link
 	peer    *peer
 	conn    net.Conn
+	name    string // by its Hello, proven with TLS
 	epoch   uint64
 	retired atomic.Bool // replaced: nothing more from it may be delivered
 
@@ -116,7 +117,7 @@ func (l *Link) admit(conn net.Conn) (*incoming, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &incoming{link: l, peer: p, conn: conn, epoch: hello.Epoch}
+	c := &incoming{link: l, peer: p, conn: conn, name: hello.Name, epoch: hello.Epoch}
 	if !p.setName(hello.Name) || !p.incomingUp(c) {
 		l.forget(p)
 		return nil, fmt.Errorf("node %s is known under another name or has a newer process", p.id)
@@ -221,6 +222,12 @@ func (c *incoming) deliver(f frame) (why Refusal, ok bool) {
 		return RefusedBody, false
 	}
 	if from, ok := m.(interface{ GetFrom() uint64 }); ok && NodeID(from.GetFrom()) != c.peer.id {
+		return RefusedSender, false
+	}
+	if from, ok := m.(interface {
+		GetFrom() uint64
+		GetName() string
+	}); ok && from.GetName() != c.name {
 		return RefusedSender, false
 	}
 	if to.receiver == nil {

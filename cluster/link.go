@@ -53,8 +53,10 @@ type LinkConfig struct {
 	// goroutine, before each attempt to connect.
 	Lookup func(NodeID) (addr string, ok bool)
 
-	// Admit, if set, may refuse a peer after the link has accepted its Hello.
-	// The error's text goes to the peer.
+	// Admit, if set, may refuse a peer, whoever dialled, after the link has
+	// accepted its Hello: it is what binds ids to names, since a certificate
+	// proves a name alone. The error's text goes to a peer that dialled. Called
+	// from any goroutine; it must not block nor call the link. See Reconsider.
 	Admit func(id NodeID, name string) error
 
 	// OnUp and OnDown tell that messages to a peer will leave from now on, and
@@ -261,6 +263,18 @@ func (l *Link) Reach(id NodeID) {
 	l.mu.Unlock()
 	if p != nil {
 		p.reach()
+	}
+}
+
+// Reconsider asks Admit again about every peer that has said its name, and ends
+// the connections with those it refuses now: call it when Admit has learned who
+// has which id. Of what has come from them before, a little may still be delivered.
+func (l *Link) Reconsider() {
+	l.mu.Lock()
+	peers := slices.Collect(maps.Values(l.peers))
+	l.mu.Unlock()
+	for _, p := range peers {
+		p.reconsider()
 	}
 }
 

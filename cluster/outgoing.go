@@ -13,6 +13,7 @@ import (
 // outgoing is one connection that we dialled.
 type outgoing struct {
 	conn      net.Conn
+	name      string // by the Hello of the other end
 	epoch     uint64 // of the process at the other end
 	raw       *rawWriter
 	lastWrite time.Duration // since Link.started; under peer.mu
@@ -148,7 +149,7 @@ func (p *peer) connect() (*outgoing, error) {
 		_ = plain.Close()
 		return nil, fmt.Errorf("%s: %w", addr, err)
 	}
-	o.epoch = hello.Epoch
+	o.name, o.epoch = hello.Name, hello.Epoch
 	return o, nil
 }
 

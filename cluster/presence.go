@@ -22,6 +22,10 @@ type presence struct {
 func (p *presence) outgoingUp(o *outgoing) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.name != o.name { // reconsidered meanwhile
+		_ = o.conn.Close()
+		return
+	}
 	p.out = o
 	p.newEpoch(o.epoch)
 	p.rise()
@@ -37,11 +41,11 @@ func (p *presence) outgoingDown(o *outgoing) {
 }
 
 // incomingUp makes c the peer's connection in place of an older one; false if
-// the one there is belongs to a newer process.
+// the one there is belongs to a newer process, or if the peer was reconsidered.
 func (p *presence) incomingUp(c *incoming) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.in != nil && p.in.epoch > c.epoch {
+	if p.name != c.name || p.in != nil && p.in.epoch > c.epoch {
 		return false
 	}
 	if p.in != nil { // lost, though its reader has not noticed yet
@@ -103,14 +107,36 @@ func (p *presence) fall() {
 	}
 }
 
-// setName pins the peer's name; false if it had another one.
+// setName pins the peer's name; false if it had another one, or if Admit has
+// learned since the handshake that it is another's id.
 func (p *presence) setName(name string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.name == "" {
+	if p.name == "" && p.link.admits(p.id, name) == nil {
 		p.name = name
 	}
 	return p.name == name
+}
+
+// reconsider ends what belongs to a name that Admit refuses by now, and lets
+// another one be pinned.
+func (p *presence) reconsider() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.name == "" || p.link.admits(p.id, p.name) == nil {
+		return
+	}
+	p.link.log.Warn("peer is not who it said", "peer", p.id.String(), "name", p.name)
+	p.fall()
+	p.name = ""
+	if p.out != nil {
+		_ = p.out.conn.Close()
+		p.out = nil
+	}
+	if p.in != nil {
+		p.in.retire()
+		p.in = nil
+	}
 }
 
 func (p *presence) whoAndUp() (string, bool) {

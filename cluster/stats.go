@@ -14,7 +14,8 @@ const (
 	RefusedReceiver
 	// RefusedBody is a body that is not a message of its kind.
 	RefusedBody
-	// RefusedSender is a message whose From is not the peer.
+	// RefusedSender is a message whose From is not the peer, or, if it also has a
+	// Name, whose Name is not the one that the peer shook hands with.
 	RefusedSender
 	// RefusedPanic is a message whose decoding or delivery panicked.
 	RefusedPanic
