@@ -120,6 +120,7 @@ func (s *Server) routes() []route {
 		{"/livez", public, methods{"GET": s.getLive}},
 		{"/readyz", public, methods{"GET": s.getReady}},
 		{"/metrics", member, methods{"GET": s.getMetrics}},
+		{"/v1/kv", member, methods{"GET": s.getKV, "PUT": s.putKV, "DELETE": s.deleteKV}}, // the top, without a redirect
 	}
 }
 
@@ -180,12 +181,17 @@ func (s *Server) certified(r *http.Request) bool {
 }
 
 // checkHost refuses requests whose Host is not ours when we listen on
-// loopback: a web page that rebinds its name to 127.0.0.1 could reach us.
+// loopback: a web page that rebinds its name to 127.0.0.1 could reach us. It
+// refuses an unclean path too, before ServeMux redirects it.
 func (s *Server) checkHost(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.loopback.Load() && !s.allowedHost(r.Host) {
 			writeError(w, &Error{Code: CodeHost, Message: fmt.Sprintf("this node does not answer for the host %q", r.Host),
 				Why: "it listens on loopback only", Do: []string{"use 127.0.0.1 or localhost in the address"}})
+			return
+		}
+		if err := uncleanPath(r.URL); err != nil {
+			writeError(w, err)
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -216,3 +216,24 @@ func FuzzHandler(f *testing.F) {
 		}
 	})
 }
+
+func TestNoPathIsAnsweredByARedirectToAnother(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	h := newHandler(t, f)
+	for target, want := range map[string]int{
+		"/v1/kv/a//b": 400, "/v1/kv//a": 400, "/v1/kv/a/../b": 400, "/v1/kv/a/.": 400, "/v1/kv/..": 400, "/v1/kv/a/": 400,
+		"/v1/kv/%2e%2e/a": 400, "/v1/kv": 400, "/v1/kv/": 400, "//v1/kv/a": 400, "/v1/../v1/kv/a": 400, "/v1/kv/a..b/.c": 200,
+	} {
+		w := request(h, "PUT", target, "x")
+		if w.Code != want || want == 400 && !strings.Contains(w.Body.String(), string(CodeRequest)) {
+			t.Errorf("PUT %s: %d %s, want %d", target, w.Code, w.Body, want)
+		}
+	}
+	if w := request(h, "GET", "/v1/kv?list", ""); w.Code != 200 {
+		t.Errorf("GET /v1/kv?list: %d %s, want 200", w.Code, w.Body)
+	}
+	page, err := f.List(t.Context(), "", ListOptions{Limit: 10, Recursive: true})
+	if err != nil || len(page.Entries) != 2 { // a..b and a..b/.c
+		t.Errorf("the tree has %+v, %v: want what was named as it is", page.Entries, err)
+	}
+}
