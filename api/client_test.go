@@ -242,3 +242,48 @@ func TestAForwardedWriteDoesNotWaitForADeposedLeader(t *testing.T) {
 		t.Fatalf("%d %s, want 504 because another node leads", w.Code, w.Body)
 	}
 }
+
+func TestAnUnknownOutcomeSaysWhatLeftItOpen(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	_, addr := serve(t, Config{Backend: f})
+	f.lose = func() error { // called with the lock held
+		f.refuse = func() error {
+			return &Error{Code: CodeNoLeader, Message: "the write was not done: there is no leader"}
+		}
+		return &Error{Code: CodeUnknown, Message: "lost", Why: "no majority has confirmed it in time"}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	_, err := newTestClient(t, addr).Put(ctx, "a", nil, WriteOptions{})
+	const want = "no majority has confirmed it in time; after that: there is no leader"
+	if e := asError(err); e.Code != CodeUnknown || e.Why != want {
+		t.Fatalf("%s because %q, want %s because %q", e.Code, e.Why, CodeUnknown, want)
+	}
+}
+
+func TestAReadThatRunsOutOfTimeSaysWhatTheNodeSaid(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	_, addr := serve(t, Config{Backend: slowReads{f}})
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	_, _, err := newTestClient(t, addr).Get(ctx, "a", ReadOptions{})
+	if e := asError(err); e.Code != CodeTimeout || e.Why != "not applied" {
+		t.Fatalf("%s because %q, want %s because of what the node says", e.Code, e.Why, CodeTimeout)
+	}
+}
+
+// slowReads answers a read when its time is over.
+type slowReads struct{ *fake }
+
+func (s slowReads) Get(ctx context.Context, _ string, _ ReadOptions) (Entry, uint64, error) {
+	<-ctx.Done()
+	return Entry{}, 0, &Error{Code: CodeTimeout, Message: "the read got no answer in time", Why: "not applied"}
+}
+
+func TestAWatchThatNobodyAnswersEnds(t *testing.T) {
+	client := newTestClient(t, deadAddress(t))
+	err := client.Watch(t.Context(), "a", WatchOptions{}, func(Change) error { return nil })
+	if CodeOf(err) != CodeReach {
+		t.Fatalf("got %v, want %s", err, CodeReach)
+	}
+}

@@ -25,7 +25,7 @@ type WatchOptions struct {
 // error, which it returns. A lost connection is made again at any node, and
 // goes on where it broke off: no change is missed and none comes twice.
 // CodeGone: the history does not go back that far; list again, then watch from
-// the listing's index.
+// the listing's index. CodeReach: no node has answered from the beginning on.
 func (c *Client) Watch(ctx context.Context, path string, o WatchOptions, f func(Change) error) error {
 	if path != "" || !o.Recursive {
 		if err := checkPath(strings.TrimPrefix(path, "/")); err != nil {
@@ -47,9 +47,12 @@ func (c *Client) Watch(ctx context.Context, path string, o WatchOptions, f func(
 		case err != nil && !w.reconnects(err):
 			return err
 		case progress:
-			failures = 0
+			failures, w.connected = 0, true
 		}
 		failures++
+		if !w.connected && failures >= c.config.Rounds && errors.Is(err, errNoAnswer) {
+			return c.unreachable(&attempts{lost: w.lost, at: w.at, rounds: failures})
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -71,6 +74,9 @@ type watcher struct {
 	delivered int
 	skip      int
 	stopped   error // what f returned
+	connected bool  // once at least
+	lost      error // the last failure to connect
+	at        string
 }
 
 func (w *watcher) reconnects(err error) bool {
@@ -94,6 +100,7 @@ func (w *watcher) connect(ctx context.Context) (progress bool, err error) {
 		response, failure := w.client.once(attempt, addr, k)
 		if failure != nil {
 			cancel()
+			w.lost, w.at = failure, addr
 			if fatal := tlsError(addr, failure); fatal != nil {
 				return false, fatal
 			}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -20,6 +21,7 @@ const retryPause = 50 * time.Millisecond
 type attempts struct {
 	call    call
 	maybe   bool   // a write was sent and not answered: it may have happened
+	doubt   string // why, the first time
 	refused error  // the last answer that said "not now"
 	lost    error  // the last failure to connect or to get an answer
 	at      string // where that was
@@ -97,7 +99,9 @@ func (c *Client) attempt(ctx context.Context, addr string, a *attempts, v any) e
 	}
 	a.lost, a.at = err, addr
 	if a.call.id != (RequestID{}) || a.call.method == http.MethodPost {
-		a.maybe = a.maybe || !neverSent(err)
+		if !a.maybe && !neverSent(err) {
+			a.maybe, a.doubt = true, Reason(err)+" at "+addr
+		}
 	}
 	return errNoAnswer
 }
@@ -119,7 +123,13 @@ func (c *Client) again(a *attempts, err error) bool {
 		return false
 	}
 	if code == CodeUnknown && a.call.id != (RequestID{}) {
-		a.maybe, a.refused = true, err
+		if !a.maybe {
+			a.maybe, a.doubt = true, whyOf(err)
+		}
+		return true
+	}
+	if code == CodeTimeout && a.call.method == http.MethodGet { // that node's time was a part of ours
+		a.refused = err
 		return true
 	}
 	if !code.Info().Retry || code == CodeTimeout {
@@ -136,6 +146,7 @@ func (c *Client) final(a *attempts, err error) error {
 		return err
 	}
 	if CodeOf(err).Info().Retry {
+		a.refused = err
 		return c.unknown(a)
 	}
 	return err
@@ -156,13 +167,26 @@ func (c *Client) outOfTime(ctx context.Context, a *attempts) error {
 		Do: []string{"give it more time with --timeout, or another node with --addr"}}
 }
 
+// whyOf is the reason in an answer, which may stand in its message alone.
+func whyOf(err error) string {
+	e, ok := errors.AsType[*Error](err)
+	switch {
+	case !ok:
+		return Reason(err)
+	case e.Leader != nil:
+		return e.Message
+	case e.Why != "":
+		return e.Why
+	}
+	_, reason, _ := strings.Cut(e.Message, ": ")
+	return cmp.Or(reason, e.Message)
+}
+
+// unknown says what left the outcome open, and what kept it so.
 func (c *Client) unknown(a *attempts) error {
-	why := Reason(a.lost)
+	why := a.doubt
 	if a.refused != nil {
-		why = a.refused.Error()
-		if e, ok := errors.AsType[*Error](a.refused); ok {
-			why = strings.TrimSuffix(e.Message+": "+e.Why, ": ")
-		}
+		why += "; after that: " + whyOf(a.refused)
 	}
 	return &Error{Code: CodeUnknown, Message: a.call.what + " may or may not have happened", Why: why, RequestID: a.call.id.String(),
 		Do: []string{"read it back, or repeat it safely with the same request id"}}
@@ -192,6 +216,14 @@ func tlsError(addr string, err error) error {
 	}
 	if _, is := errors.AsType[x509.UnknownAuthorityError](err); is {
 		e.Message, e.Why = "the certificate of the node at "+addr+" is not accepted", trimX509(err)
+		return e
+	}
+	if err == nil {
+		return nil
+	}
+	// What package cluster finds has no type; asking again would find it again.
+	if _, reason, is := strings.Cut(err.Error(), "cluster: the peer's certificate"); is {
+		e.Message, e.Why = "the certificate of the node at "+addr+" is not accepted", "it"+strings.TrimPrefix(reason, ": x509: certificate")
 		return e
 	}
 	return nil
