@@ -81,12 +81,28 @@ func (n *node) view(ctx context.Context, o ReadOptions, f func(tree *coordinatio
 		err = n.group.Read(ctx, synod.Stale, read)
 	case o.Level == Sequential && o.MinIndex > 0:
 		err = n.group.ReadAt(ctx, o.MinIndex, read)
+		if errors.Is(err, context.DeadlineExceeded) {
+			return notApplied(n.applied(), o.MinIndex)
+		}
 	case o.Level == Sequential:
 		err = n.group.Read(ctx, synod.Sequential, read)
 	default:
 		err = n.group.Read(ctx, synod.Linearizable, read)
 	}
 	return nodeError(err, "the read")
+}
+
+// applied is the log index that this node's tree reflects.
+func (n *node) applied() (index uint64) {
+	_ = n.group.Read(context.Background(), synod.Stale, func(_ synod.StateMachine, at uint64) { index = at }) // 0 says enough
+	return index
+}
+
+// notApplied is the error of a read that waited in vain for the log index wanted.
+func notApplied(applied, wanted uint64) error {
+	return &Error{Code: CodeTimeout, Message: "the read got no answer in time",
+		Why: fmt.Sprintf("this node has applied the log up to index %d, %d is waited for", applied, wanted),
+		Do:  []string{"give it more time, or ask another node"}}
 }
 
 func (n *node) Get(ctx context.Context, path string, o ReadOptions) (Entry, uint64, error) {
@@ -169,14 +185,15 @@ func (n *node) Status(ctx context.Context) (Status, error) {
 		Digest:  Digest{Index: g.DigestIndex, Sum: fmt.Sprintf("%016x", g.Digest)},
 		Members: n.memberStatuses(g),
 	}
-	n.judge(&s, g)
+	judge(&s, g, cluster.NodeID(n.node.ID()).String(), n.node.Storage().Full)
 	return s, nil
 }
 
-// judge counts the voters that are up and says whether all is well.
-func (n *node) judge(s *Status, g synod.GroupStatus) {
+// judge counts the voters that are up and says whether all is well. self is the id of the
+// node, full that its log takes nothing more.
+func judge(s *Status, g synod.GroupStatus, self string, full bool) {
 	for _, m := range s.Members {
-		if m.ID == cluster.NodeID(n.node.ID()).String() {
+		if m.ID == self {
 			s.Version = m.Version
 		}
 		if !m.Voter {
@@ -202,10 +219,13 @@ func (n *node) judge(s *Status, g synod.GroupStatus) {
 		s.Reasons = append(s.Reasons, "the members are changing")
 	}
 	if g.Stalled {
-		s.Reasons = append(s.Reasons, n.node.Name()+"'s disk does not answer")
+		s.Reasons = append(s.Reasons, s.Node+"'s disk does not answer")
+	}
+	if full {
+		s.Reasons = append(s.Reasons, s.Node+"'s "+diskFull)
 	}
 	if g.Quarantined != "" {
-		s.Reasons = append(s.Reasons, n.node.Name()+" is quarantined: "+g.Quarantined)
+		s.Reasons = append(s.Reasons, s.Node+" is quarantined: "+g.Quarantined)
 	}
 	s.Healthy = len(s.Reasons) == 0
 }
@@ -274,6 +294,9 @@ func describe(s *MemberStatus, k synod.Member) {
 	s.Gossip, s.API, s.Link, s.Version, s.LastSeen = cmp.Or(k.State, "-"), k.API, k.Link, k.Version, k.LastSeen
 }
 
+// diskFull is what is wrong with a disk below its reserve, or a log that cannot grow.
+const diskFull = "disk is nearly full: it takes no writes"
+
 // Checks are recomputed at each call; Since is when one last changed between calls.
 func (n *node) Checks() []Check {
 	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
@@ -294,6 +317,8 @@ func (n *node) Checks() []Check {
 	}
 	if g.Stalled {
 		disk.Reason = "a write has not come back for long"
+	} else if n.node.Storage().Full { // reads go on
+		disk.Reason = "the " + diskFull
 	}
 	return n.since(raft, disk, state)
 }

@@ -50,3 +50,13 @@ func TestANewLeaderDoesNotCallAPeerUpThatHasNotAnswered(t *testing.T) {
 		}
 	}
 }
+
+func TestAFullDiskIsNoGoodHealth(t *testing.T) {
+	for _, full := range []bool{false, true} {
+		s := Status{Node: "n1", Role: "leader", Leader: "n1", Members: []MemberStatus{{Name: "n1", ID: "a", Voter: true, State: "up"}}}
+		judge(&s, synod.GroupStatus{}, "a", full)
+		if s.Healthy == full || full && !strings.Contains(strings.Join(s.Reasons, " "), "n1's disk is nearly full") {
+			t.Errorf("full %v: healthy %v, reasons %q", full, s.Healthy, s.Reasons)
+		}
+	}
+}
