@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -61,7 +60,9 @@ func NewClient(c ClientConfig) (*Client, error) {
 		c.Rounds = 3
 	}
 	c.Addrs = slices.Clone(c.Addrs)
-	return &Client{config: c, http: newForwardClient(c.TLS)}, nil
+	client := newForwardClient(c.TLS)
+	client.Transport = &gatherer{next: client.Transport, nodes: map[string]*gathering{}}
+	return &Client{config: c, http: client}, nil
 }
 
 // Close drops idle connections.
@@ -115,11 +116,14 @@ func (c *Client) Get(ctx context.Context, path string, o ReadOptions) (Entry, ui
 	if err := checkPath(strings.TrimPrefix(path, "/")); err != nil {
 		return Entry{}, 0, err
 	}
-	var entry Entry
+	var entry entryJSON
 	var index uint64
 	err := c.do(ctx, call{method: http.MethodGet, path: kvPath(path), query: readValues(o), index: &index,
 		what: fmt.Sprintf("the read of %q", path)}, &entry)
-	return entry, index, err
+	if err != nil {
+		return Entry{}, index, err
+	}
+	return entry.entry(), index, nil
 }
 
 // List reads one page of the keys below path ("" is the top).
@@ -266,7 +270,10 @@ func (c *Client) once(ctx context.Context, addr string, k call) (*http.Response,
 // decode reads an answer into v, or returns the error that it holds.
 func decode(response *http.Response, k call, v any) error {
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	body, err := readAll(response.Body, maxAnswer)
+	if errors.Is(err, errLong) && k.method == http.MethodGet {
+		return answerTooLarge(maxAnswer)
+	}
 	if err != nil {
 		return err
 	}

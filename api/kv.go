@@ -31,7 +31,7 @@ func (s *Server) readKV(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer cancel()
-	entry, index, err := s.config.Backend.Get(ctx, path, options)
+	entry, index, err := s.backend().Get(ctx, path, options)
 	if index > 0 {
 		w.Header().Set(headerIndex, strconv.FormatUint(index, 10))
 	}
@@ -39,16 +39,21 @@ func (s *Server) readKV(w http.ResponseWriter, r *http.Request) {
 		s.failOrForward(ctx, w, r, nil, err)
 		return
 	}
+	free, err := s.hold(len(entry.Value))
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	defer free()
 	w.Header().Set(headerVersion, strconv.FormatUint(entry.Version, 10))
 	if acceptsJSON(r) {
-		writeJSON(w, http.StatusOK, entry)
+		s.delivered(r, writeEntry(w, entry))
 		return
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Content-Length", strconv.Itoa(len(entry.Value)))
-	if _, err := w.Write(entry.Value); err != nil {
-		s.config.Logger.Debug("answer not delivered", "path", path, "reason", err)
-	}
+	_, err = w.Write(entry.Value)
+	s.delivered(r, err)
 }
 
 func (s *Server) listKV(w http.ResponseWriter, r *http.Request) {
@@ -65,16 +70,28 @@ func (s *Server) listKV(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer cancel()
-	page, err := s.config.Backend.List(ctx, path, options)
+	page, err := s.backend().List(ctx, path, options)
 	if err != nil {
 		s.failOrForward(ctx, w, r, nil, err)
 		return
 	}
-	w.Header().Set(headerIndex, strconv.FormatUint(page.Index, 10))
-	if page.Entries == nil {
-		page.Entries = []Entry{}
+	free, err := s.hold(bytesOf(page))
+	if err != nil {
+		writeError(w, err)
+		return
 	}
-	writeJSON(w, http.StatusOK, page)
+	defer free()
+	s.delivered(r, writeListing(w, page))
+}
+
+// delivered looks at what became of an answer whose client is gone or too slow.
+func (s *Server) delivered(r *http.Request, err error) {
+	if errors.Is(err, errSlow) {
+		s.counters.slowAnswers.Add(1)
+	}
+	if err != nil {
+		s.config.Logger.Debug("answer not delivered", "path", r.URL.Path, "reason", err)
+	}
 }
 
 func (s *Server) putKV(w http.ResponseWriter, r *http.Request) {
@@ -105,9 +122,9 @@ func (s *Server) writeKV(w http.ResponseWriter, r *http.Request, q *query) {
 	write.Value = body
 	var done Written
 	if r.Method == http.MethodDelete {
-		done, err = s.config.Backend.Delete(ctx, write)
+		done, err = s.backend().Delete(ctx, write)
 	} else {
-		done, err = s.config.Backend.Put(ctx, write)
+		done, err = s.backend().Put(ctx, write)
 	}
 	if err != nil {
 		s.failOrForward(ctx, w, r, body, withRequestID(err, id))
@@ -134,15 +151,19 @@ func withRequestID(err error, id RequestID) error {
 // readBody reads at most MaxValue bytes, and refuses a larger body without reading it.
 // The caller gives the capacity of what it returns back to s.bodies.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	if r.ContentLength > s.config.MaxValue {
+	return s.readUpTo(w, r, s.config.MaxValue)
+}
+
+func (s *Server) readUpTo(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	if r.ContentLength > limit {
 		w.Header().Set("Connection", "close")
-		return nil, tooLarge(strconv.FormatInt(r.ContentLength, 10)+" bytes", s.config.MaxValue)
+		return nil, tooLarge(strconv.FormatInt(r.ContentLength, 10)+" bytes", limit)
 	}
 	// A recorder in a test has no deadline; a connection has.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.config.BodyTimeout))
-	limited, size := http.MaxBytesReader(w, r.Body, s.config.MaxValue), r.ContentLength
+	limited, size := http.MaxBytesReader(netWriter(w), r.Body, limit), r.ContentLength
 	if size < 0 {
-		size = s.config.MaxValue
+		size = limit
 	}
 	body, err := s.bodies.readAll(limited, size)
 	if errors.Is(err, errBudget) {
@@ -150,7 +171,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error
 			Do: []string{"try again a little later, and slower"}}
 	}
 	if _, is := errors.AsType[*http.MaxBytesError](err); is {
-		return nil, tooLarge("more", s.config.MaxValue)
+		return nil, tooLarge("more", limit)
 	}
 	if err != nil {
 		return nil, badRequest("the body ended early", err.Error())

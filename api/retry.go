@@ -110,7 +110,7 @@ func (c *Client) attempt(ctx context.Context, addr string, a *attempts, v any) e
 func (c *Client) attemptContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok || len(c.config.Addrs) == 1 {
-		return context.WithCancel(ctx)
+		return ctx, func() {}
 	}
 	return context.WithTimeout(ctx, max(time.Until(deadline)/3, 500*time.Millisecond))
 }

@@ -29,6 +29,7 @@ const (
 // Server answers HTTP on one node. Its methods are safe for concurrent use.
 type Server struct {
 	config   Config
+	node     atomic.Pointer[Backend] // nil while the node starts
 	handler  http.Handler
 	http     *http.Server
 	forwards *http.Client
@@ -37,6 +38,7 @@ type Server struct {
 	loopback atomic.Bool // listens on loopback: the Host header is checked
 	watches  chan struct{}
 	bodies   budget
+	answers  budget
 	counters counters
 }
 
@@ -47,7 +49,10 @@ func NewServer(c Config) (*Server, error) {
 	}
 	c = c.withDefaults()
 	s := &Server{config: c, stopping: make(chan struct{}), watches: make(chan struct{}, c.MaxWatches)}
-	s.bodies.most = c.MaxBodies
+	if c.Backend != nil {
+		s.SetBackend(c.Backend)
+	}
+	s.bodies.most, s.answers.most = c.MaxBodies, c.MaxAnswers
 	s.forwards = newForwardClient(c.ForwardTLS)
 	s.handler = s.newHandler()
 	s.http = &http.Server{
@@ -59,6 +64,23 @@ func NewServer(c Config) (*Server, error) {
 		ErrorLog:          slog.NewLogLogger(c.Logger.Handler(), slog.LevelDebug),
 	}
 	return s, nil
+}
+
+// SetBackend ends the start: from now on requests go to backend.
+func (s *Server) SetBackend(backend Backend) { s.node.Store(&backend) }
+
+// backend is the node; guard lets no request that needs it through before.
+func (s *Server) backend() Backend { return *s.node.Load() }
+
+// starting is the answer to requests before there is a Backend.
+func (s *Server) starting() error {
+	e := &Error{Code: CodeStarting, Message: "this node is starting", Do: []string{"ask another node, or wait:  node wait"}}
+	for _, check := range s.config.Starting() {
+		if !check.OK {
+			e.Why = check.Reason
+		}
+	}
+	return e
 }
 
 // Handler returns the interface for a listener of the caller's own. Limits on
@@ -111,6 +133,7 @@ func (s *Server) routes() []route {
 	type methods = map[string]http.HandlerFunc
 	return []route{
 		{"/v1/kv/{path...}", member, methods{"GET": s.getKV, "PUT": s.putKV, "DELETE": s.deleteKV}},
+		{batchPath, member, methods{"POST": s.postBatch}},
 		{"/v1/status", member, methods{"GET": s.getStatus}},
 		{"/v1/members", member, methods{"GET": s.getMembers}},
 		{"/v1/members/{action}", member, methods{"POST": s.postMember}},
@@ -138,7 +161,7 @@ func (s *Server) newHandler() http.Handler {
 		writeError(w, &Error{Code: CodeOrigin, Message: "a page of another web origin may not write here",
 			Why: "the request comes from " + r.Header.Get("Origin")})
 	}))
-	return s.checkHost(origin.Handler(mux))
+	return s.timely(s.checkHost(origin.Handler(mux)))
 }
 
 // guard checks access and method, bounds the request's time and runs it.
@@ -160,6 +183,10 @@ func (s *Server) guard(r route) http.Handler {
 		method := q.Method
 		if method == http.MethodHead {
 			method = http.MethodGet
+		}
+		if s.node.Load() == nil && r.access != public {
+			writeError(w, s.starting())
+			return
 		}
 		handle := r.methods[method]
 		if handle == nil {

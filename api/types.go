@@ -38,6 +38,11 @@ type Entry struct {
 type entryJSON struct {
 	Path string `json:"path"`
 	valueJSON
+	entryTail
+}
+
+// entryTail is what stands behind an entry's value.
+type entryTail struct {
 	Version  uint64 `json:"version"`
 	Created  uint64 `json:"created"`
 	Modified uint64 `json:"modified"`
@@ -67,7 +72,7 @@ func (v valueJSON) bytes() []byte {
 
 // MarshalJSON writes the entry with its value as text or base64.
 func (e Entry) MarshalJSON() ([]byte, error) {
-	return json.Marshal(entryJSON{e.Path, newValueJSON(e.Value), e.Version, e.Created, e.Modified, e.Children})
+	return json.Marshal(entryJSON{e.Path, newValueJSON(e.Value), entryTail{e.Version, e.Created, e.Modified, e.Children}})
 }
 
 // UnmarshalJSON reads what MarshalJSON writes.
@@ -76,8 +81,12 @@ func (e *Entry) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &j); err != nil {
 		return err
 	}
-	*e = Entry{j.Path, j.bytes(), j.Version, j.Created, j.Modified, j.Children}
+	*e = j.entry()
 	return nil
+}
+
+func (j entryJSON) entry() Entry {
+	return Entry{j.Path, j.bytes(), j.Version, j.Created, j.Modified, j.Children}
 }
 
 // Written is the answer to a write.
@@ -100,6 +109,12 @@ type Listing struct {
 	Index uint64 `json:"index"`
 }
 
+// listingTail is what stands behind a page's entries.
+type listingTail struct {
+	After string `json:"after,omitempty"`
+	Index uint64 `json:"index"`
+}
+
 // Change is one event of a watch.
 type Change struct {
 	Kind    string // "created", "changed" or "deleted"
@@ -113,13 +128,18 @@ type changeJSON struct {
 	Kind string `json:"kind"`
 	Path string `json:"path"`
 	valueJSON
+	changeTail
+}
+
+// changeTail is what stands behind a change's value.
+type changeTail struct {
 	Version uint64 `json:"version,omitempty"`
 	Index   uint64 `json:"index"`
 }
 
 // MarshalJSON writes the change with its value as text or base64.
 func (c Change) MarshalJSON() ([]byte, error) {
-	j := changeJSON{Kind: c.Kind, Path: c.Path, Version: c.Version, Index: c.Index}
+	j := changeJSON{Kind: c.Kind, Path: c.Path, changeTail: changeTail{c.Version, c.Index}}
 	if c.Kind != "deleted" {
 		j.valueJSON = newValueJSON(c.Value)
 	}

@@ -1,0 +1,269 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/synod-go/synod/coordination"
+)
+
+func lines(text ...string) string { return strings.Join(text, "\n") + "\n" }
+
+// answersOf decodes the answer to a batch as "status answer" a line.
+func answersOf(t *testing.T, w *httptest.ResponseRecorder) (list []string) {
+	t.Helper()
+	for d := json.NewDecoder(w.Body); d.More(); {
+		var a batchAnswer
+		if err := d.Decode(&a); err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, fmt.Sprintf("%d %s", a.Status, a.Answer))
+	}
+	return list
+}
+
+func TestEachOperationOfABatchIsAnsweredAsIfItCameAlone(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	h := newHandler(t, f)
+	request(h, "PUT", "/v1/kv/there", "old")
+	w := request(h, "POST", batchPath, lines(
+		`{"method":"PUT","path":"a%20b","value":"x","request_id":"01BX5ZZKBKACTAV9WEVGEMMVRZ"}`,
+		`{"method":"PUT","path":"bytes","value_base64":"AP8="}`,
+		`{"method":"PUT","path":"there?version=7","value":"new"}`,
+		`{"method":"GET","path":"there?level=stale"}`,
+		`{"method":"DELETE","path":"missing"}`,
+		`{"method":"GET","path":"there?watch"}`,
+		`{"method":"POST","path":"there"}`,
+		`{"method":"GET","path":"../v1/status"}`))
+	got := answersOf(t, w)
+	for i, want := range []string{"200", "200", "412 ", `200 {"path":"there","value":"old"`, "404 ", "400 ", "400 ", "400 "} {
+		if i >= len(got) || !strings.HasPrefix(got[i], want) {
+			t.Fatalf("answers %q: want number %d to begin with %q", got, i, want)
+		}
+	}
+	for path, want := range map[string]string{"a b": "x", "bytes": "\x00\xff", "there": "old"} {
+		if entry, _, err := f.Get(t.Context(), path, ReadOptions{}); err != nil || string(entry.Value) != want {
+			t.Errorf("%s is %q, %v; want %q", path, entry.Value, err, want)
+		}
+	}
+	if _, is := f.done[must(ParseRequestID("01BX5ZZKBKACTAV9WEVGEMMVRZ"))]; !is {
+		t.Error("the request id did not reach the write")
+	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func TestOfABatchThatCannotBeReadNothingIsDone(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	h := newHandler(t, f)
+	put := `{"method":"PUT","path":"a","value":"x"}`
+	for name, test := range map[string]struct {
+		body string
+		code Code
+	}{
+		"not JSON":         {lines(put, "{"), CodeRequest},
+		"an unknown field": {lines(put, `{"method":"PUT","path":"b","vlaue":"x"}`), CodeRequest},
+		"too many":         {strings.Repeat(put+"\n", maxBatch+1), CodeRequest},
+		"too long":         {lines(put) + strings.Repeat(" ", maxBatchBytes), CodeTooLarge},
+	} {
+		if w := request(h, "POST", batchPath, test.body); !strings.Contains(w.Body.String(), string(test.code)) || f.at != 0 {
+			t.Errorf("%s: %d %.200s, %d writes; want %s and none", name, w.Code, w.Body, f.at, test.code)
+		}
+	}
+}
+
+type panickingReads struct{ *fake }
+
+func (panickingReads) Get(context.Context, string, ReadOptions) (Entry, uint64, error) { panic("read") }
+
+func TestAnOperationThatPanicsEndsAlone(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	server := must(NewServer(Config{Backend: panickingReads{f}}))
+	w := request(server.Handler(), "POST", batchPath, lines(`{"method":"GET","path":"a"}`, `{"method":"PUT","path":"a","value":"x"}`))
+	got := answersOf(t, w)
+	if len(got) != 2 || !strings.HasPrefix(got[0], "500 ") || !strings.HasPrefix(got[1], "200 ") {
+		t.Fatalf("answers %q, want 500 and 200", got)
+	}
+}
+
+func TestTheAnswersOfABatchAreBounded(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	server := must(NewServer(Config{Backend: f, MaxAnswers: 256 << 10}))
+	request(server.Handler(), "PUT", "/v1/kv/big", strings.Repeat("v", 100<<10))
+	w := request(server.Handler(), "POST", batchPath, strings.Repeat(`{"method":"GET","path":"big"}`+"\n", 50))
+	if w.Body.Len() > 512<<10 || !strings.Contains(w.Body.String(), string(CodeOverloaded)) {
+		t.Fatalf("%d bytes answered, want at most the budget and %s", w.Body.Len(), CodeOverloaded)
+	}
+	if held := server.answers.held.Load(); held != 0 {
+		t.Errorf("%d bytes of the budget are never given back", held)
+	}
+}
+
+// counted serves f and counts the requests by path. Before each, wait is called.
+func counted(t *testing.T, f Backend, wait func(r *http.Request), routes ...string) (*Client, func(path string) int) {
+	server := must(NewServer(Config{Backend: f}))
+	var mu sync.Mutex
+	counts := map[string]int{}
+	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		counts[r.URL.Path]++
+		mu.Unlock()
+		wait(r)
+		for _, missing := range routes {
+			if r.URL.Path == missing {
+				writeError(w, &Error{Code: CodeNotFound, Message: "there is nothing here"})
+				return
+			}
+		}
+		server.Handler().ServeHTTP(w, r)
+	}))
+	t.Cleanup(plain.Close)
+	client := must(NewClient(ClientConfig{Addrs: []string{plain.Listener.Addr().String()}, Timeout: 20 * time.Second}))
+	t.Cleanup(client.Close)
+	return client, func(path string) int {
+		mu.Lock()
+		defer mu.Unlock()
+		return counts[path]
+	}
+}
+
+// gathered returns how many operations wait in the client.
+func (c *Client) gathered() (n int) {
+	g := c.http.Transport.(*gatherer)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, node := range g.nodes {
+		n += len(node.waiting)
+	}
+	return n
+}
+
+// crowd begins gatherAbove writes that the server holds and n more, and returns when
+// those wait for each other. end lets all go and returns their errors.
+func crowd(t *testing.T, client *Client, hold chan struct{}, n int) (end func() []error) {
+	t.Helper()
+	errs := make(chan error)
+	for i := range gatherAbove + n {
+		go func() {
+			_, err := client.Put(context.Background(), fmt.Sprintf("key%d", i), fmt.Appendf(nil, "value%d", i), WriteOptions{})
+			errs <- err
+		}()
+	}
+	for deadline := time.Now().Add(10 * time.Second); client.gathered() < n; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d operations wait, want %d", client.gathered(), n)
+		}
+	}
+	return func() (list []error) {
+		close(hold)
+		for range gatherAbove + n {
+			list = append(list, <-errs)
+		}
+		return list
+	}
+}
+
+func everyWriteIsThere(t *testing.T, f *fake, n int) {
+	t.Helper()
+	for i := range n {
+		entry, _, err := f.Get(t.Context(), fmt.Sprintf("key%d", i), ReadOptions{})
+		if err != nil || string(entry.Value) != fmt.Sprintf("value%d", i) || entry.Version != 1 {
+			t.Errorf("key%d is %q in version %d, %v; want value%[1]d, written once", i, entry.Value, entry.Version, err)
+		}
+	}
+}
+
+func TestOperationsThatBeginMeanwhileGoTogether(t *testing.T) {
+	f, hold := newFake(t, coordination.Config{}), make(chan struct{})
+	client, count := counted(t, f, func(*http.Request) { <-hold })
+	const n = 100
+	for _, err := range crowd(t, client, hold, n)() {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	everyWriteIsThere(t, f, gatherAbove+n)
+	if got := count(batchPath); got != 1 {
+		t.Errorf("%d writes went in %d batches, want one", n, got)
+	}
+	if _, err := client.Put(t.Context(), "later", nil, WriteOptions{}); err != nil || count("/v1/kv/later") != 1 {
+		t.Errorf("a lone write: %v, sent alone %d times; want once", err, count("/v1/kv/later"))
+	}
+}
+
+func TestANodeThatKnowsNoBatchesGetsSingleRequests(t *testing.T) {
+	f, hold := newFake(t, coordination.Config{}), make(chan struct{})
+	client, count := counted(t, f, func(*http.Request) { <-hold }, batchPath)
+	for _, err := range crowd(t, client, hold, 10)() {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	everyWriteIsThere(t, f, gatherAbove+10)
+	if got := count(batchPath); got != 1 {
+		t.Errorf("asked for a batch %d times, want once and never again", got)
+	}
+}
+
+func TestALostBatchIsRepeatedAndWrittenOnce(t *testing.T) {
+	f, hold := newFake(t, coordination.Config{}), make(chan struct{})
+	var lost atomic.Bool
+	client, _ := counted(t, f, func(r *http.Request) {
+		<-hold
+		if r.URL.Path == batchPath && lost.CompareAndSwap(false, true) {
+			w := httptest.NewRecorder()
+			must(NewServer(Config{Backend: f})).Handler().ServeHTTP(w, r) // it is carried out
+			panic(http.ErrAbortHandler)                                   // and its answer gets lost
+		}
+	})
+	for _, err := range crowd(t, client, hold, 20)() {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if !lost.Load() {
+		t.Fatal("no batch was lost: the test proves nothing")
+	}
+	everyWriteIsThere(t, f, gatherAbove+20)
+}
+
+func TestWhoGivesUpIsNotSentAndHoldsUpNobody(t *testing.T) {
+	f, hold := newFake(t, coordination.Config{}), make(chan struct{})
+	client, _ := counted(t, f, func(*http.Request) { <-hold })
+	end := crowd(t, client, hold, 3)
+	ctx, cancel := context.WithCancel(t.Context())
+	gone := make(chan error)
+	go func() {
+		_, err := client.Put(ctx, "gone", nil, WriteOptions{})
+		gone <- err
+	}()
+	for client.gathered() < 4 {
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	if err := <-gone; CodeOf(err) != CodeUnknown && CodeOf(err) != CodeInterrupted {
+		t.Errorf("who gives up gets %v", err)
+	}
+	for _, err := range end() {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if _, _, err := f.Get(t.Context(), "gone", ReadOptions{}); !errors.Is(err, &Error{Code: CodeNotFound}) {
+		t.Errorf("the write that was given up before it was sent: %v, want not found", err)
+	}
+}
