@@ -136,7 +136,7 @@ func startDev(t *testing.T) *session {
 	if err != nil {
 		t.Fatal(err)
 	}
-	close(f.spawn)
+	close(f.quit)
 	s.addr = strings.Join(f.addrs(), ",")
 	s.cmd = self(t, context.Background(), "dev", "--port", f.nodes[0].api()[len("127.0.0.1:"):])
 	s.cmd.Dir, s.cmd.Stdout = s.dir, &s.out
