@@ -76,6 +76,12 @@ func (a *app) root() *cobra.Command {
 	root.SetHelpCommand(a.helpCommand())
 	root.InitDefaultHelpCmd() // now, and not when it runs: what comes after this line is for all verbs
 	root.InitDefaultCompletionCmd()
+	if completion, _, err := root.Find([]string{"completion"}); err == nil {
+		completion.Example = a.example("completion bash > ~/.local/share/bash-completion/completions/node")
+		for _, shell := range completion.Commands() {
+			shell.Example = a.example("completion " + shell.Name())
+		}
+	}
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.checkFlags() }
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return a.usageError(c, flagWords(err.Error())) })
 	a.refuseStrayArguments(root)
