@@ -185,6 +185,9 @@ func (a *app) nodeConfig(f *startFlags, log *slog.Logger) (synod.Config, error) 
 	if err != nil {
 		return synod.Config{}, err
 	}
+	if err := f.check(material, log); err != nil {
+		return synod.Config{}, err
+	}
 	return synod.Config{
 		Name: f.name, Dir: cmp.Or(f.data, "data/"+f.name), Bootstrap: f.bootstrap, Join: f.join,
 		Listen: f.addresses(f.listen), Advertise: f.addresses(advertise), Voters: f.voters, Priority: f.priority,
@@ -293,7 +296,7 @@ func startError(f *startFlags, c synod.Config, err error) error {
 	case code == api.CodeLocked:
 		do = []string{"stop the other node, or give this one a --data of its own"}
 	case code == api.CodeFormat:
-		do = []string{"use the newer version"}
+		do = []string{"start it with the version that wrote it, or a newer one"}
 	case code == api.CodeDamage:
 		do = []string{"look at it:  node inspect wal " + c.Dir,
 			"then move it away and start the node again: it joins as a new member and is filled from the others"}
@@ -301,13 +304,15 @@ func startError(f *startFlags, c synod.Config, err error) error {
 		do = []string{"give the node its own --data and --name"}
 	case code == api.CodeData:
 		do = []string{"check its owner, its mode and its file system"}
+	case code == api.CodeDiskFull:
+		do = []string{"free space on it: a new node needs about 200 MiB, and some to work with"}
 	case errors.Is(err, syscall.EADDRINUSE), errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EACCES):
 		return listenError(c.Listen.Link+" or "+c.Listen.Gossip, "--link-port and --gossip-port", err)
-	default:
+	case strings.Contains(err.Error(), "synod: "): // of synod.Config
 		code = api.CodeUsage
 		do = []string{"node start --help"}
 	}
-	return &api.Error{Code: code, Message: fmt.Sprintf("node %s does not start", f.name), Why: plain(err), Do: do}
+	return &api.Error{Code: code, Message: fmt.Sprintf("node %s does not start", f.name), Why: configWords(plain(err)), Do: do}
 }
 
 // failStopCode is the code of an error of the data directory.
@@ -331,13 +336,4 @@ func failStopCode(err error) api.Code {
 		return api.CodeData
 	}
 	return api.CodeInternal
-}
-
-func listenError(addr, flag string, err error) error {
-	why := plain(err)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		why = "another process listens there"
-	}
-	return &api.Error{Code: api.CodePort, Message: "cannot listen on " + addr, Why: why,
-		Do: []string{"choose another with " + flag, "or find who it is:  ss -ltnp"}}
 }
