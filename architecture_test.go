@@ -24,7 +24,9 @@ var mayImport = map[string][]string{
 	"cluster":         {"messages"},
 	"api":             {"", "cluster", "coordination"},
 	"internal/sim":    {"raft", "replica", "storage", "coordination", "actors", "actors/raftnode"},
-	"internal/chaos":  {"api"},
+	"internal/chaos":  {"api", "internal/stranger"},
+	// What no node of ours would send, for the tests of the root and of internal/chaos.
+	"internal/stranger": {},
 	"cmd/node":        {"", "api", "coordination", "cluster", "storage", "raft", "actors/raftnode"},
 }
 

@@ -93,25 +93,37 @@ func (j *joiner) ask(ctx actor.Context) {
 	}
 }
 
-// admit gives the sender a place, if this node leads the group. A request that
-// cannot be met now is repeated by the sender.
-func (j *joiner) admit(m *messages.JoinRequest) {
+// admit gives the sender a place, if this node leads the group, and reports
+// whether it has begun to. A request that cannot be met now is repeated by the
+// sender: one a group is under way, as the core allows no more anyway. The link has
+// checked that id and name are the sender's.
+func (j *joiner) admit(m *messages.JoinRequest) (begun bool) {
 	i := slices.IndexFunc(j.node.groups, func(g *Group) bool { return uint32(g.id) == m.GetGroup() })
 	if i < 0 || !nodeName.MatchString(m.GetName()) || len(m.GetLink()) > maxAddress {
-		return
+		return false
 	}
 	g := j.node.groups[i]
 	view := g.handle.View()
 	if _, member := view.Configuration.Find(raft.ID(m.GetFrom())); view.Role != raft.Leader || member {
-		return
+		return false
+	}
+	if !g.admitting.CompareAndSwap(false, true) {
+		return false
 	}
 	newcomer := raft.Member{ID: raft.ID(m.GetFrom()), Name: m.GetName(), Address: m.GetLink(), Priority: m.GetPriority()}
 	go j.node.admit(g, newcomer, view.Configuration.Version)
+	return true
 }
 
 // admit proposes a place and tells when it is committed. It gives up before the
 // newcomer has asked often.
 func (n *Node) admit(g *Group, m raft.Member, version raft.Index) {
+	defer g.admitting.Store(false)
+	defer func() {
+		if reason := recover(); reason != nil { // what a newcomer asks for must not end the node
+			n.log.Error("place could not be proposed", "member", m.Name, "reason", reason)
+		}
+	}()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*joinEvery)
 	defer cancel()
 	index, err := g.handle.Admit(ctx, m, n.cfg.Voters, version)

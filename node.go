@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -51,6 +52,7 @@ type Node struct {
 	joiner     *actor.PID
 	events     eventLog
 	seen       sightings
+	admission  admission
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced at each change of a group
@@ -177,7 +179,7 @@ func (n *Node) openLink() (err error) {
 	config := cluster.LinkConfig{
 		System: n.system, Listen: n.cfg.Listen.Link, Self: cluster.NodeID(n.ID()), Name: n.cfg.Name,
 		Cluster: n.Cluster(), Epoch: n.epoch, TLS: n.cfg.TLS, Lookup: n.book.Lookup, Logger: n.log,
-		OnUp: n.peerUp, OnDown: n.peerDown,
+		Admit: n.admission.admit, OnUp: n.peerUp, OnDown: n.peerDown,
 	}
 	if n.cfg.local != nil {
 		config.Network = n.cfg.local.network
@@ -252,6 +254,10 @@ func (n *Node) groupChanged(g *Group, was, now raftnode.View) {
 		if m.Address != "" {
 			n.book.Learn(cluster.NodeID(m.ID), m.Address)
 		}
+	}
+	if !slices.Equal(was.Configuration.Members, now.Configuration.Members) {
+		n.admission.learn(g.name, now.Configuration)
+		n.link.Reconsider()
 	}
 	g.notePlace(was.Configuration, now.Applied)
 	n.mu.Lock()
