@@ -26,6 +26,7 @@ type dev struct {
 	client  *api.Client
 	printMu sync.Mutex
 	leader  atomic.Value // leadership, as last seen
+	told    atomic.Value // leadership, as last told after a death
 }
 
 func (a *app) devCommand() *cobra.Command {
@@ -223,6 +224,9 @@ func (d *dev) tellLeader(ctx context.Context, c *child) {
 		d.say("no leader: %d of %d nodes run, a majority is needed", d.running(), d.nodes)
 	case before != leadership{status.Leader, status.Term}:
 		d.seen(status)
+		if now := (leadership{status.Leader, status.Term}); d.told.Swap(now) == now {
+			return // several have died, and another one's death has told it
+		}
 		d.say("%s leads term %d after %d ms; no acknowledged write is lost", status.Leader, status.Term, time.Since(began).Milliseconds())
 	default:
 		d.say("%s still leads term %d", status.Leader, status.Term)
