@@ -38,8 +38,9 @@ fuzz: ## every fuzz target for FUZZ each
 	    echo "== $$pkg $$target"; $(GO) test $$pkg -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZ) || exit 1; \
 	  done; done
 
-sim: ## SEEDS simulated clusters, 10^8 steps in all by default
+sim: ## SEEDS simulated clusters, 10^8 steps in all by default, a fifth as many of real actors
 	$(GO) test ./internal/sim -run 'TestCampaign|TestRunsAreDeterministic' -count=1 -v -seeds=$(SEEDS) -steps=50000 -timeout=60m
+	$(GO) test ./internal/sim -run 'TestActor' -count=1 -v -seeds=$$(($(SEEDS) / 5)) -steps=10000 -timeout=60m
 
 chaos-short: ## real processes: CYCLES kills, a fifth as many power cuts and network cuts
 	$(CHAOS) -run 'TestKill$$' -cycles=$(CYCLES)

@@ -23,11 +23,11 @@ var mayImport = map[string][]string{
 	"actors/raftnode": {"actors", "messages", "raft", "replica", "storage"},
 	"cluster":         {"messages"},
 	"api":             {"", "cluster", "coordination"},
-	"internal/sim":    {"raft", "replica", "storage", "coordination", "actors", "actors/raftnode"},
+	"internal/sim":    {"raft", "replica", "storage", "coordination", "messages", "actors", "actors/raftnode"},
 	"internal/chaos":  {"api", "internal/stranger"},
 	// What no node of ours would send, for the tests of the root and of internal/chaos.
 	"internal/stranger": {},
-	"cmd/node":        {"", "api", "coordination", "cluster", "storage", "raft", "actors/raftnode"},
+	"cmd/node":          {"", "api", "coordination", "cluster", "storage", "raft", "actors/raftnode"},
 }
 
 // pure packages import nothing but the standard library, and of that nothing

@@ -38,3 +38,23 @@ func (c Call) Wait(ctx context.Context) (replica.Result, raft.Index, error) {
 	o, err := c.handle.wait(ctx, c.call)
 	return o.result, o.index, err
 }
+
+// Do runs f inside the actor with its core and does not wait for it: for
+// simulated worlds, which look at the core, change the membership, or panic to
+// see the actor recover. Errors: ErrOverloaded, ErrStopped; then f never runs. Nor
+// does it if the actor fails first.
+func (h *Handle) Do(f func(core *raft.Node)) error {
+	_, err := h.do(func(a *Actor) { f(a.core) })
+	return err
+}
+
+// StartSnapshot is the first half of Snapshot; Call.Wait is the second.
+func (h *Handle) StartSnapshot() Call {
+	h.mu.Lock()
+	c := h.calls.begin()
+	h.mu.Unlock()
+	if _, err := h.do(func(a *Actor) { a.snapshot(c) }); err != nil {
+		c.finish(outcome{err: err})
+	}
+	return Call{h, c}
+}

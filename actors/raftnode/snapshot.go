@@ -73,6 +73,9 @@ func (s *snapshotter) handleMessage(ctx actor.Context, message any) {
 // write makes a picture durable and lets go of the log before the snapshot
 // before it: that one stays, in case this one cannot be read one day.
 func (s *snapshotter) write(m writeSnapshot) (raft.SnapshotMeta, error) {
+	if s.receiving != nil && s.meta.Index <= m.meta.Index {
+		s.abort() // the state machine went past it by the log: that file may be in the way of this one
+	}
 	previous, err := s.cfg.Store.Snapshots(s.cfg.Group)
 	if err != nil {
 		return raft.SnapshotMeta{}, err
@@ -281,8 +284,11 @@ func (a *Actor) writePicture(index raft.Index, picture io.WriterTo, c *call) {
 		return
 	}
 	meta, ok := a.core.MetaAt(index)
-	if !ok {
-		a.snapshotDone(raft.SnapshotMeta{}, c, fmt.Errorf("raftnode: index %d is compacted already", index))
+	if !ok { // it has just joined: no configuration is known there yet
+		a.snapshotting, a.logBytes = false, 0 // after as much log again
+		if c != nil {
+			c.finish(outcome{err: fmt.Errorf("%w: no configuration is known at index %d", raft.ErrUnavailable, index)})
+		}
 		return
 	}
 	a.system.Root.Send(a.snapshotter, writeSnapshot{meta: meta, picture: picture, call: c, sending: a.sending()})

@@ -55,3 +55,24 @@ func TestASnapshotStaysReadableWhileItIsSent(t *testing.T) {
 	wants(3, 2, 2)
 	wants(2, 1, 8) // it is gone
 }
+
+// A follower may come by the log to where the snapshot stands that it is being
+// sent, and take one of its own there: seen in a simulated world.
+func TestAnOwnSnapshotGoesBeforeOneThatIsReceived(t *testing.T) {
+	store, err := storage.Open("data", storage.Options{FS: storage.NewMemory(8), Node: "n1", SegmentBytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	s := &snapshotter{cfg: Config{Group: 1, Store: store}}
+	meta := raft.SnapshotMeta{Index: 5, Term: 1, Size: 100, Configuration: raft.Bootstrap(raft.Member{ID: 1, Voter: true}).Configuration}
+	if err := s.receiver(raft.Chunk{Snapshot: meta, Data: []byte("beginning")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.write(writeSnapshot{meta: meta, picture: strings.NewReader("own")}); err != nil {
+		t.Fatalf("own snapshot: %v", err)
+	}
+	if s.receiving != nil {
+		t.Error("the other one is still being received")
+	}
+}

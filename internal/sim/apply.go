@@ -114,7 +114,7 @@ func (w *World) takeSnapshot(n *node) {
 		violated("R5", "replica %d makes no snapshot: %v", n.id, err)
 	}
 	n.taking = &picture{meta, data}
-	w.agenda.add(w.now+w.diskDelay(n), event{kind: evTake, slot: n.slot, life: n.life})
+	w.agenda.add(w.now+w.diskDelay(n.slot), event{kind: evTake, slot: n.slot, life: n.life})
 }
 
 // writeSnapshot makes the picture durable.
@@ -250,7 +250,7 @@ func (w *World) receiveChunk(n *node, c *raft.Chunk) {
 		return
 	}
 	if c.Last {
-		w.agenda.add(w.now+w.diskDelay(n), event{kind: evInstall, slot: n.slot, life: n.life})
+		w.agenda.add(w.now+w.diskDelay(n.slot), event{kind: evInstall, slot: n.slot, life: n.life})
 	}
 	w.put(n, input{kind: inWritten, a: uint64(c.Snapshot.Index), b: uint64(c.Offset) + uint64(len(c.Data))})
 }

@@ -53,8 +53,8 @@ func (r *report) add(x Result) {
 
 // campaign runs seeds on all processors and returns the failure of the lowest
 // seed that failed, if any.
-func campaign(name string, run func(Plan, bool) Result, base Plan, seeds int) (report, sometimes, *Result) {
-	r := report{Name: name, FirstSeed: base.Seed, Seeds: seeds, Faults: map[string]uint64{}, Verdict: "pass"}
+func campaign(s simulation, base Plan, seeds int) (report, sometimes, *Result) {
+	r := report{Name: s.name, FirstSeed: base.Seed, Seeds: seeds, Faults: map[string]uint64{}, Verdict: "pass"}
 	var mu sync.Mutex
 	var total sometimes
 	var failed *Result
@@ -73,7 +73,7 @@ func campaign(name string, run func(Plan, bool) Result, base Plan, seeds int) (r
 				}
 				p := base
 				p.Seed += uint64(i)
-				x := run(p, false)
+				x := s.run(p, false)
 				mu.Lock()
 				r.add(x)
 				total.add(x.Sometimes)
@@ -86,7 +86,7 @@ func campaign(name string, run func(Plan, bool) Result, base Plan, seeds int) (r
 	}
 	group.Wait()
 	r.WallSeconds, r.CPUSeconds = time.Since(began).Seconds(), cpuSeconds()-cpu
-	r.Sometimes = total.byName()
+	r.Sometimes = total.byName(s.sights)
 	if failed != nil {
 		r.Verdict = fmt.Sprintf("seed %d: %s", failed.Plan.Seed, failed.Failure.Rule)
 	}
@@ -107,21 +107,41 @@ func cpuSeconds() float64 {
 //
 //	go test ./internal/sim -run TestCampaign -seeds=2000 -steps=40000 -timeout=30m -v
 func TestCampaign(t *testing.T) {
+	runCampaign(t, simulations["sim"], 60, 12)
+}
+
+// simulation is a kind of world with the tests that run it.
+type simulation struct {
+	name   string
+	run    func(Plan, bool) Result
+	sights []sight
+	enough int    // seeds that must have seen all sights
+	replay string // the test that replays one run
+}
+
+var simulations = map[string]simulation{
+	"sim":    {"sim", Run, worldSights(), 60, "TestReplay"},
+	"actors": {"actors", RunActors, actorSights(), 200, "TestActorReplay"},
+}
+
+// runCampaign runs the seeds that the flags say, or so many, or with -short few.
+func runCampaign(t *testing.T, s simulation, seeds, few int) {
+	t.Helper()
 	if *seedFlag != 0 && *seedsFlag == 0 {
-		t.Skip("-seed without -seeds asks for TestReplay")
+		t.Skipf("-seed without -seeds asks for %s", s.replay)
 	}
-	plan, seeds := planOfFlags(t), *seedsFlag
-	if seeds == 0 {
-		seeds = 60
-		if testing.Short() {
-			seeds = 12
-		}
+	plan := planOfFlags(t)
+	switch {
+	case *seedsFlag != 0:
+		seeds = *seedsFlag
+	case testing.Short():
+		seeds = few
 	}
 	if plan.Seed == 0 {
 		plan.Seed = 1
 	}
-	r, seen, failed := campaign("sim", Run, plan, seeds)
-	if missing := seen.missing(); failed == nil && len(missing) > 0 && seeds >= 60 && plan.Off == 0 {
+	r, seen, failed := campaign(s, plan, seeds)
+	if missing := seen.missing(s.sights); failed == nil && len(missing) > 0 && seeds >= s.enough && plan.Off == 0 {
 		r.Verdict = "never seen: " + strings.Join(missing, ", ")
 		t.Error(r.Verdict)
 	}
@@ -131,24 +151,27 @@ func TestCampaign(t *testing.T) {
 	}
 	fmt.Fprintf(os.Stdout, "%s\n", line)
 	if failed != nil {
-		reportFailure(t, failed)
+		reportFailure(t, s, failed)
 	}
 }
 
 // reportFailure shrinks a failed run and tells how to replay it.
-func reportFailure(t *testing.T, failed *Result) {
+func reportFailure(t *testing.T, s simulation, failed *Result) {
 	t.Helper()
 	t.Errorf("seed %d: %v", failed.Plan.Seed, failed.Failure)
-	small := Shrink(failed.Plan, failed.Failure.Rule, 200)
+	small := shrink(s.run, failed.Plan, failed.Failure.Rule, 200)
 	lines := small.Failure.Transcript
 	lines = lines[max(0, len(lines)-60):]
-	t.Fatalf("shrunk to: %v\n%s\n%v\nreplay: go test ./internal/sim -run TestReplay -v %s",
-		small.On, strings.Join(lines, "\n"), small.Failure, small.Plan.Args())
+	t.Fatalf("shrunk to: %v\n%s\n%v\nreplay: go test ./internal/sim -run %s -v %s",
+		small.On, strings.Join(lines, "\n"), small.Failure, s.replay, small.Plan.Args())
 }
 
 // TestRunsAreDeterministic runs each seed twice, on as many processors as there
 // are, and compares the fingerprints of everything that happened.
-func TestRunsAreDeterministic(t *testing.T) {
+func TestRunsAreDeterministic(t *testing.T) { compareRuns(t, Run) }
+
+func compareRuns(t *testing.T, run func(Plan, bool) Result) {
+	t.Helper()
 	seeds := uint64(8)
 	if testing.Short() {
 		seeds = 3
@@ -158,7 +181,7 @@ func TestRunsAreDeterministic(t *testing.T) {
 		prints := make([]uint64, 2)
 		var group sync.WaitGroup
 		for i := range prints {
-			group.Go(func() { prints[i] = Run(p, i == 1).Print })
+			group.Go(func() { prints[i] = run(p, i == 1).Print })
 		}
 		group.Wait()
 		if prints[0] != prints[1] {

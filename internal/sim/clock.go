@@ -40,3 +40,15 @@ func (c *clock) setRate(now, ppm int64) {
 }
 
 const never = 1<<63 - 1
+
+// newClock is a machine's clock as the weather has them.
+func (c *course) newClock(d draw) clock {
+	k := clock{local: d.between(1, 1000*second), ppm: million}
+	switch {
+	case c.has(ClockRate):
+		k.ppm = d.split().split().between(500_000, 2_000_000)
+	case c.has(Lease): // any two clocks keep to MaxDrift, a tenth of the lease
+		k.ppm = d.split().split().between(960_000, 1_040_000)
+	}
+	return k
+}

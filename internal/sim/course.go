@@ -3,6 +3,8 @@ package sim
 import (
 	"fmt"
 	"runtime/debug"
+
+	"github.com/synod-go/synod/raft"
 )
 
 // course is what every kind of world has: a plan and what its seed draws, the
@@ -31,6 +33,18 @@ func newCourse(p Plan) course {
 	return c
 }
 
+// firstMembers are the voters that the group begins with.
+func (c *course) firstMembers() (members []raft.Member) {
+	for slot := range c.weather.voters {
+		m := raft.Member{ID: raft.ID(slot + 1), Voter: true}
+		if d := c.dice.at(streamPlan, 1, uint64(slot)+1); d.perMille(200) {
+			m.Priority = int32(d.split().below(3))
+		}
+		members = append(members, m)
+	}
+	return members
+}
+
 // has reports whether a class of faults happens at this time.
 func (c *course) has(f Fault) bool { return !c.healed && c.weather.on&f != 0 }
 
@@ -44,6 +58,18 @@ func (c *course) begin(at int64, kind eventKind, slot int) {
 	c.now = max(c.now, at)
 	c.steps++
 	c.fold(uint64(c.now)<<8 ^ uint64(kind)<<4 ^ uint64(slot))
+}
+
+// diskDelay is how long the next flush or read of a machine's disk takes.
+func (c *course) diskDelay(slot int) int64 {
+	d := c.dice.roll(streamDisk, slot)
+	t := 20*micro + d.around(c.weather.flush)
+	if c.has(SlowDisk) {
+		if d = d.split(); d.perMille(c.weather.slowFlushes) {
+			t += d.split().around(c.weather.slowFlush)
+		}
+	}
+	return t
 }
 
 // fold adds to the fingerprint of the run.

@@ -22,20 +22,8 @@ func (w *World) save(n *node, out *raft.Output) {
 func (w *World) startFlush(n *node) {
 	if !n.flushing && n.durable < n.issued {
 		n.flushing = true
-		w.agenda.add(w.now+w.diskDelay(n), event{kind: evFlush, slot: n.slot, life: n.life})
+		w.agenda.add(w.now+w.diskDelay(n.slot), event{kind: evFlush, slot: n.slot, life: n.life})
 	}
-}
-
-// diskDelay is how long the next flush or read of a machine's disk takes.
-func (w *World) diskDelay(n *node) int64 {
-	d := w.dice.roll(streamDisk, n.slot)
-	t := 20*micro + d.around(w.weather.flush)
-	if w.has(SlowDisk) {
-		if d = d.split(); d.perMille(w.weather.slowFlushes) {
-			t += d.split().around(w.weather.slowFlush)
-		}
-	}
-	return t
 }
 
 // saved is called by the store when a save is durable or has failed.

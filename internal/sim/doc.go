@@ -13,14 +13,38 @@
 // fail and nothing wrong may happen. Then a core of machines is healed, and the
 // group has to come back to work within a bound.
 //
+// An ActorWorld has the same machines, network and clients, and runs the real
+// actors in the place of the driver: see Actors.
+//
 // Everything follows from the seed. A decision is a hash of the seed, the kind
 // of decision, the machine, link or client, and how many such decisions there
 // were: so leaving one fault out does not change how the others are drawn.
 //
 // # What it leaves to others
 //
-// Real disks, real networks and real processes: see the chaos tests. The actors,
-// their mailboxes and their supervision. The Paxos engine.
+// Real disks, real networks and real processes: see the chaos tests. The link
+// between nodes, and everything above a group. The Paxos engine.
+//
+// # Actors
+//
+// RunActors spawns raftnode's actors under protoactor, one actor system a
+// process: the group's own with its mailbox and supervisor, the applier and the
+// snapshotter. An actors.SeededDispatcher picks whose turn it is, one batch or
+// one message at a time, and the world decides when; timers, clocks and the waits
+// of the supervisor are the world's, the log is storage in Manual mode, and what
+// an actor sends goes through the wire's encoding. So nothing of protoactor runs
+// on a goroutine of its own, and a seed gives one order of everything.
+//
+// To the faults of a World, but for lost disks, flipped bits and clocks that jump,
+// come panics: in a task between two effects, in any call that an actor makes to
+// the outside, and in the state machine. The actor must rebuild itself from the
+// log, as a process that was killed. Turns may be late, and timers early.
+//
+// The oracle does not look into the actors. It takes them at their word: R1 and R6
+// are checked on the messages that leave, R10 where a replica starts without what
+// it has said is durable, R12 and S1 to S5 as in a World, R14 after the heal. A
+// panic or the end of a process that the world has not caused is a broken rule, and
+// so is an alarm (D10) without a reason.
 //
 // # Rules
 //
@@ -59,12 +83,15 @@
 //	go test ./internal/sim -run TestCampaign -v -seeds=2000 -steps=40000 -timeout=60m
 //
 // To keep a run for ever, put its arguments into a file of testdata, with a
-// comment that tells the story; TestRegressions replays it.
+// comment that tells the story; TestRegressions replays it. For actors the tests
+// are TestActorReplay, TestActorCampaign and TestActorRegressions, the files lie
+// in testdata/actors.
 //
 // # Add a fault
 //
 // Give it a class in plan.go (and its name in faultNames). If it comes one by
-// one, add it to scheduled and write what it does in World.strike; if it changes
+// one, add it to scheduled and write what it does in World.strike (for actors to
+// actorFaults and in ActorWorld.strike); if it changes
 // how something behaves all the time, ask World.has where that happens and take
 // the decision from a stream of its own. Draw its strength in drawWeather, from
 // a new number at the end, so that old seeds keep their weather. Count what it
@@ -78,7 +105,8 @@
 //	go test ./internal/sim -run TestMutants -v -mutants='part of the name'
 //
 // builds the simulator with the bug (go test -overlay, so that no source has
-// hooks) and wants a broken rule within a minute. -mutants=all hunts them all.
+// hooks) and wants a broken rule within a minute. -mutants=all hunts them all. A
+// bug in a file of actors is hunted in an ActorWorld.
 //
 // # Source
 //
@@ -88,8 +116,8 @@
 //
 // # Differences
 //
-// The simulator persists and drives by its own short code and not by that of
-// actors/raftnode, which it may not import. Bits are flipped only on a disk that
+// A World persists and drives by its own short code and not by that of
+// actors/raftnode, which is ten times slower. Bits are flipped only on a disk that
 // was closed in good order: damage to the very last batch of a torn log cannot be
 // told from a torn tail by anyone.
 package sim

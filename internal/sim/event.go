@@ -25,11 +25,13 @@ const (
 	evFault                      // the next fault of a class
 	evHeal                       // a partition ends
 	evProbe                      // liveness phase: look whether all is well
+	evRestart                    // a supervisor starts an actor again
+	evReady                      // a mailbox gets its turn late
 )
 
 var eventNames = [...]string{
 	"deliver", "wake", "timer", "keep", "flush", "apply", "take-snapshot", "install-snapshot", "read-chunk", "start", "retire",
-	"client", "request", "reply", "timeout", "lease-read", "fault", "heal", "probe",
+	"client", "request", "reply", "timeout", "lease-read", "fault", "heal", "probe", "restart", "ready",
 }
 
 func (k eventKind) String() string { return eventNames[k] }

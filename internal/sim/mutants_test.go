@@ -16,6 +16,7 @@ import (
 
 var (
 	huntFlag    = flag.Duration("hunt", 0, "run seeds until a rule is broken, at most for this long")
+	worldFlag   = flag.String("world", "sim", "the world to hunt in: sim or actors")
 	shrinkFlag  = flag.Bool("shrink", false, "let a hunt also print the shrunk arguments of what it found")
 	mutantsFlag = flag.String("mutants", "", "planted bugs to hunt: all, a number, or a part of a name")
 )
@@ -28,16 +29,20 @@ func TestHunt(t *testing.T) {
 	if *huntFlag == 0 {
 		t.Skip("hunts only with -hunt")
 	}
+	hunter, ok := simulations[*worldFlag]
+	if !ok {
+		t.Fatalf("no world is called %q", *worldFlag)
+	}
 	var steps uint64
 	began := time.Now()
 	for seed := uint64(1); time.Since(began) < *huntFlag; seed++ {
-		r := Run(Plan{Seed: seed, Steps: *stepsFlag}, false)
+		r := hunter.run(Plan{Seed: seed, Steps: *stepsFlag}, false)
 		steps += r.Stats.Steps
 		if r.Failure != nil {
 			text, _, _ := strings.Cut(r.Failure.Text, "\n")
 			fmt.Printf("%s by %s: seed %d, %d steps in all, %v: %s\n", caught, r.Failure.Rule, seed, steps, time.Since(began).Round(time.Millisecond), text)
 			if *shrinkFlag {
-				small := Shrink(r.Plan, r.Failure.Rule, 200)
+				small := shrink(hunter.run, r.Plan, r.Failure.Rule, 200)
 				fmt.Printf("shrunk: %s\n", small.Plan.Args())
 			}
 			return
@@ -98,6 +103,14 @@ func chooseMutants(t *testing.T) []mutant {
 	return chosen
 }
 
+// world is where the bug is hunted: one of the actors shows itself only there.
+func (m mutant) world() string {
+	if strings.HasPrefix(m.file, "actors/") {
+		return "actors"
+	}
+	return "sim"
+}
+
 // source is the file with the bug in it.
 func (m mutant) source() (string, error) {
 	data, err := os.ReadFile(filepath.Join("..", "..", m.file))
@@ -140,7 +153,7 @@ func hunt(t *testing.T, m mutant) string {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	run(ctx, t, "go", "test", "-c", "-overlay", overlay, "-o", binary, ".")
-	return run(ctx, t, binary, "-test.run=^TestHunt$", "-hunt=60s", fmt.Sprintf("-shrink=%v", *shrinkFlag))
+	return run(ctx, t, binary, "-test.run=^TestHunt$", "-hunt=60s", "-world="+m.world(), fmt.Sprintf("-shrink=%v", *shrinkFlag))
 }
 
 func run(ctx context.Context, t *testing.T, name string, args ...string) string {

@@ -114,14 +114,8 @@ const dataDir = "data"
 
 func newNode(w *World, slot int) *node {
 	d := w.dice.at(streamClock, slot, 0)
-	n := &node{slot: slot, id: raft.ID(slot + 1), clock: clock{local: d.between(1, 1000*second), ppm: million}}
+	n := &node{slot: slot, id: raft.ID(slot + 1), clock: w.newClock(d)}
 	n.wall = d.split().between(-3000, 3000) + 1_700_000_000_000
-	switch {
-	case w.has(ClockRate):
-		n.clock.ppm = d.split().split().between(500_000, 2_000_000)
-	case w.has(Lease): // any two clocks keep to MaxDrift, a tenth of the lease
-		n.clock.ppm = d.split().split().between(960_000, 1_040_000)
-	}
 	n.newDisk(w)
 	return n
 }
@@ -251,7 +245,7 @@ func (w *World) carryOut(n *node, out *raft.Output) {
 		w.endReadIndex(n, r)
 	}
 	for _, r := range out.SendSnapshots {
-		n.readAt = max(n.readAt, w.now+w.diskDelay(n)/4) // one reader: chunks keep their order
+		n.readAt = max(n.readAt, w.now+w.diskDelay(n.slot)/4) // one reader: chunks keep their order
 		w.agenda.add(n.readAt, event{kind: evReadChunk, slot: n.slot, life: n.life, ask: r})
 	}
 }

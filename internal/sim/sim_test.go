@@ -32,11 +32,14 @@ func planOfFlags(t *testing.T) Plan {
 }
 
 // TestReplay replays one run with its transcript: see the package's doc.
-func TestReplay(t *testing.T) {
+func TestReplay(t *testing.T) { replay(t, Run) }
+
+func replay(t *testing.T, run func(Plan, bool) Result) {
+	t.Helper()
 	if *seedFlag == 0 || *seedsFlag > 0 {
 		t.Skip("replays only with -seed")
 	}
-	r := Run(planOfFlags(t), true)
+	r := run(planOfFlags(t), true)
 	t.Logf("classes on: %v", r.On)
 	t.Logf("%+v", r.Stats)
 	if r.Failure != nil {
@@ -46,8 +49,11 @@ func TestReplay(t *testing.T) {
 
 // TestRegressions replays every run that has once shown a bug, here or in the
 // code it tests.
-func TestRegressions(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
+func TestRegressions(t *testing.T) { replayScripts(t, "testdata/*.txt", simulations["sim"]) }
+
+func replayScripts(t *testing.T, pattern string, s simulation) {
+	t.Helper()
+	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scripts in testdata: %v", err)
 	}
@@ -65,9 +71,9 @@ func TestRegressions(t *testing.T) {
 			if again, err := ParseArgs(plan.Args()); err != nil || again.Args() != plan.Args() {
 				t.Errorf("arguments do not survive: %s, %v", again.Args(), err)
 			}
-			if r := Run(plan, true); r.Failure != nil {
-				t.Errorf("%s\n%v\nreplay: go test ./internal/sim -run TestReplay -v %s",
-					strings.Join(r.Failure.Transcript, "\n"), r.Failure, plan.Args())
+			if r := s.run(plan, true); r.Failure != nil {
+				t.Errorf("%s\n%v\nreplay: go test ./internal/sim -run %s -v %s",
+					strings.Join(r.Failure.Transcript, "\n"), r.Failure, s.replay, plan.Args())
 			}
 		})
 	}

@@ -27,6 +27,13 @@ const (
 	sawDamageRefused
 	sawDamageSurvived
 	sawWipe
+	sawRebuilt // only actors, from here on
+	sawInstalled
+	sawOverloaded
+	sawOutcomeUnknown
+	sawTooManyPanics
+	sawMachinePanic
+	sawStopped
 	sights
 )
 
@@ -36,6 +43,8 @@ var sightNames = [sights]string{
 	"refused on a full disk", "crash in the middle of a write", "torn tail cut", "write or sync failed",
 	"config change interrupted", "config rolled back", "corrupt frame", "surely not committed", "lease read", "lease lost",
 	"bit flipped", "damaged disk refused", "damage survived", "disk lost",
+	"actor rebuilt after a panic", "snapshot installed", "overload refused", "outcome unknown", "too many panics",
+	"state machine panicked", "stopped in good order",
 }
 
 // sometimes counts sights.
@@ -50,20 +59,40 @@ func (s *sometimes) add(o sometimes) {
 }
 
 // byName is for reports.
-func (s *sometimes) byName() map[string]uint64 {
+func (s *sometimes) byName(of []sight) map[string]uint64 {
 	m := map[string]uint64{}
-	for i, n := range s {
-		m[sightNames[i]] = n
+	for _, x := range of {
+		m[sightNames[x]] = s[x]
 	}
 	return m
 }
 
 // missing are the sights never seen.
-func (s *sometimes) missing() (names []string) {
-	for i, n := range s {
-		if n == 0 {
-			names = append(names, sightNames[i])
+func (s *sometimes) missing(of []sight) (names []string) {
+	for _, x := range of {
+		if s[x] == 0 {
+			names = append(names, sightNames[x])
 		}
 	}
 	return names
+}
+
+// worldSights are what a World can see.
+func worldSights() (of []sight) {
+	for x := range sawRebuilt {
+		of = append(of, x)
+	}
+	return of
+}
+
+// actorSights are what an ActorWorld can see.
+func actorSights() []sight {
+	of := []sight{
+		sawSnapshotSent, sawDeposedWithTail, sawDuplicate, sawExpired, sawReadRejected, sawFollowerRead, sawNoSpace,
+		sawFullRefused, sawTornWrite, sawSyncError, sawCorruptFrame, sawNotCommitted, sawLeaseRead,
+	}
+	for x := sawRebuilt; x < sights; x++ {
+		of = append(of, x)
+	}
+	return of
 }

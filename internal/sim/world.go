@@ -115,17 +115,6 @@ func (w *World) build() {
 	}
 }
 
-func (w *World) firstMembers() (members []raft.Member) {
-	for slot := range w.weather.voters {
-		m := raft.Member{ID: raft.ID(slot + 1), Voter: true}
-		if d := w.dice.at(streamPlan, 1, uint64(slot)+1); d.perMille(200) {
-			m.Priority = int32(d.split().below(3))
-		}
-		members = append(members, m)
-	}
-	return members
-}
-
 // step handles the next event.
 func (w *World) step() {
 	at, e := w.agenda.next()
