@@ -34,6 +34,8 @@ var (
 	ErrInvalidMembership = errors.New("synod: invalid membership")
 	// ErrNotFound: no member has that name.
 	ErrNotFound = errors.New("synod: no such member")
+	// ErrAmbiguous: several members have that name. Their ids tell them apart.
+	ErrAmbiguous = errors.New("synod: several members have that name")
 	// ErrConflict: the configuration changed since it was read, or is changing, or
 	// another member that answers has the newcomer's name.
 	ErrConflict = errors.New("synod: membership changed meanwhile")

@@ -159,8 +159,8 @@ func (g *Group) Snapshot(ctx context.Context) (uint64, error) {
 
 // TransferLeadership hands the leadership to the named node, or to the best one
 // if to is empty, and returns when another node leads. Call it on the leader.
-// Errors: ErrNotFound (no voter has that name), ErrUnavailable, *NotLeaderError
-// and ErrNoLeader, after which nothing was done, and ErrUnknownOutcome.
+// Errors: ErrNotFound (no voter has that name), ErrAmbiguous, ErrUnavailable,
+// *NotLeaderError and ErrNoLeader, after which nothing was done, and ErrUnknownOutcome.
 func (g *Group) TransferLeadership(ctx context.Context, to string) error {
 	before := g.handle.View()
 	if before.Role != raft.Leader {
@@ -168,11 +168,12 @@ func (g *Group) TransferLeadership(ctx context.Context, to string) error {
 	}
 	target := raft.None
 	if to != "" {
-		m, ok := g.member(to)
-		if !ok {
-			return ErrNotFound
+		voters := slices.DeleteFunc(slices.Clone(before.Configuration.Members), func(m raft.Member) bool { return !m.Voter })
+		i, err := pick(voters, to, identify)
+		if err != nil {
+			return err
 		}
-		if target = m.ID; uint64(target) == g.node.ID() {
+		if target = voters[i].ID; uint64(target) == g.node.ID() {
 			return nil
 		}
 	}
@@ -194,15 +195,6 @@ func (g *Group) outcome(err error) error {
 		return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 	}
 	return err
-}
-
-func (g *Group) member(name string) (raft.Member, bool) {
-	members := g.handle.View().Configuration.Members
-	i := slices.IndexFunc(members, func(m raft.Member) bool { return m.Name == name })
-	if i < 0 {
-		return raft.Member{}, false
-	}
-	return members[i], true
 }
 
 // GroupStatus is a group as this node sees it. Only the leader knows the

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
+	"github.com/synod-go/synod/cluster"
 	"github.com/synod-go/synod/raft"
 )
 
@@ -29,7 +31,9 @@ const (
 // MemberChange is a change of a group's configuration around one node.
 type MemberChange struct {
 	Action MemberAction
-	Name   string // of the node
+	// Name of the node, or its id as 16 hexadecimal digits: a node that lost its
+	// disk and the member whose place it takes have one name for a while.
+	Name string
 	// Version, if set, is that of the configuration which the caller has seen:
 	// nothing is done if another one is in force.
 	Version *uint64
@@ -38,7 +42,8 @@ type MemberChange struct {
 // ChangeMember carries out c and waits until that is committed; a change that
 // is under way is waited for. Call it on the leader. Errors: *NotLeaderError,
 // ErrNoLeader and ErrInvalidMembership (nothing was done), ErrNotFound (no
-// member, or for AddMember no node that is alive, has that name), ErrConflict
+// member, or for AddMember no node that is alive, has that name), ErrAmbiguous
+// (several have; nothing was done), ErrConflict
 // (the configuration changed meanwhile, or is not of c.Version), and
 // ErrUnknownOutcome, also when ctx ends.
 func (g *Group) ChangeMember(ctx context.Context, c MemberChange) error {
@@ -66,15 +71,16 @@ func (g *Group) ChangeMember(ctx context.Context, c MemberChange) error {
 // compare-and-set in the core: now may be old already.
 func (g *Group) change(ctx context.Context, c MemberChange, now raft.Configuration) error {
 	members := slices.Clone(now.Members)
-	i := slices.IndexFunc(members, func(m raft.Member) bool { return m.Name == c.Name })
+	i, err := pick(members, c.Name, identify)
 	switch {
-	case c.Action == AddMember && i >= 0:
-		return nil
-	case c.Action == AddMember:
+	case c.Action == AddMember && errors.Is(err, ErrNotFound):
 		return g.add(ctx, c.Name, now.Version)
-	case i < 0:
-		return ErrNotFound
+	case err != nil:
+		return err
+	case c.Action == AddMember:
+		return nil
 	}
+	id := members[i].ID
 	switch m := &members[i]; c.Action {
 	case RemoveMember:
 		members = slices.Delete(members, i, i+1)
@@ -85,17 +91,44 @@ func (g *Group) change(ctx context.Context, c MemberChange, now raft.Configurati
 	default:
 		return fmt.Errorf("%w: no action %q", ErrInvalidMembership, c.Action)
 	}
-	return g.changeMembership(ctx, members, now.Version, c.Name)
+	return g.changeMembership(ctx, members, now.Version, id)
+}
+
+func identify(m raft.Member) (raft.ID, string) { return m.ID, m.Name }
+
+// pick finds the one of all that has the name, or else that has it as its id.
+func pick[T any](all []T, name string, identify func(T) (raft.ID, string)) (index int, err error) {
+	id, _ := cluster.ParseNodeID(name)
+	index, byID := -1, -1
+	var found []string
+	for i, one := range all {
+		itsID, itsName := identify(one)
+		if itsName == name {
+			index, found = i, append(found, cluster.NodeID(itsID).String())
+		}
+		if id != 0 && itsID == raft.ID(id) {
+			byID = i
+		}
+	}
+	switch {
+	case len(found) > 1:
+		return -1, fmt.Errorf("%w: %s is %s", ErrAmbiguous, name, strings.Join(found, " and "))
+	case len(found) == 0 && byID < 0:
+		return -1, ErrNotFound
+	case len(found) == 0:
+		return byID, nil
+	}
+	return index, nil
 }
 
 // add gives the named node, which gossip sees, a place.
 func (g *Group) add(ctx context.Context, name string, version raft.Index) error {
-	sightings := g.node.seen.all()
-	i := slices.IndexFunc(sightings, func(m sighting) bool { return m.alive && m.Name == name })
-	if i < 0 {
-		return ErrNotFound
+	alive := slices.DeleteFunc(g.node.seen.all(), func(m sighting) bool { return !m.alive })
+	i, err := pick(alive, name, func(m sighting) (raft.ID, string) { return raft.ID(m.ID), m.Name })
+	if err != nil {
+		return err
 	}
-	seen := sightings[i]
+	seen := alive[i]
 	index, err := g.handle.Admit(ctx, raft.Member{ID: raft.ID(seen.ID), Name: seen.Name, Address: seen.Meta.GetLink()},
 		g.node.cfg.Voters, version)
 	if err != nil {
@@ -104,16 +137,16 @@ func (g *Group) add(ctx context.Context, name string, version raft.Index) error 
 	if err := g.handle.WaitApplied(ctx, index); err != nil {
 		return g.proposeError(err)
 	}
-	if _, ok := g.member(name); !ok {
+	if _, ok := g.handle.View().Configuration.Find(raft.ID(seen.ID)); !ok {
 		return ErrConflict
 	}
 	return nil
 }
 
 // changeMembership proposes wanted and waits until it is committed, joint phase
-// and all. What it says about the named member must then hold: if the leader
-// changed meanwhile, somebody else's change may have taken the place.
-func (g *Group) changeMembership(ctx context.Context, wanted []raft.Member, version raft.Index, name string) error {
+// and all. What it says about member id must then hold: if the leader changed
+// meanwhile, somebody else's change may have taken the place.
+func (g *Group) changeMembership(ctx context.Context, wanted []raft.Member, version raft.Index, id raft.ID) error {
 	index, err := g.handle.ChangeMembership(ctx, wanted, version)
 	if err != nil {
 		return g.memberError(err)
@@ -129,18 +162,18 @@ func (g *Group) changeMembership(ctx context.Context, wanted []raft.Member, vers
 	if err != nil {
 		return g.outcome(g.proposeError(err))
 	}
-	if named(wanted, name) != named(c.Members, name) {
+	if place(wanted, id) != place(c.Members, id) {
 		return ErrConflict
 	}
 	return nil
 }
 
-// named tells what a list of members says about one: whether it is there, and
+// place tells what a list of members says about one: whether it is there, and
 // whether it votes or shall.
-func named(members []raft.Member, name string) (is struct{ member, voter bool }) {
+func place(members []raft.Member, id raft.ID) (is struct{ member, voter bool }) {
 	for _, m := range members {
-		if m.Name == name {
-			is.member, is.voter = true, is.voter || m.Voter || m.Promote
+		if m.ID == id {
+			is.member, is.voter = true, m.Voter || m.Promote
 		}
 	}
 	return is

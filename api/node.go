@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -374,6 +375,7 @@ var nodeErrors = []struct {
 	{synod.ErrConflict, CodeConflict, "%s was not done: the members are changing", []string{"look at them again:  node members"}},
 	{synod.ErrUnavailable, CodeUnhealthy, "%s was not done: no node that answers can take it", []string{"look who is up:  node status"}},
 	{synod.ErrInvalidMembership, CodeRequest, "%s was not done: the group cannot have these members", []string{"keep at least one voter:  node members"}},
+	{synod.ErrAmbiguous, CodeRequest, "%s was not done: several members have that name", []string{"give the id of the one that is meant:  node members"}},
 	{synod.ErrNotFound, CodeNotFound, "%s was not done: no member has that name", []string{"look who is there:  node members"}},
 	{context.DeadlineExceeded, CodeTimeout, "%s got no answer in time", []string{"give it more time, or look at the cluster:  node status"}},
 	{context.Canceled, CodeTimeout, "%s was given up by the client", nil},
@@ -386,6 +388,8 @@ func nodeReason(err error) string {
 		return "no majority has confirmed it in time"
 	case errors.Is(err, context.Canceled):
 		return "the client has gone"
+	case errors.Is(err, synod.ErrAmbiguous):
+		return strings.TrimPrefix(err.Error(), synod.ErrAmbiguous.Error()+": ")
 	}
 	return ""
 }

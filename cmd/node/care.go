@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -28,6 +29,8 @@ func (a *app) memberAction(verb, short string) *cobra.Command {
 	var version versionFlag
 	c := &cobra.Command{
 		Use: verb + " NAME", Short: short, Args: cobra.ExactArgs(1),
+		Long: strings.ToUpper(short[:1]) + short[1:] + ".\nThe id of a node, 16 hexadecimal digits, stands for its name: members lists both, and two members share a\n" +
+			"name while one takes the place of the other.",
 		Example: a.example("member "+verb+" n3", "member "+verb+" n3 --version 17"),
 		RunE: func(c *cobra.Command, args []string) error {
 			client, err := a.client()
