@@ -27,18 +27,23 @@ type certified struct {
 
 func startCertified(t *testing.T, names ...string) *certified {
 	t.Helper()
-	ca, err := cluster.NewCA("prod", 0)
-	if err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	t.Cleanup(cancel)
-	c := &certified{t: t, ctx: ctx, ca: ca, nodes: map[string]*Node{}}
+	c := &certified{t: t, ctx: ctx, ca: newAuthority(t, "prod"), nodes: map[string]*Node{}}
 	for _, name := range names {
 		c.start(name, names[0])
 	}
 	c.awaitVoters(names...)
 	return c
+}
+
+func newAuthority(t *testing.T, name string) *cluster.CA {
+	t.Helper()
+	ca, err := cluster.NewCA(name, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ca
 }
 
 func (c *certified) material(name string) *cluster.TLS {

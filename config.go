@@ -27,6 +27,9 @@ const (
 	DefaultGossip = "127.0.0.1:4702"
 )
 
+// DefaultClusterName is the name of a cluster that was given none.
+const DefaultClusterName = "synod"
+
 // Addresses of a node, each host:port.
 type Addresses struct {
 	// API is only announced to the others; package api listens there.
@@ -55,6 +58,11 @@ type GroupConfig struct {
 type Config struct {
 	// Name of the node, unique in the cluster: 1 to 63 of a-z, 0-9, - and dot.
 	Name string
+	// ClusterName is what people call the cluster: nodes of another name do not
+	// hear each other's gossip, even with one key. Default: the one in the
+	// certificate, which it must be with TLS, or else "synod". It is not the
+	// cluster's id, which a node learns only when it joins.
+	ClusterName string
 	// Dir is the data directory. Empty keeps everything in memory: such a node
 	// survives nothing, and is meant for tests.
 	Dir string
@@ -102,6 +110,8 @@ type Config struct {
 
 var nodeName = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$`)
 
+var clusterName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,255}$`)
+
 // withDefaults checks the whole Config and returns all that is wrong with it.
 func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.Listen.API, DefaultAPI)
@@ -110,6 +120,10 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.Advertise.API, c.Listen.API)
 	setDefault(&c.Advertise.Link, c.Listen.Link)
 	setDefault(&c.Advertise.Gossip, c.Listen.Gossip)
+	if c.TLS != nil {
+		setDefault(&c.ClusterName, c.TLS.Identity().Cluster)
+	}
+	setDefault(&c.ClusterName, DefaultClusterName)
 	setDefault(&c.Voters, 3)
 	setDefault(&c.Heartbeat, 50*time.Millisecond)
 	setDefault(&c.Election, 300*time.Millisecond)
@@ -131,6 +145,10 @@ func (c Config) checkName() error {
 	switch {
 	case !nodeName.MatchString(c.Name):
 		return fmt.Errorf("synod: Config.Name %q: want 1 to 63 of a-z, 0-9, - and dot", c.Name)
+	case !clusterName.MatchString(c.ClusterName):
+		return fmt.Errorf("synod: Config.ClusterName %q: want 1 to 255 letters, digits, '-', '_' and '.'", c.ClusterName)
+	case c.TLS != nil && c.TLS.Identity().Cluster != c.ClusterName:
+		return fmt.Errorf("synod: Config.ClusterName is %q, but the certificate is for %q", c.ClusterName, c.TLS.Identity().Cluster)
 	case c.Voters < 1 || c.Voters%2 == 0:
 		return fmt.Errorf("synod: Config.Voters is %d, must be odd", c.Voters)
 	case !c.Bootstrap && len(c.Join) == 0 && c.Dir == "" && c.local == nil:

@@ -101,7 +101,7 @@ func (n *Node) startGossip() (err error) {
 	}
 	config := cluster.GossipConfig{
 		Self: cluster.NodeID(n.ID()), Name: n.cfg.Name, Listen: n.cfg.Listen.Gossip, Advertise: n.cfg.Advertise.Gossip,
-		Label: "synod", Meta: n.meta(), Seeds: n.cfg.Join, Extra: n.voterGossipAddresses, Book: n.book,
+		Label: n.cfg.ClusterName, Meta: n.meta(), Seeds: n.cfg.Join, Extra: n.voterGossipAddresses, Book: n.book,
 		OnChange: n.onMembers, OnAlive: n.link.Reach, Logger: n.log,
 	}
 	if len(n.cfg.GossipKey) > 0 {

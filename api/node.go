@@ -293,6 +293,7 @@ func memberStatus(m synod.GroupMember, g synod.GroupStatus) MemberStatus {
 
 func describe(s *MemberStatus, k synod.Member) {
 	s.Gossip, s.API, s.Link, s.Version, s.LastSeen = cmp.Or(k.State, "-"), k.API, k.Link, k.Version, k.LastSeen
+	s.Roles = k.Roles
 }
 
 // diskFull is what is wrong with a disk below its reserve, or a log that cannot grow.

@@ -207,7 +207,9 @@ type MemberStatus struct {
 	LastSeen time.Time `json:"last_seen,omitzero"`
 	API      string    `json:"api,omitempty"`
 	Link     string    `json:"link,omitempty"`
-	Version  string    `json:"version,omitempty"`
+	// Roles are those that the node announces by gossip: "control" holds the keys.
+	Roles   []string `json:"roles,omitempty"`
+	Version string   `json:"version,omitempty"`
 }
 
 // MemberList is the answer of /v1/members.

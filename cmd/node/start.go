@@ -29,9 +29,12 @@ import (
 // coordinationGroup is the name of the group that holds the tree.
 const coordinationGroup = "coordination"
 
+// roleControl is the role of a node that holds the tree: what it announces by gossip.
+const roleControl = "control"
+
 // startFlags are the flags of "start".
 type startFlags struct {
-	name, data          string
+	name, data, cluster string
 	bootstrap, insecure bool
 	join                []string
 	listen, advertise   string
@@ -57,6 +60,7 @@ func (a *app) startCommand() *cobra.Command {
 	}
 	flags := c.Flags()
 	flags.StringVar(&f.name, "name", "n1", "name of the node, unique in the cluster")
+	flags.StringVar(&f.cluster, "cluster", "", "name of the cluster: gossip of another one is not heard; default that in the certificate, or "+synod.DefaultClusterName)
 	flags.StringVar(&f.data, "data", "", "data directory; default data/NAME")
 	flags.BoolVar(&f.bootstrap, "bootstrap", false, "found a cluster: only on its first node")
 	flags.StringSliceVar(&f.join, "join", nil, "gossip addresses of nodes of the cluster")
@@ -192,7 +196,7 @@ func (a *app) nodeConfig(f *startFlags, log *slog.Logger) (synod.Config, error) 
 		Name: f.name, Dir: cmp.Or(f.data, "data/"+f.name), Bootstrap: f.bootstrap, Join: f.join,
 		Listen: f.addresses(f.listen), Advertise: f.addresses(advertise), Voters: f.voters, Priority: f.priority,
 		TLS: material, GossipKey: key, Insecure: f.insecure, Heartbeat: f.heartbeat, Election: f.election, Lease: f.lease,
-		Version: version, Logger: log, Progress: progress(log),
+		ClusterName: f.cluster, Roles: []string{roleControl}, Version: version, Logger: log, Progress: progress(log),
 	}, nil
 }
 
