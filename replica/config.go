@@ -37,17 +37,19 @@ type Limits struct {
 	// SessionTimeoutMax is the most that a registration may ask for. Default
 	// 24 hours.
 	SessionTimeoutMax time.Duration
-	// Requests is how many results of commands with a request id are kept.
-	// Default 262,144.
-	Requests int
-	// RequestBytes is how many bytes these results may have together. Default
-	// 64 MiB.
+	// Requests is how many results of commands with a request id are kept, and
+	// RequestBytes how many bytes they may have together, with 64 for each. At a
+	// steady rate the retention is what fits: by default, with results of 24
+	// bytes, 38 s at 20,000 commands a second, all of RequestRetention up to 1,270.
+	// Clients that need more have a session. Defaults 2^20 and 64 MiB.
+	Requests     int
 	RequestBytes int64
-	// RequestRetention is for how long after the time in its id a result is
-	// kept. Whole milliseconds. Default 10 minutes.
+	// RequestRetention is for how long, by log time, the result of a command with
+	// a request id is kept after it ran. Whole milliseconds. Default 10 minutes.
 	RequestRetention time.Duration
-	// RequestSkew is how far ahead of log time a request id may be. Whole
-	// milliseconds. Default 1 minute.
+	// RequestSkew is how far ahead of the leader a request id may be: of log time
+	// or of its wall clock, whichever is later. Such an id is kept for that much
+	// longer. Whole milliseconds. Default 1 hour.
 	RequestSkew time.Duration
 	// DigestEvery is the distance in entries between two checkpoints of the
 	// digest. Default 4096.
@@ -63,10 +65,10 @@ func (c Config) withDefaults() Config {
 	setDefault(&l.ReplyBytes, 256<<20)
 	setDefault(&l.SessionTimeout, 10*time.Minute)
 	setDefault(&l.SessionTimeoutMax, max(24*time.Hour, l.SessionTimeout))
-	setDefault(&l.Requests, 1<<18)
+	setDefault(&l.Requests, 1<<20)
 	setDefault(&l.RequestBytes, 64<<20)
 	setDefault(&l.RequestRetention, 10*time.Minute)
-	setDefault(&l.RequestSkew, time.Minute)
+	setDefault(&l.RequestSkew, time.Hour)
 	setDefault(&l.DigestEvery, 4096)
 	return c
 }

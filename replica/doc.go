@@ -20,7 +20,7 @@
 //
 // Agreement, durability and the order of entries belong to the engine; deciding
 // when a read is linearizable does too. A clock: the leader stamps each command
-// with its own ([SetTime]). Sending digests to other replicas and comparing
+// by one ([LogClock], [SetTime]). Sending digests to other replicas and comparing
 // them. Files: a [Snapshot] writes to any io.Writer.
 //
 // # How to use it
@@ -41,12 +41,23 @@
 // refused with [ErrSessionExpired]; none is ever run again.
 //
 // A request id is for clients without a session, such as a person with curl. It
-// carries the time at which it was made. Results are kept for
-// [Limits.RequestRetention] of log time, fewer if a bound in count or bytes is
-// reached. An id from before what is still kept is refused with
-// [ErrRequestExpired], which says that the outcome is unknown, and one too far
-// in the future with [ErrRequestFuture]: its result could not be kept long
-// enough.
+// carries the time at which its client made it. Results are kept for
+// [Limits.RequestRetention] of log time after the command ran, shorter if a bound
+// in count or bytes is reached. What is forgotten leaves its time behind: an id
+// of a time among those of forgotten ones is refused with [ErrRequestExpired],
+// which says that the outcome is unknown. Whether an id runs depends on nothing
+// else: it does not matter how far the clocks of clients and leaders are apart,
+// and an id that was refused as expired is refused for ever.
+//
+// A client's clock that is ahead would leave times behind that right clocks reach
+// later. Therefore ids ahead of log time are kept longer, and a leader refuses
+// those that are more than [Limits.RequestSkew] ahead of both log time and its
+// own wall clock with [ErrRequestFuture], before they are in the log.
+//
+// What remains: when the clocks of clients are set back by more than the
+// retention, their ids lie among forgotten ones, and are refused until the time
+// at which the clocks were set back is reached again; they were surely not
+// executed then, if they were never sent before.
 //
 // A refusal is not the reply of a command: it says that this entry changed
 // nothing. If the same command is in the log a second time, that one may still
@@ -55,11 +66,12 @@
 // # Log time
 //
 // Log time is the highest stamp that any leader has given. It stands still while
-// nothing is appended, and after a long silence it jumps: sessions that could
-// not be kept alive meanwhile have expired by then. A leader whose clock is far
-// ahead moves log time for good: sessions expire at once, and until the clocks
-// catch up, request ids made by right clocks count as old. Nothing runs twice
-// because of it.
+// nothing is appended. A leader goes on from the last stamp it has seen by its
+// monotonic clock, and leans towards its wall clock by at most as much again: see
+// [LogClock]. So log time never runs faster than twice real time, and a session
+// lives for at least half its timeout of real time after its last command, however
+// wall clocks are set and leaders change. Time during which no node runs counts
+// only when log time, at twice the speed, has caught up with it.
 //
 // # When a machine fails
 //
@@ -82,5 +94,5 @@
 // The dissertation removes the least recently used session when there are too
 // many; here the registration of the new one is refused, because removal would
 // turn a client's retry into an error that it could not foresee. Request ids
-// are our own.
+// are our own, and so is log time that does not follow a wall clock at once.
 package replica

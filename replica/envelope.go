@@ -50,7 +50,7 @@ const MaxTime = 1<<48 - 1
 //	7       8     Session
 type Envelope struct {
 	Kind Kind
-	// Time is the clock of the leader that appended the command, in Unix
+	// Time is the stamp of the leader that appended the command, in Unix
 	// milliseconds, 0 to MaxTime. Log time is the highest Time so far.
 	Time int64
 	// Session is the id of the session, for KindSession, KindKeepAlive and
@@ -127,14 +127,22 @@ func (e Envelope) Append(dst []byte) []byte {
 	return append(dst, e.Command...)
 }
 
-// SetTime stamps an encoded envelope with the leader's clock in Unix
-// milliseconds, in place. The leader calls it just before it appends a command
+// SetTime stamps an encoded envelope with what [LogClock.Stamp] returned, in
+// place. The leader calls it just before it appends a command
 // to the log, whoever encoded it. Data too short to be an envelope is left
 // alone.
 func SetTime(data []byte, now int64) {
 	if len(data) >= headerSize {
 		appendTime(data[timeOffset:timeOffset], now)
 	}
+}
+
+// Time returns the stamp of an encoded envelope, 0 if it is too short to have one.
+func Time(data []byte) int64 {
+	if len(data) < headerSize {
+		return 0
+	}
+	return timeAt(data[timeOffset:])
 }
 
 // Decode reads an encoded envelope. The error matches [ErrUnknownKind] if the

@@ -16,8 +16,7 @@ type model struct {
 	index    uint64
 	sessions map[uint64]*modelSession
 	requests map[RequestID]modelReply
-	dropped  map[RequestID]bool // ran once and are not kept any more
-	floor    int64
+	ran      map[RequestID]bool // ever
 	runs     map[string]uint64
 }
 
@@ -30,16 +29,17 @@ type modelSession struct {
 type modelReply struct {
 	index uint64
 	value string
+	until int64 // for a request
 }
 
 func newModel(l Limits) *model {
 	return &model{limits: l, sessions: make(map[uint64]*modelSession), requests: make(map[RequestID]modelReply),
-		dropped: make(map[RequestID]bool), floor: -1, runs: make(map[string]uint64)}
+		ran: make(map[RequestID]bool), runs: make(map[string]uint64)}
 }
 
 func (m *model) run(command []byte) modelReply {
 	m.runs[string(command)]++
-	return modelReply{m.index, fmt.Sprintf("%s@%d#%d", command, m.index, m.runs[string(command)])}
+	return modelReply{index: m.index, value: fmt.Sprintf("%s@%d#%d", command, m.index, m.runs[string(command)])}
 }
 
 func (m *model) session(e Envelope) *modelSession {
@@ -136,35 +136,56 @@ func (m *model) bytes() (sum int64) {
 }
 
 func (m *model) request(e Envelope, here modelReply) (Code, modelReply) {
-	at, retention := e.Request.Time(), m.limits.RequestRetention.Milliseconds()
-	if reply, known := m.requests[e.Request]; known && at >= m.now-retention {
+	for id, r := range m.requests {
+		if r.until < m.now {
+			delete(m.requests, id)
+		}
+	}
+	if reply, known := m.requests[e.Request]; known {
 		return CodeDuplicate, reply
 	}
-	switch {
-	case at < m.now-retention || at <= m.floor:
+	if m.forgotten(e.Request.Time()) {
 		return CodeRequestExpired, here
-	case at > m.now+m.limits.RequestSkew.Milliseconds():
-		return CodeRequestFuture, here
 	}
+	ahead := min(max(e.Request.Time()-m.now, 0), m.limits.RequestSkew.Milliseconds())
 	reply := m.run(e.Command)
+	reply.until = m.now + ahead + m.limits.RequestRetention.Milliseconds()
 	m.requests[e.Request] = reply
-	for kept, oldest := m.kept(); kept > m.limits.Requests; kept, oldest = m.kept() {
-		delete(m.requests, oldest)
-		m.floor = max(m.floor, oldest.Time())
+	m.ran[e.Request] = true
+	if len(m.requests) > m.limits.Requests {
+		delete(m.requests, m.first())
 	}
 	return CodeApplied, reply
 }
 
-func (m *model) kept() (n int, oldest RequestID) {
-	for id := range m.requests {
-		if id.Time() < m.now-m.limits.RequestRetention.Milliseconds() {
-			continue
-		}
-		if n++; n == 1 || id.Compare(oldest) < 0 {
-			oldest = id
+// forgotten reports whether at lies between two ids, no further apart than the
+// gap, that ran and are not kept.
+func (m *model) forgotten(at int64) bool {
+	below, above := int64(-1), int64(-1)
+	for id := range m.ran {
+		_, kept := m.requests[id]
+		switch t := id.Time(); {
+		case kept:
+		case t == at:
+			return true
+		case t < at:
+			below = max(below, t)
+		case above < 0 || t < above:
+			above = t
 		}
 	}
-	return n, oldest
+	return below >= 0 && above >= 0 && above-below <= spanGap
+}
+
+// first is the kept id that makes room first.
+func (m *model) first() (first RequestID) {
+	for id, r := range m.requests {
+		f, ok := m.requests[first]
+		if !ok || r.until < f.until || r.until == f.until && id.Compare(first) < 0 {
+			first = id
+		}
+	}
+	return first
 }
 
 // TestReplicaAgreesWithTheModel draws logs full of repetitions, retries after
@@ -216,7 +237,7 @@ func TestReplicaAgreesWithTheModel(t *testing.T) {
 		return // too few commands to meet every code
 	}
 	for c := CodeApplied; c <= CodeRequestFuture; c++ {
-		if c != CodeUnavailable && c != CodeMalformed && codes[c] == 0 {
+		if c != CodeUnavailable && c != CodeMalformed && c != CodeRequestFuture && codes[c] == 0 {
 			t.Errorf("code %d never occurred: the test shows less than it says", c)
 		}
 	}
@@ -241,7 +262,8 @@ func drawCommand(t *rapid.T, m *model, clock int64) Envelope {
 	}
 	e.Sequence = max(1, floor+rapid.Uint64Range(0, 6).Draw(t, "sequence")-1)
 	e.AckedBelow = min(e.Sequence, floor+rapid.Uint64Range(0, 2).Draw(t, "acked")-1)
-	e.Request = requestAt(clock+rapid.Int64Range(-80, 14).Draw(t, "age")/4*4, rapid.Uint64Range(0, 1).Draw(t, "n"))
+	off := rapid.SampledFrom([]int64{0, 0, 0, 0, 0, year, -900}).Draw(t, "off")
+	e.Request = requestAt(clock+off+rapid.Int64Range(-80, 14).Draw(t, "age")/4*4, rapid.Uint64Range(0, 1).Draw(t, "n"))
 	e.Timeout = rapid.Int64Range(0, 100).Draw(t, "timeout")
 	return e
 }

@@ -13,10 +13,11 @@ import (
 type Replica struct {
 	config  Config
 	machine StateMachine
-	applied atomic.Uint64 // written under mu; read without, to be told at once
+	applied atomic.Uint64 // written under mu, as now and skew; read without, to be told at once
+	now     atomic.Int64  // log time
+	skew    atomic.Int64  // Limits.RequestSkew in milliseconds
 
 	mu       sync.RWMutex // for writing: to apply; for reading: to view
-	now      int64        // log time
 	digest   uint64
 	history  history
 	sessions *sessions
@@ -34,14 +35,16 @@ func New(c Config, m StateMachine) (*Replica, error) {
 	if m == nil {
 		return nil, errors.New("replica: no state machine")
 	}
-	return &Replica{
+	r := &Replica{
 		config:   c,
 		machine:  m,
 		digest:   initialDigest(c.Limits),
 		history:  history{max: c.DigestHistory},
 		sessions: newSessions(c.Limits),
 		requests: newRequests(c.Limits),
-	}, nil
+	}
+	r.skew.Store(c.Limits.RequestSkew.Milliseconds())
+	return r, nil
 }
 
 // Apply applies committed entries and writes how each ended to results, which
@@ -133,25 +136,26 @@ func (r *Replica) applyEntry(e Entry) (Result, error) {
 	if err != nil {
 		return Result{Index: e.Index, Code: CodeMalformed}, nil
 	}
-	r.now = max(r.now, env.Time)
-	r.sessions.expire(r.now)
-	r.requests.expire(r.now)
-	return r.applyEnvelope(e.Index, env), nil
+	now := max(r.now.Load(), env.Time)
+	r.now.Store(now)
+	r.sessions.expire(now)
+	r.requests.expire(now)
+	return r.applyEnvelope(e.Index, now, env), nil
 }
 
-func (r *Replica) applyEnvelope(index uint64, env Envelope) Result {
+func (r *Replica) applyEnvelope(index uint64, now int64, env Envelope) Result {
 	result := Result{Index: index}
 	switch env.Kind {
 	case KindPlain:
-		result.Value = r.machine.Apply(index, r.now, env.Command)
+		result.Value = r.machine.Apply(index, now, env.Command)
 	case KindSession:
-		return r.applySession(index, env)
+		return r.applySession(index, now, env)
 	case KindRequest:
-		return r.applyRequest(index, env)
+		return r.applyRequest(index, now, env)
 	case KindRegister:
-		result.Code = r.sessions.register(index, r.now, env.Timeout)
+		result.Code = r.sessions.register(index, now, env.Timeout)
 	case KindKeepAlive:
-		if r.sessions.touch(env.Session, r.now, env.AckedBelow) == nil {
+		if r.sessions.touch(env.Session, now, env.AckedBelow) == nil {
 			result.Code = CodeSessionExpired
 		}
 	case KindClose:
@@ -160,8 +164,8 @@ func (r *Replica) applyEnvelope(index uint64, env Envelope) Result {
 	return result
 }
 
-func (r *Replica) applySession(index uint64, env Envelope) Result {
-	s := r.sessions.touch(env.Session, r.now, env.AckedBelow)
+func (r *Replica) applySession(index uint64, now int64, env Envelope) Result {
+	s := r.sessions.touch(env.Session, now, env.AckedBelow)
 	if s == nil {
 		return Result{Index: index, Code: CodeSessionExpired}
 	}
@@ -172,21 +176,21 @@ func (r *Replica) applySession(index uint64, env Envelope) Result {
 	if code != CodeApplied {
 		return Result{Index: index, Code: code}
 	}
-	value := r.machine.Apply(index, r.now, env.Command)
+	value := r.machine.Apply(index, now, env.Command)
 	r.sessions.keep(s, env.Sequence, index, value)
 	return Result{Index: index, Value: value}
 }
 
-func (r *Replica) applyRequest(index uint64, env Envelope) Result {
-	earlier, code := r.requests.admit(env.Request, r.now)
+func (r *Replica) applyRequest(index uint64, now int64, env Envelope) Result {
+	earlier, code := r.requests.admit(env.Request)
 	if code == CodeDuplicate {
 		return Result{Index: earlier.index, Code: code, Value: earlier.value}
 	}
 	if code != CodeApplied {
 		return Result{Index: index, Code: code}
 	}
-	value := r.machine.Apply(index, r.now, env.Command)
-	r.requests.keep(env.Request, index, value)
+	value := r.machine.Apply(index, now, env.Command)
+	r.requests.keep(env.Request, index, value, now)
 	return Result{Index: index, Value: value}
 }
 
@@ -206,6 +210,18 @@ func (r *Replica) View(f func(index uint64)) error {
 
 // Applied is the index of the last entry applied. It never waits.
 func (r *Replica) Applied() uint64 { return r.applied.Load() }
+
+// LogTime is log time in Unix milliseconds, 0 before the first command. It never
+// waits.
+func (r *Replica) LogTime() int64 { return r.now.Load() }
+
+// Future reports whether data is a command whose request id is more than
+// [Limits.RequestSkew] ahead of now, the latest of the leader's clocks. A leader
+// refuses it with [ErrRequestFuture] instead of appending it. It never waits.
+func (r *Replica) Future(data []byte, now int64) bool {
+	return len(data) >= requestSize && Kind(data[0]) == KindRequest &&
+		timeAt(data[headerSize:]) > now+r.skew.Load()
+}
 
 // Quarantine stops the replica for good: nothing is applied or answered until a
 // Restore. The host calls it when the digest differs from that of the other
@@ -273,7 +289,7 @@ func (r *Replica) Status() Status {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return Status{
-		Applied: r.applied.Load(), LogTime: r.now, Digest: r.digest,
+		Applied: r.applied.Load(), LogTime: r.now.Load(), Digest: r.digest,
 		Sessions: len(r.sessions.byID), ReplyBytes: r.sessions.bytes,
 		Requests: len(r.requests.byID), RequestBytes: r.requests.bytes,
 		Limits: r.config.Limits, Stopped: r.stoppedError(),

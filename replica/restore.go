@@ -39,7 +39,9 @@ func (r *Replica) Restore(from io.Reader) error {
 	}
 	r.stopped = nil
 	r.config.Limits = header.Limits
-	r.now, r.digest = header.LogTime, header.Digest
+	r.digest = header.Digest
+	r.now.Store(header.LogTime)
+	r.skew.Store(header.Limits.RequestSkew.Milliseconds())
 	r.history = history{max: r.config.DigestHistory}
 	r.sessions, r.requests = sessions, requests
 	r.applied.Store(header.Index)
@@ -131,7 +133,7 @@ func (s *snapshotReader) header() SnapshotHeader {
 	}
 	h := SnapshotHeader{
 		Index: s.number(), LogTime: int64(s.number()), Digest: s.number(), MachineDigest: s.number(),
-		Sessions: s.number(), Requests: s.number(), RequestFloor: int64(s.number()),
+		Sessions: s.number(), Requests: s.number(), Forgotten: s.number(),
 	}
 	var limits [limitCount]int64
 	for i := range limits {
@@ -149,8 +151,8 @@ func (s *snapshotReader) checkHeader(h SnapshotHeader) {
 	if err := h.Limits.check(); err != nil {
 		s.corrupt("%v", err)
 	}
-	if !validTime(h.LogTime) || h.RequestFloor != -1 && !validTime(h.RequestFloor) {
-		s.corrupt("log time %d, request floor %d", h.LogTime, h.RequestFloor)
+	if !validTime(h.LogTime) || h.Forgotten > maxSpans {
+		s.corrupt("log time %d, %d forgotten spans", h.LogTime, h.Forgotten)
 	}
 	if h.Sessions > uint64(h.Limits.Sessions) || h.Requests > uint64(h.Limits.Requests) {
 		s.corrupt("%d sessions and %d requests", h.Sessions, h.Requests)
@@ -163,7 +165,6 @@ func validTime(t int64) bool { return t >= 0 && t <= MaxTime }
 func (s *snapshotReader) tables() (SnapshotHeader, *sessions, *requests) {
 	h := s.header()
 	sessions, requests := newSessions(h.Limits), newRequests(h.Limits)
-	requests.floor = h.RequestFloor
 	for last, n := uint64(0), h.Sessions; n > 0 && s.err == nil; n-- {
 		c := s.session(h)
 		if s.err == nil && (c.id <= last || c.id > h.Index) {
@@ -180,6 +181,12 @@ func (s *snapshotReader) tables() (SnapshotHeader, *sessions, *requests) {
 		}
 		last = q.id
 		requests.add(q)
+	}
+	for n := h.Forgotten; n > 0 && s.err == nil; n-- {
+		requests.forgotten = append(requests.forgotten, span{int64(s.number()), int64(s.number())})
+	}
+	if s.err == nil && !requests.forgotten.valid() {
+		s.corrupt("forgotten spans %v", requests.forgotten)
 	}
 	return h, sessions, requests
 }
@@ -205,6 +212,10 @@ func (s *snapshotReader) session(h SnapshotHeader) *session {
 func (s *snapshotReader) request() *request {
 	q := &request{}
 	s.read(q.id[:])
-	q.index, q.value = s.number(), s.bytes()
+	q.index, q.until = s.number(), int64(s.number())
+	if q.until < 0 || q.until > 2*limitMax[8]+MaxTime {
+		s.corrupt("request %s is kept until %d", q.id, q.until)
+	}
+	q.value = s.bytes()
 	return q
 }

@@ -29,12 +29,13 @@ var (
 	ErrRepliesFull = errors.New("replica: too many bytes of unacknowledged replies")
 	// ErrTooManySessions tells that no further session can be registered.
 	ErrTooManySessions = errors.New("replica: too many sessions")
-	// ErrRequestExpired tells that the request id is from before what is still
-	// remembered. The command did not run now; whether it ran before is
-	// unknown.
+	// ErrRequestExpired tells that the request id is of a time whose ids are no
+	// longer remembered. The command did not run now and never will under this
+	// id; whether it ran before is unknown.
 	ErrRequestExpired = errors.New("replica: request id expired, outcome unknown")
-	// ErrRequestFuture tells that the request id is from too far ahead of log
-	// time. The command did not run.
+	// ErrRequestFuture tells that the request id is too far ahead of the leader's
+	// clocks: the client's clock is wrong. The command did not run. Leaders refuse
+	// with it; a replica does not.
 	ErrRequestFuture = errors.New("replica: request id lies in the future")
 )
 

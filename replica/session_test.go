@@ -209,26 +209,62 @@ func TestARequestIDRunsOnce(t *testing.T) {
 	wantResult(t, "another", g.request(requestAt(g.now, 2), "x"), CodeApplied, 4, "x@4#2")
 }
 
-func TestARequestIDOutsideItsTimeIsRefused(t *testing.T) {
-	g := newGroup(t, Limits{RequestRetention: time.Minute, RequestSkew: time.Second})
-	g.plain("tick")
-	check := func(what string, id RequestID, want error) {
-		t.Helper()
-		if r := g.request(id, "x"); !errors.Is(r.Err(), want) {
-			t.Fatalf("%s: got %v, want %v", what, r.Err(), want)
+func TestARequestIDIsKeptForTheRetentionAndThenRefused(t *testing.T) {
+	for name, off := range map[string]int64{"right": 0, "a little behind": -50_000, "far behind": -year, "a little ahead": 50_000, "far ahead": year} {
+		g := newGroup(t, Limits{RequestRetention: time.Minute, RequestSkew: time.Minute})
+		g.plain("tick")
+		id := requestAt(g.now+off, 1)
+		check := func(what string, want Code) {
+			t.Helper()
+			if r := g.request(id, "x"); r.Code != want {
+				t.Fatalf("clock %s: %s: code %d, want %d", name, what, r.Code, want)
+			}
+		}
+		check("first", CodeApplied)
+		g.now += 60_000 + min(max(off, 0), 60_000)
+		check("at the end of the retention", CodeDuplicate)
+		g.now++
+		check("forgotten", CodeRequestExpired)
+		g.restart()
+		check("forgotten, after a restart", CodeRequestExpired)
+		g.now += 100 * year
+		check("for good", CodeRequestExpired)
+		if n := g.machine.runs["x"]; n != 1 {
+			t.Fatalf("clock %s: ran %d times, want 1", name, n)
 		}
 	}
-	check("just old enough", requestAt(g.now-60_000, 1), nil)
-	check("too old", requestAt(g.now-60_001, 1), ErrRequestExpired)
-	check("just early enough", requestAt(g.now+1000, 1), nil)
-	check("too early", requestAt(g.now+1001, 1), ErrRequestFuture)
-	ran := g.machine.runs["x"]
-	g.now += 1 // the first one is forgotten now, and must not run again
-	check("forgotten", requestAt(g.now-60_001, 1), ErrRequestExpired)
-	g.restart()
-	check("forgotten, after a restart", requestAt(g.now-60_001, 1), ErrRequestExpired)
-	if n := g.machine.runs["x"]; n != ran {
-		t.Fatalf("ran %d times, want %d", n, ran)
+}
+
+// A client's clock, or all of them, may be set by any amount: only ids of times
+// that are forgotten are refused, and what one wrong clock leaves behind does
+// not stand in the way of the right ones.
+func TestClientsWithClocksFarApartDoNotRefuseEachOther(t *testing.T) {
+	g := newGroup(t, Limits{})
+	n := uint64(0)
+	for minute := range int64(120) {
+		for _, off := range []int64{0, -30_000, 30_000, 30 * 60_000, 59 * 60_000, -3 * year, 3 * year} {
+			n++
+			if r := g.request(requestAt(g.now+off, n), "x"); r.Code != CodeApplied {
+				t.Fatalf("minute %d, clock off by %d ms: code %d, want %d", minute, off, r.Code, CodeApplied)
+			}
+		}
+		g.now += 60_000
+		if minute%10 == 0 {
+			g.restart()
+		}
+	}
+}
+
+func TestALeaderRefusesRequestIDsOfTheFuture(t *testing.T) {
+	r := mustNew(t, Config{Limits: Limits{RequestSkew: time.Minute}}, newLedger())
+	for at, want := range map[int64]bool{present: false, present + 60_000: false, present + 60_001: true, 0: false} {
+		e := Envelope{Kind: KindRequest, Request: requestAt(at, 1)}
+		if got := r.Future(e.Append(nil), present); got != want {
+			t.Errorf("id of %d: future %v, want %v", at, got, want)
+		}
+	}
+	if r.Future(Envelope{Kind: KindPlain, Command: make([]byte, 100)}.Append(nil), 0) || r.Future(nil, 0) {
+		t.Error("a command without an id is of the future")
 	}
 }
 
@@ -255,7 +291,7 @@ func TestARequestIDDroppedByABoundIsRefused(t *testing.T) {
 				}
 			}
 			if r := g.request(requestAt(g.now+5, 2), "x"); r.Code != CodeRequestExpired {
-				t.Fatalf("a new id from before the floor: code %d, want %d", r.Code, CodeRequestExpired)
+				t.Fatalf("a new id among the forgotten ones: code %d, want %d", r.Code, CodeRequestExpired)
 			}
 			if n := g.machine.runs["x"]; n != 20 {
 				t.Fatalf("ran %d times, want 20", n)

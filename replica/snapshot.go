@@ -24,31 +24,32 @@ type SnapshotHeader struct {
 	Limits        Limits
 	// Sessions and Requests count what follows the header.
 	Sessions, Requests uint64
-	// RequestFloor is the highest time of a request id that a bound has
-	// dropped, or -1.
-	RequestFloor int64
+	// Forgotten counts the spans of time whose request ids are no longer kept.
+	Forgotten uint64
 }
 
 // Snapshot is a picture of a replica at one index. The same state gives the
 // same bytes on every replica. The bytes, inside checksummed chunks:
 //
 //	size  field
-//	8     "synodR" and the version, 1
+//	8     "synodR" and the version, 2
 //	144   the header: Index, LogTime, Digest, MachineDigest, Sessions, Requests,
-//	      RequestFloor, Limits; 8 bytes each
+//	      Forgotten, Limits; 8 bytes each
 //	..    sessions by id: id, timeout, active, floor, count of replies;
 //	      each reply by sequence number: sequence, index, length, value
-//	..    requests by id: id, index, length, value
+//	..    requests by id: id, index, until, length, value
+//	..    forgotten spans in order: from, to
 //	rest  the state machine's own bytes
 type Snapshot struct {
 	SnapshotHeader
 	sessions []*session
 	requests []*request
+	spans    spans
 	machine  io.WriterTo
 }
 
 const (
-	snapshotMagic  = "synodR\x00\x01"
+	snapshotMagic  = "synodR\x00\x02"
 	maxReplyLength = math.MaxInt32
 )
 
@@ -62,16 +63,16 @@ func (r *Replica) Snapshot() (*Snapshot, error) {
 		return nil, r.stopped
 	}
 	s := &Snapshot{SnapshotHeader: SnapshotHeader{
-		Index: r.applied.Load(), LogTime: r.now, Digest: r.digest,
+		Index: r.applied.Load(), LogTime: r.now.Load(), Digest: r.digest,
 		MachineDigest: machineDigest(r.machine), Limits: r.config.Limits,
 		Sessions: uint64(len(r.sessions.byID)), Requests: uint64(len(r.requests.byID)),
-		RequestFloor: r.requests.floor,
+		Forgotten: uint64(len(r.requests.forgotten)),
 	}}
 	var err error
 	if s.machine, err = snapshotMachine(r.machine); err != nil {
 		return nil, fmt.Errorf("replica: snapshot at index %d: %w", s.Index, err)
 	}
-	s.sessions, s.requests = r.sessions.picture(), r.requests.picture()
+	s.sessions, s.requests, s.spans = r.sessions.picture(), r.requests.picture(), slices.Clone(r.requests.forgotten)
 	return s, nil
 }
 
@@ -115,6 +116,9 @@ func (s *Snapshot) write(w io.Writer) (err error) {
 	for _, q := range s.requests {
 		buf = flushFull(w, q.appendTo(buf), &err)
 	}
+	for _, x := range s.spans {
+		buf = appendNumbers(buf, uint64(x.from), uint64(x.to))
+	}
 	if _, failed := w.Write(buf); err != nil || failed != nil {
 		return cmp.Or(err, failed)
 	}
@@ -142,7 +146,7 @@ func appendNumbers(dst []byte, numbers ...uint64) []byte {
 
 func (h *SnapshotHeader) appendTo(dst []byte) []byte {
 	dst = appendNumbers(dst, h.Index, uint64(h.LogTime), h.Digest, h.MachineDigest,
-		h.Sessions, h.Requests, uint64(h.RequestFloor))
+		h.Sessions, h.Requests, h.Forgotten)
 	for _, v := range h.Limits.values() {
 		dst = appendNumbers(dst, uint64(v))
 	}
@@ -167,7 +171,7 @@ func (s *session) appendTo(dst []byte) []byte {
 }
 
 func (q *request) appendTo(dst []byte) []byte {
-	dst = appendNumbers(append(dst, q.id[:]...), q.index, uint64(len(q.value)))
+	dst = appendNumbers(append(dst, q.id[:]...), q.index, uint64(q.until), uint64(len(q.value)))
 	return append(dst, q.value...)
 }
 

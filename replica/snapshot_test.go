@@ -238,6 +238,8 @@ func TestLargeRepliesTravelInASnapshot(t *testing.T) {
 // What a checksum vouches for may still make no sense.
 func TestASnapshotThatMakesNoSenseIsRefused(t *testing.T) {
 	g := newGroup(t, Limits{SessionWindow: 8})
+	g.request(requestAt(0, 1), "b")
+	g.now += 600_001
 	g.command(g.register(), 2, 0, "a")
 	g.register()
 	g.request(requestAt(g.now, 1), "b")
@@ -250,16 +252,18 @@ func TestASnapshotThatMakesNoSenseIsRefused(t *testing.T) {
 	reply := sessions + 5*8
 	second := reply + 3*8 + len("a@2#1")
 	requests := second + 5*8
+	spans := requests + 2*(16+3*8+len("b@5#2"))
 	for name, damage := range map[string]struct {
 		offset int
 		value  byte
 	}{
-		"magic": {0, 'x'}, "version": {7, 2}, "log time": {header + 8, 1}, "sessions": {header + 4*8, 1},
-		"requests": {header + 5*8, 1}, "request floor": {header + 6*8, 1}, "limit": {header + 7*8, 0xff},
+		"magic": {0, 'x'}, "version": {7, 9}, "log time": {header + 8, 1}, "sessions": {header + 4*8, 1},
+		"requests": {header + 5*8, 1}, "forgotten spans": {header + 6*8, 1}, "limit": {header + 7*8, 0xff},
 		"session beyond the index": {sessions + 7, 99}, "timeout": {sessions + 8, 1}, "floor": {sessions + 3*8 + 7, 0},
 		"sequence below the floor": {reply + 7, 0}, "sequence beyond the window": {reply + 7, 9},
 		"length of a reply": {reply + 2*8, 1}, "reply cut off": {reply + 2*8 + 5, 1}, "sessions out of order": {second + 7, 1},
-		"requests out of order": {requests + 15 - 2, 0xff},
+		"requests out of order": {requests + 15 - 2, 0xff}, "kept until": {requests + 16 + 8, 0xff},
+		"a span that ends before it begins": {spans, 1},
 	} {
 		data := bytes.Clone(plain.Bytes())
 		data[damage.offset] = damage.value
