@@ -3,9 +3,12 @@ package chaos
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net/http"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -59,27 +62,76 @@ func write(t *testing.T, c *Cluster, key, value string, limit time.Duration) {
 }
 
 func TestBadInputOnEveryPort(t *testing.T) {
-	c := smallCluster(t, 3, nil)
+	t.Run("plain", func(t *testing.T) {
+		hammered(t, smallCluster(t, 3, nil), Hostile{Name: "n9"}, nil)
+	})
+	t.Run("TLS", func(t *testing.T) {
+		var made *Certificates
+		c := smallCluster(t, 3, func(c *ClusterConfig) {
+			var err error
+			if made, err = NewCertificates(c.Program, filepath.Join(c.Dir, "tls"), "n1", "n2", "n3", "n9"); err != nil {
+				t.Fatal(err)
+			}
+			if c.TLS, err = made.Client(); err != nil {
+				t.Fatal(err)
+			}
+			c.Arguments = made.Arguments
+		})
+		peer, err := made.Config("n9")
+		if err != nil {
+			t.Fatal(err)
+		}
+		hammered(t, c, Hostile{Name: "n9", TLS: peer}, c.config.TLS)
+	})
+}
+
+// hammered sends bad input to all ports of c, and from a peer that is let in, and
+// fails the test unless the cluster goes on as if nothing had been.
+func hammered(t *testing.T, c *Cluster, peer Hostile, client *tls.Config) {
 	write(t, c, "before", "1", 10*time.Second)
-	seconds := 10 * time.Second
+	length := 5 * time.Second
 	if *minutesFlag > 0 {
-		seconds = time.Duration(*minutesFlag * float64(time.Minute))
+		length = time.Duration(*minutesFlag * float64(time.Minute))
 	}
 	s := seed()
-	t.Logf("seed %d for %v", s, seconds)
-	ctx, cancel := context.WithTimeout(t.Context(), seconds)
-	defer cancel()
+	t.Logf("seed %d for %v", s, length)
+	var err error
+	if peer.Nodes, err = c.HostileTargets(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	var targets []Target
 	for _, node := range c.Nodes {
-		targets = append(targets, node.Targets()...)
+		for _, target := range node.Targets() {
+			switch {
+			case target.HTTP:
+				target.TLS = client
+			case target.Address == node.Link:
+				target.TLS = peer.TLS
+			}
+			targets = append(targets, target)
+		}
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), length)
+	defer cancel()
+	met := make(chan map[string]HostileCounts)
+	go func() { met <- HammerPeers(ctx, c.config.Host.Dial, peer, s) }()
 	sent := Hammer(ctx, c.config.Host.Dial, targets, s)
+	counts := <-met
 	for _, target := range targets {
-		if sent[target] < int(seconds/time.Second) {
+		if sent[target] < int(length/time.Second) {
 			t.Errorf("void: %v got only %d inputs", target, sent[target])
 		}
 	}
-	t.Logf("inputs: %v", sent)
+	for _, node := range c.Nodes {
+		n := counts[node.Name]
+		if least := int(length / time.Second); n.Greeted < least || n.Refused < least || n.Frames < 10*least {
+			t.Errorf("void: %s met too little: %+v", node.Name, n)
+		}
+		if n.Forged > 0 {
+			t.Errorf("%s let %d connections in that claimed to be another node", node.Name, n.Forged)
+		}
+	}
+	t.Logf("inputs: %v\npeers: %+v", sent, counts)
 	if err := c.Unplanned(); err != nil {
 		t.Fatal(err)
 	}
@@ -89,6 +141,10 @@ func TestBadInputOnEveryPort(t *testing.T) {
 	}
 	if _, err := c.WaitEqual(t.Context(), 10*time.Second); err != nil {
 		t.Error(err)
+	}
+	after, err := c.HostileTargets(t.Context())
+	if err != nil || !slices.Equal(after, peer.Nodes) {
+		t.Errorf("the members are %v, %v, and were %v", after, err, peer.Nodes)
 	}
 	if most := c.MaxRSS(); most > 512<<20 {
 		t.Errorf("a node took %d MiB", most>>20)

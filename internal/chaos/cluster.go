@@ -3,6 +3,7 @@ package chaos
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
@@ -26,6 +27,7 @@ type ClusterConfig struct {
 	Ready     time.Duration // limit for the cluster to take writes, default 30 s
 	// Arguments returns the arguments of a node; default [NodeArguments].
 	Arguments func(NodeSpec) []string
+	TLS       *tls.Config // of the harness, if Arguments make the nodes speak TLS
 }
 
 // NodeSpec is what a node is told when it starts.
@@ -85,6 +87,9 @@ func StartCluster(ctx context.Context, config ClusterConfig) (*Cluster, error) {
 		config.Arguments = NodeArguments
 	}
 	c := &Cluster{config: config, HTTP: NewHTTP(config.Host.Dial)}
+	if config.TLS != nil {
+		c.HTTP.Secure(config.TLS)
+	}
 	if err := c.prepare(); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}

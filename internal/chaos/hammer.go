@@ -3,6 +3,7 @@ package chaos
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -14,11 +15,15 @@ import (
 type Target struct {
 	Network, Address string // "tcp" or "udp"
 	HTTP             bool
+	// TLS, unless nil, is what every other connection speaks: with a certificate, so
+	// that the bad input reaches what lies behind the handshake.
+	TLS *tls.Config
 }
 
 // Targets are all ports of a node.
 func (n *Node) Targets() []Target {
-	return []Target{{"tcp", n.API, true}, {"tcp", n.Link, false}, {"tcp", n.Gossip, false}, {"udp", n.Gossip, false}}
+	return []Target{{Network: "tcp", Address: n.API, HTTP: true}, {Network: "tcp", Address: n.Link},
+		{Network: "tcp", Address: n.Gossip}, {Network: "udp", Address: n.Gossip}}
 }
 
 // hammerConnections is how many connections a target gets at a time.
@@ -59,7 +64,11 @@ func hammerOnce(ctx context.Context, dial Dial, target Target, random *rand.Rand
 		return false
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(time.Duration(1+random.IntN(100)) * time.Millisecond))
+	patience := time.Duration(1+random.IntN(100)) * time.Millisecond
+	if target.TLS != nil && random.IntN(2) == 0 {
+		conn, patience = tls.Client(conn, target.TLS), patience+500*time.Millisecond
+	}
+	conn.SetDeadline(time.Now().Add(patience))
 	input := badInput(target, random)
 	if _, err := conn.Write(input); err != nil && target.Network == "udp" {
 		return false
