@@ -245,6 +245,36 @@ func TestAConfigurationEndsConnectionsUnderOtherNames(t *testing.T) {
 	}
 }
 
+// Whoever is let in may ask for anything under any number of ids; what answers
+// would need to find it must not stay behind.
+func TestStrangersWhoAskAreForgotten(t *testing.T) {
+	c := Local(t, 3, GroupConfig{Name: "g", New: func() StateMachine { return nothing{} }})
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	n := c.Node(0)
+	requestVote := []byte{7<<3 | 2, 0} // of term 0, which is answered with the present one
+	for id := uint64(1000); id < 1100; id++ {
+		conn, err := c.network.Host("stranger").Dial(ctx, n.cfg.Listen.Link)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if refused, err := stranger.Greet(conn, stranger.Hello{Node: id, Name: "s", Epoch: 1}); err != nil || refused != "" {
+			t.Fatalf("stranger %d: %q, %v", id, refused, err)
+		}
+		body := append(stranger.Raft(id, n.ID(), uint32(n.groups[0].id), 0), requestVote...)
+		if _, err := conn.Write(stranger.Frame(stranger.KindRaft, groupReceiver+"g", body)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := n.groups[0].handle.Status(ctx); err != nil { // the frame before it was handled, or nearly so
+			t.Fatal(err)
+		}
+		_ = conn.Close()
+	}
+	if err := n.await(ctx, func() bool { return len(n.link.Stats().Peers) == 2 }); err != nil {
+		t.Fatalf("%d peers are remembered, want the 2 others", len(n.link.Stats().Peers))
+	}
+}
+
 // addMember gives m a place, whatever its name.
 func addMember(t *testing.T, ctx context.Context, g *Group, m raft.Member) {
 	t.Helper()

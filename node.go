@@ -229,6 +229,9 @@ func (n *Node) raftnodeConfig(g *Group) raftnode.Config {
 			if pid, ok := peers.Load(id); ok {
 				return pid.(*actor.PID)
 			}
+			if _, known := n.book.Lookup(cluster.NodeID(id)); !known {
+				return nil // a PID stays for ever, and whoever is let in may ask under any id
+			}
 			pid, _ := peers.LoadOrStore(id, n.link.PID(cluster.NodeID(id), receiver))
 			return pid.(*actor.PID)
 		},
