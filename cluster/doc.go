@@ -21,11 +21,12 @@
 //
 // # What gets in
 //
-// Only messages of registered kinds, for published receivers, whose From (if
-// they have one) is the node at the other end of the connection. Everything
-// else is counted and dropped; a broken frame closes its connection. No
-// message of protoactor's own crosses the link: nobody stops, watches or
-// fails an actor from elsewhere.
+// Only messages of registered kinds, for published receivers, whose From and
+// Name (if they have them) are those of the node at the other end of the
+// connection. With TLS a certificate proves its name; which id goes with a name
+// is for Admit to say. Everything else is counted and dropped; a broken frame
+// closes its connection. No message of protoactor's own crosses the link: nobody
+// stops, watches or fails an actor from elsewhere.
 //
 // # Source
 //
