@@ -19,7 +19,7 @@ func (s *Server) getStatus(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer cancel()
-	status, err := s.config.Backend.Status(ctx)
+	status, err := s.backend().Status(ctx)
 	if err != nil {
 		writeError(w, err)
 		return
@@ -33,7 +33,7 @@ func (s *Server) getStatus(w http.ResponseWriter, r *http.Request) {
 		status.Reasons = append(status.Reasons, "the leader "+status.Leader+" does not answer")
 		status.Leader, status.Healthy, status.Tolerates = "", false, 0
 	}
-	writeJSON(w, http.StatusOK, status)
+	s.writeAnswer(w, status)
 }
 
 // leaderStatus answers with the leader's view if it can be had.
@@ -47,7 +47,7 @@ func (s *Server) leaderStatus(ctx context.Context, w http.ResponseWriter, r *htt
 	if err := s.ask(ctx, r, leader, "/v1/status", &answer); err != nil || answer.Role != "leader" {
 		return false
 	}
-	writeJSON(w, http.StatusOK, answer)
+	s.writeAnswer(w, answer)
 	return true
 }
 
@@ -59,7 +59,7 @@ func (s *Server) getMembers(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer cancel()
-	members, err := s.config.Backend.Members(ctx)
+	members, err := s.backend().Members(ctx)
 	s.answer(ctx, w, r, members, err)
 }
 
@@ -79,7 +79,7 @@ func (s *Server) postMember(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer cancel()
-	done, err := s.config.Backend.ChangeMember(ctx, change)
+	done, err := s.backend().ChangeMember(ctx, change)
 	s.answer(ctx, w, r, done, err)
 }
 
@@ -91,7 +91,7 @@ func (s *Server) postTransfer(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer cancel()
-	done, err := s.config.Backend.Transfer(ctx, q.values.Get("to"))
+	done, err := s.backend().Transfer(ctx, q.values.Get("to"))
 	s.answer(ctx, w, r, done, err)
 }
 
@@ -104,7 +104,7 @@ func (s *Server) postSnapshot(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer cancel()
-	done, err := s.config.Backend.Snapshot(ctx)
+	done, err := s.backend().Snapshot(ctx)
 	s.answer(ctx, w, r, done, err)
 }
 
@@ -113,7 +113,7 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		s.failOrForward(ctx, w, r, nil, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, v)
+	s.writeAnswer(w, v)
 }
 
 // getEvents streams what happens on this node from now on.
@@ -143,7 +143,7 @@ func (s *Server) pumpEvents(ctx context.Context, out *stream) error {
 	events := make(chan Event)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go s.config.Backend.Events(ctx, func(e Event) bool {
+	go s.backend().Events(ctx, func(e Event) bool {
 		select {
 		case events <- e:
 			return true

@@ -7,9 +7,14 @@ import (
 	"time"
 )
 
-// Config configures a Server. Backend is required; every other field has a default.
+// Config configures a Server. Backend or Starting is required; every other field
+// has a default.
 type Config struct {
+	// Backend is the node. It may come later, with SetBackend, if Starting is set.
 	Backend Backend
+	// Starting names what the start of the node waits for. While there is no
+	// Backend it is what /readyz tells, and other requests end with CodeStarting.
+	Starting func() []Check
 	// Name is the node's name, sent along with forwarded requests.
 	Name string
 	// TLS makes the server speak TLS. It should ask for client certificates
@@ -26,6 +31,7 @@ type Config struct {
 
 	MaxValue       int64         // bytes of a value. Default 1 MiB
 	MaxBodies      int64         // bytes of all values that are being written; more is CodeOverloaded. Default 64 MiB
+	MaxAnswers     int64         // bytes of all answers that are being read, without short ones; more is CodeOverloaded. Default 64 MiB
 	MaxHeader      int           // bytes of a request's headers. Default 16 KiB
 	MaxConnections int           // open connections; more wait to be accepted. Default 4096
 	MaxWatches     int           // open watches and event streams; more are refused. Default 1024
@@ -37,8 +43,8 @@ type Config struct {
 	RequestTimeout time.Duration
 	// Heartbeat is how often a quiet watch sends a sign of life. Default 5 s.
 	Heartbeat time.Duration
-	// SlowClient is how long a watch waits for its client to read before it is
-	// dropped. Default 10 s.
+	// SlowClient is how long an answer or a watch waits for its client to read 64 KiB
+	// before it is cut off. Default 10 s.
 	SlowClient time.Duration
 	// Logger gets what an operator should know; nil discards it.
 	Logger *slog.Logger
@@ -58,6 +64,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxBodies == 0 {
 		c.MaxBodies = max(64<<20, 2*c.MaxValue)
+	}
+	if c.MaxAnswers == 0 {
+		c.MaxAnswers = max(64<<20, 2*(pageBytes+c.MaxValue))
 	}
 	if c.MaxHeader == 0 {
 		c.MaxHeader = 16 << 10
@@ -82,9 +91,9 @@ func (c Config) withDefaults() Config {
 
 func (c Config) check() error {
 	switch {
-	case c.Backend == nil:
-		return errors.New("api: Config.Backend is nil")
-	case c.MaxValue < 0 || c.MaxBodies < 0 || c.MaxHeader < 0 || c.MaxConnections < 0 || c.MaxWatches < 0:
+	case c.Backend == nil && c.Starting == nil:
+		return errors.New("api: Config.Backend and Config.Starting are nil")
+	case c.MaxValue < 0 || c.MaxBodies < 0 || c.MaxAnswers < 0 || c.MaxHeader < 0 || c.MaxConnections < 0 || c.MaxWatches < 0:
 		return errors.New("api: a limit in Config is negative")
 	case c.HeaderTimeout < 0 || c.BodyTimeout < 0 || c.IdleTimeout < 0 || c.RequestTimeout < 0 || c.Heartbeat < 0 || c.SlowClient < 0:
 		return errors.New("api: a time in Config is negative")

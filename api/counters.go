@@ -7,7 +7,9 @@ type counters struct {
 	reads     atomic.Uint64
 	writes    atomic.Uint64
 	forwarded atomic.Uint64
-	slow      atomic.Uint64
+	slow      atomic.Uint64 // watches
+
+	slowAnswers atomic.Uint64
 }
 
 func (c *counters) request(method string) {
@@ -28,5 +30,6 @@ func (c *counters) metrics(watches int) []Metric {
 		{"synod_http_forwarded_total", "Requests sent on to the leader.", "counter", nil, float64(c.forwarded.Load())},
 		{"synod_http_watches", "Open watches and event streams.", "gauge", nil, float64(watches)},
 		{"synod_http_slow_watches_total", "Watches dropped because their client did not read.", "counter", nil, float64(c.slow.Load())},
+		{"synod_http_slow_answers_total", "Answers cut off because their client did not read.", "counter", nil, float64(c.slowAnswers.Load())},
 	}
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 )
@@ -98,6 +99,26 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	if err != nil {
 		status, body = http.StatusInternalServerError, []byte(`{"code":"E-INTERNAL","error":"the answer cannot be encoded"}`)
 	}
+	writeBody(w, status, body)
+}
+
+// writeAnswer answers with v, which may be long.
+func (s *Server) writeAnswer(w http.ResponseWriter, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		writeError(w, fmt.Errorf("api: encode the answer: %w", err))
+		return
+	}
+	free, err := s.hold(len(body))
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	defer free()
+	writeBody(w, http.StatusOK, body)
+}
+
+func writeBody(w http.ResponseWriter, status int, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)+1))
 	w.WriteHeader(status)

@@ -12,12 +12,16 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 )
 
-// maxAnswer bounds what a forwarded request may bring back, in bytes: a page
-// of the largest values would not fit through a follower, its limit must be lowered.
+// maxAnswer bounds what a request may bring back, in bytes: a page of the largest
+// values, escaped in the worst way. A longer answer is an error, never cut short.
 const maxAnswer = 64 << 20
+
+// maxStatus bounds the leader's answer about the group, in bytes.
+const maxStatus = 1 << 20
 
 func newForwardClient(config *tls.Config) *http.Client {
 	return &http.Client{
@@ -58,7 +62,7 @@ func (s *Server) forward(ctx context.Context, w http.ResponseWriter, r *http.Req
 	if r.Method != http.MethodPost { // a transfer is meant to change the leader
 		go func() {
 			select {
-			case <-s.config.Backend.LeaderChange():
+			case <-s.backend().LeaderChange():
 				cancel(errDeposed)
 			case <-ctx.Done():
 			}
@@ -75,18 +79,38 @@ func (s *Server) forward(ctx context.Context, w http.ResponseWriter, r *http.Req
 		return
 	}
 	defer answer.Body.Close()
-	for _, name := range []string{"Content-Type", "Retry-After", headerIndex, headerVersion, headerLeader, headerNode} {
-		if value := answer.Header.Get(name); value != "" {
-			w.Header().Set(name, value)
-		}
-	}
-	content, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	pieces, free, err := s.answers.readPieces(answer.Body, min(maxAnswer, s.answers.most))
 	if err != nil {
 		writeError(w, forwardError(r, leader, cmp.Or(deposed(ctx), err)))
 		return
 	}
-	w.WriteHeader(answer.StatusCode)
-	w.Write(content) // a client that has gone is found by net/http
+	defer free()
+	for _, name := range passedOn {
+		if value := answer.Header.Get(name); value != "" {
+			w.Header().Set(name, value)
+		}
+	}
+	s.delivered(r, writePieces(w, r, answer.StatusCode, pieces))
+}
+
+// passedOn are the headers of the leader's answer that ours has too.
+var passedOn = []string{"Content-Type", "Retry-After", headerIndex, headerVersion, headerLeader, headerNode}
+
+func writePieces(w http.ResponseWriter, r *http.Request, status int, pieces [][]byte) error {
+	size := 0
+	for _, piece := range pieces {
+		size += len(piece)
+	}
+	if r.Method != http.MethodHead {
+		w.Header().Set("Content-Length", strconv.Itoa(size))
+	}
+	w.WriteHeader(status)
+	for _, piece := range pieces {
+		if _, err := w.Write(piece); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // errDeposed ends a forwarded request whose leader leads no more.
@@ -114,7 +138,11 @@ func (s *Server) ask(ctx context.Context, r *http.Request, leader Leader, addres
 	if response.StatusCode != http.StatusOK {
 		return &Error{Code: CodeNoLeader, Message: "the leader does not answer", Why: response.Status}
 	}
-	return json.NewDecoder(io.LimitReader(response.Body, maxAnswer)).Decode(answer)
+	content, err := readAll(response.Body, maxStatus)
+	if err != nil {
+		return forwardError(r, leader, err)
+	}
+	return json.Unmarshal(content, answer)
 }
 
 func (s *Server) forwardRequest(ctx context.Context, r *http.Request, at *url.URL, body []byte, leader Leader) (*http.Request, error) {
@@ -144,7 +172,14 @@ func (s *Server) forwardRequest(ctx context.Context, r *http.Request, at *url.UR
 // answer was lost on the way back.
 func forwardError(r *http.Request, leader Leader, err error) *Error {
 	why := fmt.Sprintf("the leader %s at %s: %s", leader.Name, leader.API, Reason(err))
-	if r.Method == http.MethodGet || r.Method == http.MethodHead || neverSent(err) {
+	read := r.Method == http.MethodGet || r.Method == http.MethodHead
+	switch {
+	case read && errors.Is(err, errBudget):
+		return answerOverload()
+	case read && errors.Is(err, errLong):
+		return &Error{Code: CodeTooLarge, Message: "the answer is too large to be passed on", Why: why, Leader: &leader,
+			Do: []string{"list fewer keys at a time, with limit"}}
+	case read || neverSent(err):
 		return &Error{Code: CodeNoLeader, Message: "the leader does not answer", Why: why, Leader: &leader,
 			Do: []string{"try again in a second: a new leader is being elected"}}
 	}

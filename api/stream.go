@@ -1,8 +1,7 @@
 package api
 
 import (
-	"bytes"
-	"encoding/json"
+	"bufio"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,21 +9,23 @@ import (
 	"time"
 )
 
-// errSlow ends a stream whose client does not read.
-var errSlow = errors.New("api: the client of a stream does not read")
+// errSlow ends an answer or a stream whose client does not read.
+var errSlow = errors.New("api: the client does not read")
 
 // stream writes server-sent events, or one JSON object a line (NDJSON) when
 // the client asks for application/x-ndjson. It is used by one goroutine.
 type stream struct {
-	w       http.ResponseWriter
+	out     encoder
 	control *http.ResponseController
 	ndjson  bool
 	slow    time.Duration
-	buffer  bytes.Buffer
 }
 
+// streamBuffer is what an open stream keeps for encoding, in bytes.
+const streamBuffer = 4 << 10
+
 func newStream(w http.ResponseWriter, r *http.Request, slow time.Duration) *stream {
-	s := &stream{w: w, control: http.NewResponseController(w), slow: slow}
+	s := &stream{out: encoder{bufio.NewWriterSize(w, streamBuffer)}, control: http.NewResponseController(w), slow: slow}
 	s.ndjson = strings.Contains(r.Header.Get("Accept"), "application/x-ndjson")
 	w.Header().Set("Content-Type", "text/event-stream")
 	if s.ndjson {
@@ -36,33 +37,39 @@ func newStream(w http.ResponseWriter, r *http.Request, slow time.Duration) *stre
 
 // send writes one event. id 0 leaves the client's last id as it was.
 func (s *stream) send(event string, id uint64, data any) error {
-	body, err := json.Marshal(data)
-	if err != nil {
-		return fmt.Errorf("api: encode event %s: %w", event, err)
-	}
-	s.buffer.Reset()
 	if s.ndjson {
-		fmt.Fprintf(&s.buffer, `{"event":%q,"data":%s}`+"\n", event, body)
+		fmt.Fprintf(s.out, `{"event":%q,"data":`, event)
+		s.data(data)
+		s.out.WriteString("}\n")
 		return s.flush()
 	}
 	if id > 0 {
-		fmt.Fprintf(&s.buffer, "id: %d\n", id)
+		fmt.Fprintf(s.out, "id: %d\n", id)
 	}
-	fmt.Fprintf(&s.buffer, "event: %s\ndata: %s\n\n", event, body)
+	fmt.Fprintf(s.out, "event: %s\ndata: ", event)
+	s.data(data)
+	s.out.WriteString("\n\n")
 	return s.flush()
+}
+
+func (s *stream) data(data any) {
+	if change, is := data.(Change); is {
+		s.out.change(change)
+		return
+	}
+	s.out.value(data)
 }
 
 // heartbeat shows that the stream lives, and moves the client's last id on to
 // index: an id without data is no event, but is remembered.
 func (s *stream) heartbeat(index uint64) error {
-	s.buffer.Reset()
 	switch {
 	case s.ndjson:
-		s.buffer.WriteString("\n")
+		s.out.WriteString("\n")
 	case index > 0:
-		fmt.Fprintf(&s.buffer, ": heartbeat\nid: %d\n\n", index)
+		fmt.Fprintf(s.out, ": heartbeat\nid: %d\n\n", index)
 	default:
-		s.buffer.WriteString(": heartbeat\n\n")
+		s.out.WriteString(": heartbeat\n\n")
 	}
 	return s.flush()
 }
@@ -80,7 +87,7 @@ func (s *stream) end(err error) error {
 func (s *stream) flush() error {
 	// A recorder in a test has no deadline; a connection has.
 	_ = s.control.SetWriteDeadline(time.Now().Add(s.slow))
-	if _, err := s.w.Write(s.buffer.Bytes()); err != nil {
+	if err := s.out.Flush(); err != nil {
 		return slowOr(err)
 	}
 	return slowOr(s.control.Flush())
