@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -32,6 +33,12 @@ type (
 	installSnapshot struct{ meta raft.SnapshotMeta }
 )
 
+// Control lets what keeps the order of the log into a full mailbox: without it the
+// state machine could not go on.
+func (applyBatch) Control()      {}
+func (takeSnapshot) Control()    {}
+func (installSnapshot) Control() {}
+
 // applier runs the state machine in an actor of its own, so that a slow one
 // never delays a heartbeat.
 type applier struct {
@@ -40,9 +47,12 @@ type applier struct {
 	machine *replica.Replica
 
 	checkpoint uint64 // the newest one published
+	logTime    int64  // likewise
 
-	index   raft.Index // of the last applied entry
-	waiting []readAt   // by index
+	index   raft.Index   // of the last applied entry
+	waiting []readAt     // by index
+	waits   int          // calls in waiting
+	reads   atomic.Int64 // calls in readAt messages that are not taken yet
 	entries []replica.Entry
 	results []replica.Result
 	behind  int // bytes applied since the group's actor was woken for it
@@ -122,9 +132,14 @@ func (b applyBatch) after(applied raft.Index) applyBatch {
 func (p *applier) advance() {
 	p.handle.applied.Store(uint64(p.index))
 	p.noteCheckpoint()
+	if t := p.machine.LogTime(); t != p.logTime {
+		p.logTime = t
+		p.handle.noteLogTime(t)
+	}
 	n := 0
 	for n < len(p.waiting) && p.waiting[n].index <= p.index {
 		p.waiting[n].finish()
+		p.waits -= len(p.waiting[n].calls)
 		n++
 	}
 	p.waiting = slices.Delete(p.waiting, 0, n)
@@ -152,14 +167,19 @@ func (p *applier) noteCheckpoint() {
 const wakeAfterBytes = 256 << 10
 
 func (p *applier) read(r readAt) {
+	p.reads.Add(-int64(len(r.calls)))
 	if r.index <= p.index {
 		r.finish()
 		return
 	}
-	if len(p.waiting) >= p.cfg.MaxReads {
+	if p.waits+len(r.calls) > p.cfg.MaxReads {
 		p.waiting = slices.DeleteFunc(p.waiting, readAt.abandoned)
+		p.waits = 0
+		for _, w := range p.waiting {
+			p.waits += len(w.calls)
+		}
 	}
-	if len(p.waiting) >= p.cfg.MaxReads {
+	if p.waits+len(r.calls) > p.cfg.MaxReads {
 		for _, c := range r.calls {
 			c.finish(outcome{err: ErrOverloaded})
 		}
@@ -167,6 +187,7 @@ func (p *applier) read(r readAt) {
 	}
 	at, _ := slices.BinarySearchFunc(p.waiting, r.index, func(w readAt, i raft.Index) int { return cmp.Compare(w.index, i) })
 	p.waiting = slices.Insert(p.waiting, at, r)
+	p.waits += len(r.calls)
 }
 
 // abandoned reports whether nobody waits any more.

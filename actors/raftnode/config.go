@@ -43,11 +43,15 @@ type Config struct {
 	// on, is four times that by default.
 	SnapshotBytes int
 	// MaxProposals and MaxProposalBytes bound what waits in the inbox, and
-	// MaxReads the reads that do; more is ErrOverloaded. Defaults 65536,
-	// 64 MiB, 65536.
+	// MaxReads the reads that do, and likewise those that wait for the state
+	// machine; more is ErrOverloaded. Defaults 65536, 64 MiB, 65536.
 	MaxProposals     int
 	MaxProposalBytes int
 	MaxReads         int
+
+	// LogWait is how long an actor that is restarted after a panic waits for what
+	// was under way to the log; then the node ends. Default 1 minute.
+	LogWait time.Duration
 
 	// Changed is called inside the actor when role, term, leader or
 	// configuration changed; it must not block. Optional.
@@ -103,6 +107,9 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.MaxProposals, 65536)
 	setDefault(&c.MaxProposalBytes, 64<<20)
 	setDefault(&c.MaxReads, 65536)
+	if c.LogWait == 0 {
+		c.LogWait = time.Minute
+	}
 	if c.Replica.Limits.DigestEvery == 0 {
 		c.Replica.Limits.DigestEvery = 4096
 	}

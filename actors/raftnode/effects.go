@@ -49,6 +49,7 @@ func (a *Actor) save(out *raft.Output) {
 		a.high = max(a.high, out.Base.Index)
 		records = append(records, baseRecord(a.cfg.Group, a.high, *out.Base))
 	}
+	a.noteStamp(out.Entries)
 	for _, entries := range a.split(out.Entries) {
 		data := a.encode(entries)
 		a.logBytes += len(data)
@@ -79,10 +80,14 @@ func (a *Actor) split(entries []raft.Entry) (runs [][]raft.Entry) {
 	return runs
 }
 
+// maxHeld is how many turns may have left answers to wait for a disk that stands
+// still. Further ones are dropped: whoever gets none asks again.
+const maxHeld = 1024
+
 // sendAfter sends once save and all before it are durable. Nothing new is to
 // be saved, so this is rare: a repeated answer behind a save under way.
 func (a *Actor) sendAfter(save uint64, send []raft.Envelope) {
-	if len(send) > 0 {
+	if len(send) > 0 && (a.saved >= save || len(a.held) < maxHeld) {
 		a.held = append(a.held, heldSend{after: save, send: send})
 		if a.saved < save {
 			a.handle.wantSaved(save)
@@ -167,7 +172,22 @@ func (a *Actor) finishReads(read raft.Read) {
 			c.finish(outcome{index: read.Index})
 		}
 	default:
-		a.toApplier(readAt{index: read.Index, calls: waiting})
+		a.readAt(read.Index, waiting)
+	}
+}
+
+// readAt has calls ended when index is applied. Those whose callers gave up stay
+// in the applier's mailbox while it is at work, so they are counted until it has
+// taken them.
+func (a *Actor) readAt(index raft.Index, calls []*call) {
+	n := int64(len(calls))
+	if a.applierReads.Add(n) <= int64(a.cfg.MaxReads) {
+		a.toApplier(readAt{index: index, calls: calls})
+		return
+	}
+	a.applierReads.Add(-n)
+	for _, c := range calls {
+		c.finish(outcome{err: ErrOverloaded})
 	}
 }
 

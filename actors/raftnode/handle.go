@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -53,6 +54,7 @@ type Handle struct {
 	lease      atomic.Int64 // raft.Time: end of the lease, 0 is none
 	leaseIndex atomic.Uint64
 	applied    atomic.Uint64
+	logTime    atomic.Int64 // how far log time was ahead of Clock when the last stamp was applied, in microseconds; 0 is not known
 	instance   atomic.Pointer[instance]
 	checkpoint atomic.Pointer[replica.Checkpoint] // the newest one of the digest
 	freshness  atomic.Int32                       // 0 not known yet, 1 fresh, 2 not
@@ -156,7 +158,7 @@ func (h *Handle) WaitApplied(ctx context.Context, index raft.Index) error {
 	if h.Applied() >= index {
 		return nil
 	}
-	_, err := h.call(ctx, func(a *Actor, c *call) { a.toApplier(readAt{index: index, calls: []*call{c}}) })
+	_, err := h.call(ctx, func(a *Actor, c *call) { a.readAt(index, []*call{c}) })
 	return err
 }
 
@@ -276,6 +278,21 @@ func (h *Handle) Read(index raft.Index, f func(machine replica.StateMachine, ind
 		return ErrBehind
 	}
 	return err
+}
+
+// noteLogTime keeps when a new stamp was applied here, so that this replica can go
+// on from it when it leads.
+func (h *Handle) noteLogTime(stamp int64) {
+	h.logTime.Store(stamp*1000 - time.Duration(h.cfg.Clock()).Microseconds())
+}
+
+// logClock is log time as it must be now, by the last stamp that was applied here.
+func (h *Handle) logClock(now raft.Time) replica.LogClock {
+	at, ahead := time.Duration(now), h.logTime.Load()
+	if ahead == 0 {
+		return replica.NewLogClock(0, at) // no stamp was applied since the process started
+	}
+	return replica.NewLogClock((ahead+at.Microseconds())/1000, at)
 }
 
 // setFresh keeps what the first start found.

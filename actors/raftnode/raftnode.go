@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -42,12 +44,13 @@ type Actor struct {
 	now    raft.Time // of this turn
 	due    raft.Time // what the timer runs towards, 0 if it does not
 
-	applier     *actor.PID
-	snapshotter *actor.PID
+	applier      *actor.PID
+	applierReads *atomic.Int64
+	snapshotter  *actor.PID
 
-	saved   uint64 // the newest durable save
-	issued  uint64 // the newest save handed to the log
-	held    []heldSend
+	saved   uint64     // the newest durable save
+	issued  uint64     // the newest save handed to the log
+	held    []heldSend // no more than maxHeld
 	pending pendingCalls
 	reads   map[uint64][]*call // by the core's ref
 	nextRef uint64
@@ -56,7 +59,10 @@ type Actor struct {
 	logBytes     int        // appended since the last snapshot
 	snapshotting bool
 	lastSnapshot raft.Index
-	pinCheck     raft.Time // when to ask next whether this group pins the log
+	pinCheck     raft.Time        // when to ask next whether this group pins the log
+	clock        replica.LogClock // of the leader in clockTerm
+	clockTerm    raft.Term
+	stamp        int64 // the greatest in the log, which may be ahead of the state machine
 	digests      digests
 	encoded      encodedEntries
 	received     []byte // the entries of this turn's newest AppendEntries, as they came
@@ -132,6 +138,7 @@ func (a *Actor) start(ctx actor.Context) {
 	for _, e := range state.Entries {
 		a.logBytes += len(e.Data)
 	}
+	a.noteStamp(state.Entries)
 	if a.core, err = raft.New(a.cfg.Raft, state); err != nil {
 		panic(&actors.FailStop{Err: err})
 	}
@@ -146,10 +153,25 @@ func (a *Actor) start(ctx actor.Context) {
 
 // awaitLog waits until nothing of the instance before is under way to the disk:
 // it may have been a vote that its answer follows, and must not be forgotten.
-// This is the one place where Receive waits, after a panic, for one flush.
+// This is the one place where Receive waits, after a panic, for one flush. A log
+// that does not come to rest, for want of space say, ends the node: a new process
+// finds in it what there is, and can make room.
 func (a *Actor) awaitLog() {
-	// Mark flushes everything, also on a store that writes only when it is told to.
-	if err := a.cfg.Store.Mark(); err != nil {
+	var err error
+	if a.cfg.Dispatcher != nil {
+		err = a.cfg.Store.Mark() // a simulated store writes only when it is told to
+	} else {
+		flushed := make(chan error, 1)
+		a.cfg.Store.Append(nil, func(err error) { flushed <- err })
+		limit := time.NewTimer(a.cfg.LogWait)
+		defer limit.Stop()
+		select {
+		case err = <-flushed:
+		case <-limit.C:
+			err = fmt.Errorf("raftnode: the log has not come to rest %v after a failure of %s", a.cfg.LogWait, a.cfg.Name)
+		}
+	}
+	if err != nil {
 		panic(&actors.FailStop{Err: err})
 	}
 	a.handle.forgetSaves() // they were numbered by the instance before
@@ -284,8 +306,7 @@ func (a *Actor) receive(w *messages.RaftMessage) {
 // well below the store's own limit, which would end the node.
 const maxPendingBytes = 64 << 20
 
-// propose hands the waiting commands to the core, stamped with this leader's
-// clock: log time is the greatest stamp so far.
+// propose hands the waiting commands to the core, stamped with log time.
 func (a *Actor) propose() {
 	if len(a.in.proposals) == 0 {
 		return
@@ -302,11 +323,9 @@ func (a *Actor) propose() {
 		a.refuse(ErrOverloaded) // the disk does not keep up
 		return
 	}
-	now := a.cfg.WallClock().UnixMilli()
-	commands := make([][]byte, len(a.in.proposals))
-	for i, c := range a.in.proposals {
-		replica.SetTime(c.command, now)
-		commands[i] = c.command
+	commands := a.stampAll()
+	if len(commands) == 0 {
+		return
 	}
 	first, err := a.core.Propose(commands)
 	if errors.Is(err, raft.ErrOverloaded) {
@@ -317,6 +336,38 @@ func (a *Actor) propose() {
 		return
 	}
 	a.pending.add(a.in.proposals, first, a.core.Term())
+}
+
+// noteStamp keeps the greatest stamp of the log: a leader that has yet to apply
+// what it recovered must not take the group for a new one.
+func (a *Actor) noteStamp(entries []raft.Entry) {
+	for _, e := range slices.Backward(entries) {
+		if e.Kind == raft.EntryCommand {
+			a.stamp = max(a.stamp, replica.Time(e.Data))
+			return // those before are hardly ever greater
+		}
+	}
+}
+
+// stampAll puts log time into the waiting commands and refuses those of the future.
+func (a *Actor) stampAll() [][]byte {
+	if term := a.core.Term(); term != a.clockTerm {
+		a.clockTerm, a.clock = term, a.handle.logClock(a.now)
+	}
+	wall := a.cfg.WallClock().UnixMilli()
+	machine := a.handle.Replica()
+	now := a.clock.Stamp(time.Duration(a.now), wall, max(a.stamp, machine.LogTime()))
+	commands := make([][]byte, 0, len(a.in.proposals))
+	a.in.proposals = slices.DeleteFunc(a.in.proposals, func(c *call) bool {
+		if machine.Future(c.command, max(now, wall)) {
+			c.finish(outcome{err: replica.ErrRequestFuture})
+			return true
+		}
+		replica.SetTime(c.command, now)
+		commands = append(commands, c.command)
+		return false
+	})
+	return commands
 }
 
 func (a *Actor) refuse(err error) {
@@ -343,13 +394,16 @@ func (a *Actor) startReads() {
 // spawnChildren starts the applier and the snapshotter. They end with this
 // actor and are made anew with it.
 func (a *Actor) spawnChildren(ctx actor.Context, machine *replica.Replica, snapshot raft.SnapshotMeta) {
-	mailbox := actors.MailboxConfig{MaxMessages: 1 << 20} // bounded by the core: MaxApplyBytes, one chunk a peer
+	// Bounded by the core (MaxApplyBytes, one chunk a peer) and, for reads, by
+	// MaxReads: see Actor.readAt.
+	mailbox := actors.MailboxConfig{MaxMessages: 1 << 20}
 	spawn := func(child actor.Actor) *actor.PID {
 		return ctx.Spawn(a.cfg.props(func() actor.Actor { return child }, mailbox))
 	}
 	s := &snapshotter{cfg: a.cfg, handle: a.handle}
 	a.snapshotter = spawn(s)
-	a.applier = spawn(&applier{cfg: a.cfg, handle: a.handle, machine: machine, index: snapshot.Index})
+	p := &applier{cfg: a.cfg, handle: a.handle, machine: machine, index: snapshot.Index, logTime: machine.LogTime()}
+	a.applier, a.applierReads = spawn(p), &p.reads
 	s.applier.Store(a.applier)
 }
 

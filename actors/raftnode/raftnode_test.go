@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -272,7 +273,13 @@ func TestWaitingForAnIndexThatNeverComesHoldsNobodyElseUp(t *testing.T) {
 	defer cancel()
 	waited := make(chan error, 1)
 	next := s.Applied() + 1
-	go func() { waited <- s.WaitApplied(ctx, next) }()
+	go func() {
+		err := s.WaitApplied(ctx, next)
+		for errors.Is(err, ErrOverloaded) { // until the applier has seen who gave up
+			err = s.WaitApplied(ctx, next)
+		}
+		waited <- err
+	}()
 	s.add(t)
 	if err := <-waited; err != nil {
 		t.Fatalf("wait for index %d, which is applied: %v", next, err)
@@ -324,5 +331,76 @@ func TestAFailedChildFailsItsParentAndNothingIsLost(t *testing.T) {
 	<-gone // the parent was restarted
 	if got := s.add(t); got != "2" {
 		t.Fatalf("count %s, want 2", got)
+	}
+}
+
+// Reads that gave up still lie in the mailbox of an applier that is at work. They
+// must not grow without bound, nor take the place of committed entries.
+func TestReadsThatGaveUpAreBoundedWhileApplyIsHeld(t *testing.T) {
+	machine := &blocking{begun: make(chan struct{}), hold: make(chan struct{})}
+	s := startSingle(t, storage.NewMemory(11), func(c *Config) {
+		c.MaxReads = 8
+		c.Machine = func() replica.StateMachine { return machine }
+	})
+	s.add(t)
+	slow, err := s.StartPropose(replica.Envelope{Kind: replica.KindPlain, Command: []byte("slow")}.Append(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-machine.begun
+	release := sync.OnceFunc(func() { close(machine.hold) })
+	defer release()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	gaveUp, giveUp := context.WithCancel(ctx)
+	giveUp()
+	next := s.Applied() + 1
+	for range 100 {
+		_ = s.WaitApplied(gaveUp, next)
+	}
+	if n, err := ask(ctx, s.Handle, func(a *Actor) (int64, error) { return a.applierReads.Load(), nil }); n != 8 || err != nil {
+		t.Errorf("%d reads wait for the state machine, %v; want MaxReads, 8", n, err)
+	}
+	if err := s.WaitApplied(ctx, next); !errors.Is(err, ErrOverloaded) {
+		t.Errorf("one more ended with %v, want ErrOverloaded", err)
+	}
+	release()
+	if _, _, err := slow.Wait(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.WaitApplied(ctx, next); err != nil {
+		t.Errorf("a read after all was applied: %v", err)
+	}
+	if n, err := ask(ctx, s.Handle, func(a *Actor) (int64, error) { return a.applierReads.Load(), nil }); n != 0 || err != nil {
+		t.Errorf("%d reads are counted, %v; want none", n, err)
+	}
+}
+
+func TestCommittedEntriesEnterAFullMailbox(t *testing.T) {
+	for _, message := range []any{applyBatch{}, takeSnapshot{}, installSnapshot{}} {
+		if _, ok := message.(actors.Control); !ok {
+			t.Errorf("a full mailbox refuses %T: the applier would see a gap", message)
+		}
+	}
+}
+
+// A log that cannot be flushed, on a full disk say, must not hold up a restarted
+// actor for ever.
+func TestALogThatDoesNotComeToRestEndsTheNode(t *testing.T) {
+	s := startSingle(t, storage.NewMemory(12), func(c *Config) { c.LogWait = 50 * time.Millisecond })
+	s.add(t)
+	hold := make(chan struct{})
+	defer close(hold)
+	s.store.Append(nil, func(error) { <-hold })
+	if _, err := ask(t.Context(), s.Handle, func(*Actor) (int, error) { panic("planted") }); !errors.Is(err, ErrUnknown) {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-s.failed:
+		if !strings.Contains(err.Error(), "come to rest") {
+			t.Errorf("ended with %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("the actor waits for ever")
 	}
 }

@@ -71,7 +71,7 @@ var mutants = []mutant{
 	{"snapshot without sessions", "replica/snapshot.go",
 		"		Sessions: uint64(len(r.sessions.byID)), Requests: uint64(len(r.requests.byID)),\n", "		Requests: uint64(len(r.requests.byID)),\n"},
 	{"expire sessions by the local clock", "replica/replica.go",
-		"	r.sessions.expire(r.now)\n", "	r.sessions.expire(r.now + int64(uintptr(unsafe.Pointer(r))>>6)%2000)\n"},
+		"	r.sessions.expire(now)\n", "	r.sessions.expire(now + int64(uintptr(unsafe.Pointer(r))>>6)%2000)\n"},
 	{"answer with the reply of another command", "replica/session.go",
 		"		return s.replies[ahead], CodeDuplicate\n", "		return s.replies[len(s.replies)-1], CodeDuplicate\n"},
 	{"run a repeated request again", "replica/request.go",
