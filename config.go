@@ -141,6 +141,14 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
+// wallClock is nil, which is package time's, but in a LocalCluster.
+func (c Config) wallClock() func() time.Time {
+	if c.local == nil {
+		return nil
+	}
+	return c.local.wall
+}
+
 func (c Config) checkName() error {
 	switch {
 	case !nodeName.MatchString(c.Name):

@@ -46,8 +46,13 @@ var (
 var ErrUnknownOutcome = errors.New("synod: outcome unknown")
 
 // ErrRequestExpired tells that a RequestID is too old to be remembered: whether
-// its command was applied cannot be told any more.
+// its command was applied cannot be told any more, unless it was sent for the
+// first time: then it surely was not.
 var ErrRequestExpired = replica.ErrRequestExpired
+
+// ErrRequestFuture tells that a RequestID is more than Limits.RequestSkew ahead of
+// the leader's clocks: the clock that made it is wrong. Nothing was done.
+var ErrRequestFuture = replica.ErrRequestFuture
 
 // NotLeaderError tells that another node leads the group. Nothing was done.
 type NotLeaderError struct {

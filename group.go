@@ -81,8 +81,10 @@ func (g *Group) Propose(ctx context.Context, command []byte) (Result, error) {
 
 // ProposeOnce is Propose for a command that may be repeated under the same
 // request id: it is applied once, and every repetition gets the first result.
-// Results are remembered for Limits.RequestRetention; after that a repetition
-// is refused with ErrRequestExpired.
+// Results are remembered for Limits.RequestRetention, as far as Limits.Requests
+// reaches; after that a repetition is refused with ErrRequestExpired. An id of the
+// future is refused with ErrRequestFuture. It does not matter otherwise what the
+// clocks of clients and nodes show.
 func (g *Group) ProposeOnce(ctx context.Context, request RequestID, command []byte) (Result, error) {
 	return g.propose(ctx, replica.Envelope{Kind: replica.KindRequest, Request: request, Command: command})
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/synod-go/synod/cluster"
@@ -25,6 +26,7 @@ type LocalCluster struct {
 	id    string
 	nodes []*Node
 	fs    []*storage.Memory
+	off   []atomic.Int64                    // of each node's wall clock, in nanoseconds
 	seen  map[cluster.NodeID]cluster.Member // what gossip would tell
 }
 
@@ -33,6 +35,7 @@ type localNode struct {
 	cluster *LocalCluster
 	fs      storage.FS
 	network cluster.Network
+	wall    func() time.Time
 }
 
 // TB is what Local needs of a *testing.T.
@@ -58,7 +61,7 @@ func Local(t TB, n int, groups ...GroupConfig) *LocalCluster {
 // NewLocalCluster is Local outside a test. End it with Stop.
 func NewLocalCluster(ctx context.Context, n int, logger *slog.Logger, groups ...GroupConfig) (*LocalCluster, error) {
 	c := &LocalCluster{network: cluster.NewMemoryNetwork(), groups: groups, logger: logger,
-		nodes: make([]*Node, n), seen: make(map[cluster.NodeID]cluster.Member)}
+		nodes: make([]*Node, n), off: make([]atomic.Int64, n), seen: make(map[cluster.NodeID]cluster.Member)}
 	for i := range n {
 		c.fs = append(c.fs, storage.NewMemory(uint64(i+1)))
 		if err := c.start(ctx, i); err != nil {
@@ -81,7 +84,8 @@ func (c *LocalCluster) start(ctx context.Context, i int) error {
 	node, err := Start(ctx, Config{
 		Name: name, Bootstrap: i == 0, Voters: voters - 1 + voters%2, Groups: c.groups, Logger: c.logger,
 		Listen: Addresses{API: name + ":1", Link: name + ":2", Gossip: name + ":3"},
-		local:  &localNode{cluster: c, fs: c.fs[i], network: c.network.Host(name)},
+		local: &localNode{cluster: c, fs: c.fs[i], network: c.network.Host(name),
+			wall: func() time.Time { return time.Now().Add(time.Duration(c.off[i].Load())) }},
 	})
 	if err != nil {
 		return err
@@ -228,6 +232,10 @@ func (c *LocalCluster) Isolate(i int) {
 		}
 	}
 }
+
+// SetWallClock sets the wall clock of the i-th node off by so much: what stamps
+// its log, not the clock that elections and leases go by, which cannot be set.
+func (c *LocalCluster) SetWallClock(i int, off time.Duration) { c.off[i].Store(int64(off)) }
 
 // Heal mends all cuts.
 func (c *LocalCluster) Heal() { c.network.HealAll() }

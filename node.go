@@ -224,7 +224,7 @@ func (n *Node) raftnodeConfig(g *Group) raftnode.Config {
 		Group: g.id, Name: g.name, Store: n.store, Machine: g.config.New,
 		Replica:       replica.Config{Limits: g.config.Limits},
 		SnapshotBytes: g.config.SnapshotBytes,
-		Clock:         clock,
+		Clock:         clock, WallClock: n.cfg.wallClock(),
 		Peer: func(id raft.ID) *actor.PID {
 			if pid, ok := peers.Load(id); ok {
 				return pid.(*actor.PID)
