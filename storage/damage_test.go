@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"path"
 	"slices"
 	"strings"
@@ -480,7 +481,14 @@ func TestADamagedSnapshotFallsBackToTheOneBefore(t *testing.T) {
 	for n := range whole {
 		c := m.Clone(1)
 		replace(t, c, name, whole[:n])
-		if metas, _ := mustOpen(t, tiny(c)).Snapshots(1); len(metas) != 1 || metas[0].Index != 2 {
+		s := mustOpen(t, tiny(c))
+		if meta, found, err := s.NewestSnapshot(1, math.MaxUint64); err != nil || !found || meta.Index != 2 {
+			t.Fatalf("truncated at %d: newest snapshot %+v, %v, %v, want the one at 2", n, meta, found, err)
+		}
+		if _, found, err := s.NewestSnapshot(1, 2); err != nil || found {
+			t.Fatalf("truncated at %d: %v, %v: a snapshot before the oldest", n, found, err)
+		}
+		if metas, _ := s.Snapshots(1); len(metas) != 1 || metas[0].Index != 2 {
 			t.Fatalf("truncated at %d: got %v", n, metas)
 		}
 	}

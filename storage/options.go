@@ -45,8 +45,9 @@ type Options struct {
 	// Logger gets a few lines for the operator. Default: none.
 	Logger *slog.Logger
 	// Progress is told how far Open has come: stage "log", bytes read, bytes to
-	// read; and how far Snapshots has come with a file: stage "snapshot". It runs
-	// on the goroutine of that call. Default: none.
+	// read; how far Replay has come: stage "replay"; and how far Snapshots and
+	// NewestSnapshot have come with a file: stage "snapshot". It runs on the goroutine of that call, often,
+	// and must be quick. Default: none.
 	Progress func(stage string, done, total int64)
 	// Random returns random numbers for the incarnation and for salts. Default
 	// crypto/rand. A simulator gives its own, to be reproducible.

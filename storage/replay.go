@@ -23,13 +23,28 @@ func (s *Store) Replay(g Group, f func(Record) error) error {
 			return err
 		}
 	}
-	var w window
+	total := int64(0)
 	for _, p := range parts {
-		if err := s.replaySegment(g, released, p, &w, f); err != nil {
+		for _, e := range p.extents {
+			total += e.to - e.from
+		}
+	}
+	r := replay{group: g, released: released, f: f, total: total}
+	for _, p := range parts {
+		if err := s.replaySegment(p, &r); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// replay is how far one call of Replay has come.
+type replay struct {
+	group       Group
+	released    uint64
+	f           func(Record) error
+	window      window
+	done, total int64 // bytes
 }
 
 // replayPart is what one segment holds of the group.
@@ -66,24 +81,24 @@ func (s *Store) endReplay(parts []replayPart) {
 	}
 }
 
-func (s *Store) replaySegment(g Group, released uint64, p replayPart, w *window, f func(Record) error) error {
+func (s *Store) replaySegment(p replayPart, r *replay) error {
 	file, err := s.fs.Open(p.seg.name, 0)
 	if err != nil {
 		return fmt.Errorf("storage: open segment %s: %w", p.seg.name, err)
 	}
 	defer file.Close()
-	*w = window{file: file, buffer: w.buffer}
+	r.window = window{file: file, buffer: r.window.buffer}
 	for _, e := range p.extents {
 		for at := e.from; at < e.to; {
-			h, b, err := readBatch(w, p.seg, at, e.to)
+			h, b, err := readBatch(&r.window, p.seg, at, e.to)
 			if err != nil {
 				return err
 			}
-			err = eachRecord(h, b, func(r Record, flags uint8) error {
-				if r.Group != g || flags != 0 || r.Index == 0 || r.Index <= released {
+			err = eachRecord(h, b, func(record Record, flags uint8) error {
+				if record.Group != r.group || flags != 0 || record.Index == 0 || record.Index <= r.released {
 					return nil
 				}
-				return f(r)
+				return r.f(record)
 			})
 			if err == errMalformed {
 				return &DamageError{File: p.seg.name, Offset: at, Reason: err.Error()}
@@ -92,6 +107,8 @@ func (s *Store) replaySegment(g Group, released uint64, p replayPart, w *window,
 				return err
 			}
 			at += int64(h.Size)
+			r.done += int64(h.Size)
+			s.options.Progress("replay", r.done, r.total)
 		}
 	}
 	return nil

@@ -208,6 +208,7 @@ func (s *scanner) batch(g *scanned) bool {
 		return false
 	}
 	s.accept(g, h, sum)
+	s.report(g, g.end)
 	return true
 }
 
@@ -275,9 +276,14 @@ func (s *scanner) rest(g *scanned) error {
 			return nil
 		}
 	}
+	s.report(g, g.Size)
 	s.done += g.Size
-	s.progress(s.done, max(s.done, g.Size*int64(len(s.segments))))
 	return nil
+}
+
+// report tells how far the scan has come in g.
+func (s *scanner) report(g *scanned, at int64) {
+	s.progress(s.done+at, max(s.done+at, g.Size*int64(len(s.segments))))
 }
 
 // proves reports whether a batch header behind the end of g shows that a batch

@@ -282,6 +282,25 @@ func (s *Store) Snapshots(g Group) ([]SnapshotMeta, error) {
 	return out, nil
 }
 
+// NewestSnapshot returns the newest valid snapshot of a group at an index below
+// before, and whether there is one. It reads no older ones than it must.
+func (s *Store) NewestSnapshot(g Group, before uint64) (meta SnapshotMeta, found bool, err error) {
+	names, err := s.fs.List(s.snapDir)
+	if err != nil {
+		return SnapshotMeta{}, false, fmt.Errorf("storage: list %s: %w", s.snapDir, err)
+	}
+	for _, name := range slices.Backward(names) {
+		m, ok := parseSnapshotName(name)
+		if !ok || m.Group != g || m.Index >= before || !strings.HasSuffix(name, snapshotSuffix) {
+			continue
+		}
+		if meta, err := s.verify(path.Join(s.snapDir, name)); err == nil {
+			return meta, true, nil
+		}
+	}
+	return SnapshotMeta{}, false, nil
+}
+
 // verify reads a snapshot from end to end, unless that was done before.
 func (s *Store) verify(name string) (SnapshotMeta, error) {
 	s.snapshots.mu.Lock()

@@ -269,3 +269,41 @@ func TestFlushesAreCountedByHowLongTheyTook(t *testing.T) {
 		t.Fatalf("%d flushes counted by time, %d in all; the slow one is not above %v: %v", sum, st.Batches, FlushBound(2), st.FlushCounts)
 	}
 }
+
+// progress keeps what a store tells of one stage.
+type progress struct{ calls, done, total int64 }
+
+func TestProgressGrowsToTheEndInEachStage(t *testing.T) {
+	t.Parallel()
+	m := NewMemory(1)
+	s := mustOpen(t, tiny(m))
+	for i := range uint64(200) {
+		mustPut(t, s, entry(1, i+1, strings.Repeat("x", 500)))
+	}
+	makeSnapshot(t, s, 100, strings.Repeat("y", 1<<20))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	stages := map[string]progress{}
+	o := tiny(m)
+	o.Progress = func(stage string, done, total int64) {
+		last := stages[stage]
+		if done < last.done || done > total {
+			t.Errorf("%s: %d of %d after %d", stage, done, total, last.done)
+		}
+		stages[stage] = progress{last.calls + 1, done, total}
+	}
+	s = mustOpen(t, o)
+	if err := s.Replay(1, func(Record) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if _, found, err := s.NewestSnapshot(1, math.MaxUint64); err != nil || !found {
+		t.Fatal(found, err)
+	}
+	for _, stage := range []string{"log", "replay", "snapshot"} {
+		p := stages[stage]
+		if p.calls < 3 || p.done != p.total || p.total == 0 {
+			t.Errorf("%s: %d calls, the last with %d of %d: want several up to the end", stage, p.calls, p.done, p.total)
+		}
+	}
+}
