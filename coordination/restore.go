@@ -74,9 +74,10 @@ func (d *restorer) fail(err error) {
 }
 
 // read returns the next n bytes, or n zeros after an error. What is large it
-// allocates as it comes in, so that a wrong length costs nothing.
+// allocates as it comes in, so that a wrong length costs little; that takes up to
+// twice the room, for good, and so is not done with values of the default size.
 func (d *restorer) read(n int) []byte {
-	const small = 64 << 10
+	const small = 1 << 20
 	p := make([]byte, min(n, small))
 	if d.err == nil && n <= small {
 		if _, err := io.ReadFull(d.r, p); err != nil {
