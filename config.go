@@ -100,7 +100,11 @@ type Config struct {
 	Roles   []string
 	Version string
 
-	// Progress tells how far the recovery of a large log is. Optional.
+	// Progress tells how far Start has come with a large log or snapshot, in
+	// bytes: stage "log" (the log is read and checked), "replay" (a group's entries
+	// are read), "snapshot" (a snapshot is checked), "restore" (it is read into the
+	// state machine). It is called often, by several goroutines if there are
+	// several groups, and must be quick. Optional.
 	Progress func(stage string, done, total int64)
 	// Logger defaults to discarding.
 	Logger *slog.Logger

@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -57,6 +58,9 @@ type Group struct {
 	seen   atomic.Uint64 // the highest index that a read has shown
 	// admitting: a newcomer's place is being proposed.
 	admitting atomic.Bool
+	// recovered is closed when the replica has been rebuilt from the log.
+	recovered     chan struct{}
+	onceRecovered sync.Once
 	// hadPlace: this node has been in the group's configuration.
 	hadPlace atomic.Bool
 }

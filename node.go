@@ -64,11 +64,12 @@ type Node struct {
 	failStop chan error // holds the first reason
 }
 
-// Start starts a node and returns when it runs; Ready tells when it has a
-// leader to work with. The node ends by Stop, or by itself when it must not go
-// on: then Done is closed and Err says why. ctx bounds the start alone: if it
-// ends first, its error says what was waited for, and what was begun is undone as
-// soon as that comes back; until then a data directory stays locked.
+// Start starts a node and returns when it has recovered its state from log and
+// snapshots and runs; Ready tells when it has a leader to work with. The node ends
+// by Stop, or by itself when it must not go on: then Done is closed and Err says
+// why. ctx bounds the start alone: if it ends first, its error says what was
+// waited for, and what was begun is undone as soon as that comes back; until then
+// a data directory stays locked.
 func Start(ctx context.Context, c Config) (*Node, error) {
 	c, err := c.withDefaults()
 	if err != nil {
@@ -109,7 +110,7 @@ func (n *Node) start(ctx context.Context) error {
 		do   func() error
 	}{
 		{"the log", n.openStore}, {"the link", n.openLink}, {"the groups", n.startGroups},
-		{"the groups", n.startJoiner}, {"the link", n.startLink}, {"gossip", n.startGossip},
+		{"the groups", func() error { return n.awaitGroups(ctx) }}, {"the groups", n.startJoiner}, {"the link", n.startLink}, {"gossip", n.startGossip},
 	} {
 		n.waitFor(step.name)
 		if err := ctx.Err(); err != nil {
@@ -194,10 +195,14 @@ func (n *Node) openLink() (err error) {
 // startGroups starts one actor a group. A founder is the only voter at first.
 func (n *Node) startGroups() error {
 	strategy := actors.NewStrategy(actors.StrategyConfig{Logger: n.log, OnFailStop: func(child *actor.PID, reason any) {
+		if err, ok := reason.(error); ok {
+			n.fail(fmt.Errorf("synod: actor %s: %w", child.Id, err))
+			return
+		}
 		n.fail(fmt.Errorf("synod: actor %s: %v", child.Id, reason))
 	}})
 	for _, gc := range n.cfg.Groups {
-		g := &Group{node: n, name: gc.Name, id: groupID(gc.Name), config: gc}
+		g := &Group{node: n, name: gc.Name, id: groupID(gc.Name), config: gc, recovered: make(chan struct{})}
 		config := n.raftnodeConfig(g)
 		if n.cfg.Bootstrap && n.Cluster() == foundedBy(n.id) {
 			config.Bootstrap = []raft.Member{{ID: config.Raft.ID, Voter: true, Name: n.cfg.Name,
@@ -214,6 +219,20 @@ func (n *Node) startGroups() error {
 	return nil
 }
 
+// awaitGroups waits until every group has rebuilt itself from log and snapshot.
+func (n *Node) awaitGroups(ctx context.Context) error {
+	for _, g := range n.groups {
+		select {
+		case <-g.recovered:
+		case err := <-n.failStop:
+			return err
+		case <-ctx.Done():
+			return fmt.Errorf("synod: start: waiting for the groups: %w", ctx.Err())
+		}
+	}
+	return nil
+}
+
 func (n *Node) raftnodeConfig(g *Group) raftnode.Config {
 	receiver := groupReceiver + g.name
 	peers := new(sync.Map) // raft.ID to *actor.PID: a PID remembers its process
@@ -222,7 +241,7 @@ func (n *Node) raftnodeConfig(g *Group) raftnode.Config {
 		Raft: raft.Config{ID: raft.ID(n.ID()), Heartbeat: raft.Time(n.cfg.Heartbeat),
 			Election: raft.Time(n.cfg.Election), Lease: raft.Time(n.cfg.Lease)},
 		Group: g.id, Name: g.name, Store: n.store, Machine: g.config.New,
-		Replica:       replica.Config{Limits: g.config.Limits},
+		Replica: replica.Config{Limits: g.config.Limits}, Progress: n.cfg.Progress,
 		SnapshotBytes: g.config.SnapshotBytes,
 		Clock:         clock, WallClock: n.cfg.wallClock(),
 		Peer: func(id raft.ID) *actor.PID {
@@ -238,6 +257,7 @@ func (n *Node) raftnodeConfig(g *Group) raftnode.Config {
 		Changed: func(now raftnode.View) {
 			n.groupChanged(g, view, now)
 			view = now
+			g.onceRecovered.Do(func() { close(g.recovered) }) // a replica's first view is of what it has recovered
 		},
 		Event: func(kind string, attrs ...slog.Attr) {
 			e := Event{Kind: kind, Group: g.name, Attrs: map[string]string{}}

@@ -140,3 +140,35 @@ func TestNothingIsStartedWhenItsContextHasEnded(t *testing.T) {
 		t.Fatalf("error %v, want that of the context", err)
 	}
 }
+
+// restoring is a machine whose Restore does what the test says.
+type restoring struct {
+	nothing
+	restore func() error
+}
+
+func (r restoring) Restore(io.Reader) error { return r.restore() }
+
+func TestStartWaitsForTheStateAndSaysSo(t *testing.T) {
+	shut, begun, broken := make(door), make(chan struct{}), errors.New("broken")
+	restore := func() error { return nil }
+	c := Local(t, 1, GroupConfig{Name: "g", New: func() StateMachine { return restoring{restore: func() error { return restore() }} }})
+	g := c.Node(0).Group("g")
+	if _, err := g.Propose(t.Context(), []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.Kill(0)
+	restore = func() error { return broken }
+	if err := c.Restart(t.Context(), 0); !errors.Is(err, broken) {
+		t.Fatalf("start with a state that cannot be restored: %v, want %v", err, broken)
+	}
+	restore = func() error { close(begun); <-shut; return nil }
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	wants(t, c.Restart(ctx, 0), "the groups")
+	<-begun
+	close(shut)
+}

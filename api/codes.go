@@ -26,6 +26,7 @@ const (
 	CodeDiskFull    Code = "E-DISKFULL"
 	CodeTreeFull    Code = "E-TREEFULL"
 	CodeQuarantined Code = "E-QUARANTINED"
+	CodeStarting    Code = "E-STARTING"
 	CodeStopped     Code = "E-STOPPED"
 	CodeGone        Code = "E-GONE"
 	CodeHost        Code = "E-HOST"
@@ -84,6 +85,7 @@ var codes = []CodeInfo{
 	{CodeDiskFull, http.StatusInsufficientStorage, ExitFailed, "The leader's disk is nearly full: it takes no writes, nothing is lost.", false},
 	{CodeTreeFull, http.StatusInsufficientStorage, ExitFailed, "The tree of keys holds as much as it may.", false},
 	{CodeQuarantined, http.StatusServiceUnavailable, ExitUnhealthy, "This node's state differs from its peers' and serves nothing.", true},
+	{CodeStarting, http.StatusServiceUnavailable, ExitNoQuorum, "This node is starting.", true},
 	{CodeStopped, http.StatusServiceUnavailable, ExitNoQuorum, "This node is stopping.", true},
 	{CodeGone, http.StatusGone, ExitFailed, "The history that the watch asks for is gone: list again, then watch from there.", false},
 	{CodeHost, http.StatusMisdirectedRequest, ExitFailed, "The Host header names another machine than the loopback this node listens on.", false},

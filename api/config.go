@@ -35,7 +35,7 @@ type Config struct {
 	MaxHeader      int           // bytes of a request's headers. Default 16 KiB
 	MaxConnections int           // open connections; more wait to be accepted. Default 4096
 	MaxWatches     int           // open watches and event streams; more are refused. Default 1024
-	HeaderTimeout  time.Duration // to send the headers. Default 5 s
+	HeaderTimeout  time.Duration // to send the headers, also of the first request of a new connection. Default 20 s
 	BodyTimeout    time.Duration // to send the body. Default 30 s
 	IdleTimeout    time.Duration // between requests of a connection. Default 60 s
 	// RequestTimeout is how long the node works on a request that does not say
@@ -77,7 +77,7 @@ func (c Config) withDefaults() Config {
 	if c.MaxWatches == 0 {
 		c.MaxWatches = 1024
 	}
-	set(&c.HeaderTimeout, 5*time.Second)
+	set(&c.HeaderTimeout, 20*time.Second)
 	set(&c.BodyTimeout, 30*time.Second)
 	set(&c.IdleTimeout, 60*time.Second)
 	set(&c.RequestTimeout, 5*time.Second)

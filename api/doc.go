@@ -39,7 +39,7 @@
 //
 // # Limits
 //
-// Headers 16 KiB, values 1 MiB, 5 s to send the headers, 60 s idle, a bounded
+// Headers 16 KiB, values 1 MiB, 20 s to send the headers, 60 s idle, a bounded
 // number of connections and of watches; see [Config]. A server that listens on
 // loopback answers only requests whose Host is a loopback name, so that a web page
 // cannot reach it by rebinding its own name; writes from another web origin are

@@ -22,7 +22,7 @@ func (s *Server) getReady(w http.ResponseWriter, r *http.Request) {
 		writeError(w, q.err)
 		return
 	}
-	checks, status := s.config.Backend.Checks(), http.StatusOK
+	checks, status := s.checks(), http.StatusOK
 	var text bytes.Buffer
 	for _, check := range checks {
 		mark := "+"
@@ -43,6 +43,13 @@ func (s *Server) getReady(w http.ResponseWriter, r *http.Request) {
 		text.WriteString("not ready\n")
 	}
 	writeText(w, status, text.String())
+}
+
+func (s *Server) checks() []Check {
+	if backend := s.node.Load(); backend != nil {
+		return (*backend).Checks()
+	}
+	return s.config.Starting()
 }
 
 func checkDetail(c Check) string {
@@ -66,7 +73,7 @@ func writeText(w http.ResponseWriter, status int, text string) {
 func (s *Server) getMetrics(w http.ResponseWriter, r *http.Request) {
 	var text bytes.Buffer
 	last := ""
-	for _, m := range append(s.config.Backend.Metrics(), s.counters.metrics(len(s.watches))...) {
+	for _, m := range append(s.backend().Metrics(), s.counters.metrics(len(s.watches))...) {
 		family := m.Name
 		if m.Kind == "histogram" {
 			family = family[:strings.LastIndexByte(family, '_')]

@@ -314,6 +314,9 @@ func (n *node) Checks() []Check {
 		raft.OK, raft.Reason = false, "no leader is known"
 	case n.group.Read(ctx, synod.Linearizable, func(synod.StateMachine, uint64) {}) != nil:
 		raft.OK, raft.Reason = false, "the leader "+g.Leader+" has no majority"
+		if behind := g.Commit - g.Applied; g.Applied < g.Commit {
+			raft.Reason = fmt.Sprintf("applying the log: %d of %d entries are left", behind, g.Commit-g.Snapshot)
+		}
 	default:
 		raft.Reason = g.Leader + " leads term " + fmt.Sprint(g.Term)
 	}

@@ -237,3 +237,38 @@ func TestNoPathIsAnsweredByARedirectToAnother(t *testing.T) {
 		t.Errorf("the tree has %+v, %v: want what was named as it is", page.Entries, err)
 	}
 }
+
+func TestAStartingNodeSaysWhatItWaitsFor(t *testing.T) {
+	server, err := NewServer(Config{Starting: func() []Check { return []Check{{Name: "start", Reason: "reading the log"}} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := server.Handler()
+	if w := request(h, "GET", "/livez", ""); w.Code != 200 {
+		t.Errorf("/livez: %d, want 200", w.Code)
+	}
+	if w := request(h, "GET", "/readyz?verbose", ""); w.Code != 503 || w.Body.String() != "[-] start: reading the log\nnot ready\n" {
+		t.Errorf("/readyz: %d %q", w.Code, w.Body)
+	}
+	for _, r := range server.routes() {
+		if r.access == public {
+			continue
+		}
+		for method := range r.methods {
+			path := strings.NewReplacer("{path...}", "a", "{action}", "add").Replace(r.pattern)
+			w := request(h, method, path, "")
+			if w.Code != 503 || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), `"code":"E-STARTING"`) || !strings.Contains(w.Body.String(), "reading the log") {
+				t.Errorf("%s %s: %d %s, want E-STARTING, why and when to try again", method, path, w.Code, w.Body)
+			}
+		}
+	}
+	f := newFake(t, coordination.Config{})
+	f.checks = []Check{{Name: "disk", OK: true}}
+	server.SetBackend(f)
+	if w := request(h, "GET", "/readyz", ""); w.Code != 200 {
+		t.Errorf("/readyz of a node that has started: %d %s", w.Code, w.Body)
+	}
+	if w := request(h, "PUT", "/v1/kv/a", "1"); w.Code != 200 {
+		t.Errorf("a write after the start: %d %s", w.Code, w.Body)
+	}
+}

@@ -51,7 +51,7 @@ func (s *Server) watchKV(w http.ResponseWriter, r *http.Request) {
 // watchStart returns the index from which a watch without a resume point goes on: what this
 // node has applied.
 func (s *Server) watchStart(ctx context.Context, path string) (uint64, error) {
-	_, index, err := s.config.Backend.Get(ctx, path, ReadOptions{Level: Stale})
+	_, index, err := s.backend().Get(ctx, path, ReadOptions{Level: Stale})
 	if err != nil && CodeOf(err) != CodeNotFound {
 		return 0, err
 	}
@@ -65,7 +65,7 @@ func (s *Server) pump(ctx context.Context, out *stream, path string, recursive b
 	}
 	for {
 		wait, cancel := context.WithTimeout(ctx, s.config.Heartbeat)
-		next, err := s.config.Backend.Changes(wait, path, recursive, after)
+		next, err := s.backend().Changes(wait, path, recursive, after)
 		cancel()
 		switch {
 		case err != nil:

@@ -59,6 +59,10 @@ type Config struct {
 	// Event tells of a snapshot, a digest mismatch and the like, for
 	// operators; it must not block. Optional.
 	Event func(kind string, attrs ...slog.Attr)
+	// Progress is told how far the restore of a snapshot at the start has come:
+	// stage "restore", bytes read, bytes to read. It runs inside the actor, often,
+	// and must be quick. Optional.
+	Progress func(stage string, done, total int64)
 	// FailStop is called when the replica must not go on: its log failed or
 	// its state differs from the majority's. It must not block.
 	FailStop func(error)
@@ -118,6 +122,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Event == nil {
 		c.Event = func(string, ...slog.Attr) {}
+	}
+	if c.Progress == nil {
+		c.Progress = func(string, int64, int64) {}
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -3,7 +3,9 @@ package raftnode
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"math"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -124,6 +126,7 @@ func (a *Actor) start(ctx actor.Context) {
 	if a.handle.renew() {
 		a.awaitLog()
 	}
+	began := a.cfg.WallClock()
 	a.system = ctx.ActorSystem()
 	a.reads = make(map[uint64][]*call)
 	user := a.cfg.Machine()
@@ -141,6 +144,11 @@ func (a *Actor) start(ctx actor.Context) {
 	a.noteStamp(state.Entries)
 	if a.core, err = raft.New(a.cfg.Raft, state); err != nil {
 		panic(&actors.FailStop{Err: err})
+	}
+	if state.Snapshot.Index > 0 || len(state.Entries) > 0 {
+		a.log.Info("replica recovered", "group", a.cfg.Name, "snapshot", uint64(state.Snapshot.Index),
+			"snapshot_bytes", state.Snapshot.Size, "entries", len(state.Entries), "entry_bytes", a.logBytes,
+			"took", a.cfg.WallClock().Sub(began))
 	}
 	a.lastSnapshot = state.Snapshot.Index
 	a.handle.applied.Store(uint64(state.Snapshot.Index))
@@ -186,17 +194,20 @@ func (a *Actor) recover(machine *replica.Replica) (raft.State, error) {
 	a.high = r.high
 	r.released = raft.Index(a.cfg.Store.Released(a.cfg.Group))
 	a.handle.setFresh(r.fresh())
-	metas, err := a.cfg.Store.Snapshots(a.cfg.Group)
-	if err != nil {
-		return raft.State{}, fmt.Errorf("raftnode: snapshots of %s: %w", a.cfg.Name, err)
-	}
 	var errs error
-	for _, meta := range metas {
-		snapshot, err := restore(a.cfg.Store, meta, machine)
+	for before := uint64(math.MaxUint64); ; {
+		meta, found, err := a.cfg.Store.NewestSnapshot(a.cfg.Group, before)
+		if err != nil {
+			return raft.State{}, fmt.Errorf("raftnode: snapshots of %s: %w", a.cfg.Name, err)
+		}
+		if !found {
+			break
+		}
+		snapshot, err := restore(a.cfg, meta, machine)
 		if err == nil {
 			return r.state(snapshot)
 		}
-		errs = errors.Join(errs, err)
+		errs, before = errors.Join(errs, err), meta.Index
 	}
 	if errs != nil {
 		return raft.State{}, fmt.Errorf("raftnode: no snapshot of %s can be restored: %w", a.cfg.Name, errs)
@@ -221,8 +232,8 @@ func (a *Actor) failIf(err error) bool {
 }
 
 // restore loads one snapshot into the machine.
-func restore(store *storage.Store, meta storage.SnapshotMeta, machine *replica.Replica) (raft.SnapshotMeta, error) {
-	reader, err := store.OpenSnapshot(meta.Group, meta.Index)
+func restore(c Config, meta storage.SnapshotMeta, machine *replica.Replica) (raft.SnapshotMeta, error) {
+	reader, err := c.Store.OpenSnapshot(meta.Group, meta.Index)
 	if err != nil {
 		return raft.SnapshotMeta{}, err
 	}
@@ -231,11 +242,26 @@ func restore(store *storage.Store, meta storage.SnapshotMeta, machine *replica.R
 	if err != nil {
 		return raft.SnapshotMeta{}, err
 	}
-	if err := machine.Restore(reader); err != nil {
+	progress := func(done int64) { c.Progress("restore", done, meta.Size) }
+	if err := machine.Restore(&countedReader{from: reader, progress: progress}); err != nil {
 		return raft.SnapshotMeta{}, fmt.Errorf("raftnode: restore snapshot %d: %w", meta.Index, err)
 	}
 	return raft.SnapshotMeta{Index: raft.Index(meta.Index), Term: raft.Term(meta.Term),
 		Configuration: configuration, Size: meta.Size, Checksum: meta.Checksum}, nil
+}
+
+// countedReader tells how much has been read from a reader.
+type countedReader struct {
+	from     io.Reader
+	done     int64
+	progress func(done int64)
+}
+
+func (r *countedReader) Read(p []byte) (int, error) {
+	n, err := r.from.Read(p)
+	r.done += int64(n)
+	r.progress(r.done)
+	return n, err
 }
 
 // turn is one batch: everything that arrived, then one output.

@@ -32,6 +32,9 @@ const coordinationGroup = "coordination"
 // roleControl is the role of a node that holds the tree: what it announces by gossip.
 const roleControl = "control"
 
+// maxSnapshotMiB is as much log as the data directory may hold.
+const maxSnapshotMiB = 4096
+
 // startFlags are the flags of "start".
 type startFlags struct {
 	name, data, cluster string
@@ -41,6 +44,7 @@ type startFlags struct {
 	ports               [3]int // API, link, gossip
 	voters, priority    int
 	gossipKey           string
+	snapshotMiB         int
 	logLevel, logFormat string
 	heartbeat           time.Duration
 	election, lease     time.Duration
@@ -73,6 +77,7 @@ func (a *app) startCommand() *cobra.Command {
 	flags.IntVar(&f.priority, "priority", 0, "the highest one that has caught up leads")
 	flags.StringVar(&f.gossipKey, "gossip-key", "", "file with the key for gossip (tls init makes one)")
 	flags.BoolVar(&f.insecure, "insecure", false, "allow addresses beyond loopback without TLS: anyone there can read and write")
+	flags.IntVar(&f.snapshotMiB, "snapshot-mib", 64, "MiB of log that make the next snapshot: more of them make restarts slower and need more memory")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&f.logFormat, "log-format", "auto", "text, json, or auto: text on a terminal")
 	flags.DurationVar(&f.heartbeat, "heartbeat", 50*time.Millisecond, "how often the leader shows itself")
@@ -92,6 +97,8 @@ func (a *app) start(ctx context.Context, f *startFlags) error {
 		return err
 	}
 	log = log.With("node", f.name) // the node itself adds its name
+	recovery := newRecovery(log)
+	config.Progress = recovery.progress
 	listener, err := net.Listen("tcp", config.Listen.API)
 	if err != nil {
 		return listenError(config.Listen.API, "--api-port", err)
@@ -101,25 +108,40 @@ func (a *app) start(ctx context.Context, f *startFlags) error {
 	if err != nil {
 		return err
 	}
-	config.Groups = []synod.GroupConfig{{Name: coordinationGroup, New: func() synod.StateMachine { return tree.New() }}}
-	began := time.Now()
-	node, err := synod.Start(ctx, config)
+	config.Groups = []synod.GroupConfig{{Name: coordinationGroup, New: func() synod.StateMachine { return tree.New() },
+		SnapshotBytes: f.snapshotMiB << 20}}
+	server, err := a.server(recovery, config, log)
 	if err != nil {
-		return startError(f, config, err)
-	}
-	server, err := a.server(node, tree, config, log)
-	if err != nil {
-		return errors.Join(err, node.Stop(ctx))
+		return err
 	}
 	go func() {
 		if err := server.Serve(listener); err != nil {
 			log.Error("api ends", "reason", err)
 		}
 	}()
+	node, err := startNode(ctx, config, recovery)
+	if err != nil {
+		shut(server)
+		return startError(ctx, f, config, err)
+	}
+	backend, err := api.NewBackend(node, coordinationGroup, tree)
+	if err != nil {
+		shut(server)
+		return errors.Join(err, node.Stop(ctx))
+	}
+	server.SetBackend(backend)
 	log.Info("started", "api", config.Advertise.API, "link", config.Advertise.Link, "gossip", config.Advertise.Gossip,
-		"data", config.Dir, "pid", os.Getpid(), "after", time.Since(began).Round(time.Millisecond))
-	go reportReady(ctx, node, log, began)
+		"data", config.Dir, "pid", os.Getpid(), "after", time.Since(recovery.began).Round(time.Millisecond))
+	go recovery.sayReady(ctx, node)
 	return a.runNode(ctx, node, server, log)
+}
+
+// startNode starts the node; recovery says meanwhile what it is doing.
+func startNode(ctx context.Context, config synod.Config, recovery *recovery) (*synod.Node, error) {
+	started := make(chan struct{})
+	defer close(started)
+	go recovery.say(started)
+	return synod.Start(ctx, config)
 }
 
 // runNode waits for the end and stops in order.
@@ -154,27 +176,6 @@ func shut(server *api.Server) {
 	_ = server.Shutdown(ctx) // what is left after a second is cut
 }
 
-// reportReady says when the node can work, and every few seconds why it cannot.
-func reportReady(ctx context.Context, node *synod.Node, log *slog.Logger, began time.Time) {
-	for {
-		wait, cancel := context.WithTimeout(ctx, 10*time.Second)
-		err := node.Ready(wait)
-		cancel()
-		if err == nil {
-			log.Info("ready", "cluster", node.Cluster(), "after", time.Since(began).Round(time.Millisecond))
-			return
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-node.Done():
-			return
-		default:
-		}
-		log.Warn("not ready yet: no leader, or no place in the cluster", "cluster", cmp.Or(node.Cluster(), "none"), "members seen", len(node.Members()))
-	}
-}
-
 // nodeConfig makes the node's configuration of the flags.
 func (a *app) nodeConfig(f *startFlags, log *slog.Logger) (synod.Config, error) {
 	material, err := a.loadTLS()
@@ -196,7 +197,7 @@ func (a *app) nodeConfig(f *startFlags, log *slog.Logger) (synod.Config, error) 
 		Name: f.name, Dir: cmp.Or(f.data, "data/"+f.name), Bootstrap: f.bootstrap, Join: f.join,
 		Listen: f.addresses(f.listen), Advertise: f.addresses(advertise), Voters: f.voters, Priority: f.priority,
 		TLS: material, GossipKey: key, Insecure: f.insecure, Heartbeat: f.heartbeat, Election: f.election, Lease: f.lease,
-		ClusterName: f.cluster, Roles: []string{roleControl}, Version: version, Logger: log, Progress: progress(log),
+		ClusterName: f.cluster, Roles: []string{roleControl}, Version: version, Logger: log,
 	}, nil
 }
 
@@ -218,6 +219,10 @@ func (f *startFlags) checkAddresses(protected bool) (string, error) {
 		return "", &api.Error{Code: api.CodeUsage, Message: "with --listen " + f.listen + " the others must be told where this node is",
 			Do: []string{"--advertise ADDRESS, one of this machine's"}}
 	}
+	if f.snapshotMiB < 1 || f.snapshotMiB > maxSnapshotMiB {
+		return "", &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("a snapshot every %d MiB of log is not possible", f.snapshotMiB),
+			Why: fmt.Sprintf("--snapshot-mib is 1 to %d", maxSnapshotMiB)}
+	}
 	for _, port := range f.ports {
 		if port < 1 || port > 65535 {
 			return "", &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("there is no port %d", port), Why: "ports are 1 to 65535"}
@@ -226,13 +231,9 @@ func (f *startFlags) checkAddresses(protected bool) (string, error) {
 	return cmp.Or(f.advertise, f.listen), nil
 }
 
-// server makes the node's HTTP API.
-func (a *app) server(node *synod.Node, tree *api.Tree, c synod.Config, log *slog.Logger) (*api.Server, error) {
-	backend, err := api.NewBackend(node, coordinationGroup, tree)
-	if err != nil {
-		return nil, err
-	}
-	config := api.Config{Backend: backend, Name: c.Name, Logger: log}
+// server makes the node's HTTP API, which has no node to speak for yet.
+func (a *app) server(recovery *recovery, c synod.Config, log *slog.Logger) (*api.Server, error) {
+	config := api.Config{Starting: recovery.checks, Name: c.Name, Logger: log}
 	if c.TLS != nil {
 		config.TLS, config.Certified = publicTLS(c.TLS), certified(c.TLS)
 		config.ForwardTLS = c.TLS.ClientConfig(cluster.RoleNode)
@@ -260,19 +261,6 @@ func certified(*cluster.TLS) func(tls.ConnectionState) bool {
 	return func(state tls.ConnectionState) bool { return len(state.PeerCertificates) > 0 }
 }
 
-// progress reports the recovery of a large log, about once a second.
-func progress(log *slog.Logger) func(stage string, done, total int64) {
-	var last time.Time
-	began := time.Now()
-	return func(stage string, done, total int64) {
-		if time.Since(began) < time.Second || time.Since(last) < time.Second {
-			return
-		}
-		last = time.Now()
-		log.Info("recovering", "stage", stage, "done", sized(done), "of", sized(total))
-	}
-}
-
 // loadGossipKey reads a key of 16, 24 or 32 bytes, raw or in base64.
 func loadGossipKey(file string) ([]byte, error) {
 	if file == "" {
@@ -294,7 +282,10 @@ func loadGossipKey(file string) ([]byte, error) {
 }
 
 // startError says why a node did not start.
-func startError(f *startFlags, c synod.Config, err error) error {
+func startError(ctx context.Context, f *startFlags, c synod.Config, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err() // it was told to end while it started
+	}
 	code, do := failStopCode(err), []string(nil)
 	switch {
 	case code == api.CodeLocked:
