@@ -11,7 +11,7 @@ FUZZ    ?= 30s
 LEDGER  ?= docs/ledger/chaos.ndjson
 CHAOS    = $(GO) test ./internal/chaos -chaos -v -count=1 -timeout=6h
 
-.PHONY: help build install test short race fuzz sim soak chaos chaos-short lint clean
+.PHONY: help build install test short race fuzz sim soak chaos chaos-short memory lint clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,7 @@ chaos-short: ## real processes: CYCLES kills, a fifth as many power cuts and net
 	$(CHAOS) -run 'TestPower$$|TestNetwork$$' -cycles=$$(($(CYCLES) / 5))
 	$(CHAOS) -run 'TestIO$$|Refused|StaysOut|StayOut|BadInput|DoesNoHarm|NeedsPermission|FullDisk' -cycles=$$(($(CYCLES) / 10))
 	$(CHAOS) -run 'TestFailover$$' -cycles=20
+	$(CHAOS) -run 'TestMemory|TestRestartWith'
 
 chaos: ## what a release needs: 2,500 kills, 1,000 power cuts; the ledger keeps the totals
 	$(CHAOS) -run 'TestKill$$' -cycles=2500 -ledger=$(abspath $(LEDGER))
@@ -54,6 +55,10 @@ chaos: ## what a release needs: 2,500 kills, 1,000 power cuts; the ledger keeps 
 	$(CHAOS) -run 'TestNetwork$$|TestIO$$' -cycles=400 -ledger=$(abspath $(LEDGER))
 	$(CHAOS) -run 'TestFailover$$' -cycles=100 -ledger=$(abspath $(LEDGER))
 	$(CHAOS) -run 'TestLongPause$$' -cycles=20 -ledger=$(abspath $(LEDGER))
+	$(MAKE) memory
+
+memory: ## memory, disk and restarts at full size: 1,000,000 writes, 4,000 clients, 1 GiB; ten minutes, 6 GiB of disk
+	$(CHAOS) -run 'TestMemory|TestRestartWith' -writes=1000000 -clients=4000 -minutes=0.5 -logmib=4096 -gib=1
 
 soak: ## kills for two hours on the same clusters
 	$(CHAOS) -run 'TestKill$$' -cycles=100000 -life=100000 -minutes=120 -ledger=$(abspath $(LEDGER))

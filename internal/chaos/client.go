@@ -196,7 +196,11 @@ type NodeStatus struct {
 	Commit  uint64 `json:"commit"`
 	Applied uint64 `json:"applied"`
 	Version string `json:"version"`
-	Digest  struct {
+	// SnapshotIndex is that of the node's newest snapshot, LogBytes the memory that
+	// its log takes.
+	SnapshotIndex uint64 `json:"snapshot_index"`
+	LogBytes      int64  `json:"log_bytes"`
+	Digest        struct {
 		Index uint64 `json:"index"`
 		Sum   string `json:"sum"`
 	} `json:"digest"`

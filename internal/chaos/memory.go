@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -30,6 +31,32 @@ func (p *Process) Memory() (m Memory) {
 		}
 	}
 	return m
+}
+
+// HeldBytes is how much of the disk node n takes: its files, and what it has
+// removed but still reads from.
+func (n *Node) HeldBytes() (int64, error) {
+	bytes, err := DiskBytes(n.Dir)
+	if err != nil {
+		return 0, err
+	}
+	handles := fmt.Sprintf("/proc/%d/fd", n.Process().Pid())
+	list, err := os.ReadDir(handles)
+	if err != nil {
+		return bytes, nil // no process, no handles
+	}
+	for _, h := range list {
+		var stat syscall.Stat_t
+		name := filepath.Join(handles, h.Name())
+		target, err := os.Readlink(name)
+		if err != nil || !strings.HasPrefix(target, n.Dir) || !strings.HasSuffix(target, " (deleted)") {
+			continue
+		}
+		if syscall.Stat(name, &stat) == nil {
+			bytes += stat.Blocks * 512
+		}
+	}
+	return bytes, nil
 }
 
 // DiskBytes is how much of the disk the files below dir take.
