@@ -68,6 +68,15 @@ func (w *ActorWorld) notRecovered() string {
 	return w.clients.waiting()
 }
 
+// punctual checks that an actor has not slept past what its core waits for: a
+// lost timer or a lost wake would otherwise show itself only as a slow group.
+func (w *ActorWorld) punctual(h *host, core *raft.Node) {
+	const patience = raft.Time(50 * milli)
+	if late := h.clock.at(w.now) - core.Deadline(); late > patience {
+		w.note("R14", "replica %d has slept %d ms past its deadline", h.id, int64(late)/milli)
+	}
+}
+
 // heal ends one cut.
 func (w *ActorWorld) heal(from, to int) {
 	if w.net.cut[from][to] > 0 {

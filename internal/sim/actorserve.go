@@ -161,6 +161,7 @@ func (w *ActorWorld) refused(h *host, op *operation, attempt int, err error) {
 	case errors.Is(err, raft.ErrUnavailable), op.kind == opRead:
 		w.sometimes.count(sawReadRejected)
 	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrTransferring), errors.Is(err, raftnode.ErrStopped):
+	case errors.Is(err, replica.ErrRequestFuture): // this leader's clock is behind the client's
 	default:
 		violated("reply", "replica %d answers %v %d with %v", h.id, op.kind, op.number, err)
 	}

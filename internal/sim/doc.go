@@ -42,9 +42,10 @@
 //
 // The oracle does not look into the actors. It takes them at their word: R1 and R6
 // are checked on the messages that leave, R10 where a replica starts without what
-// it has said is durable, R12 and S1 to S5 as in a World, R14 after the heal. A
-// panic or the end of a process that the world has not caused is a broken rule, and
-// so is an alarm (D10) without a reason.
+// it has said is durable, R12 and S1 to S5 as in a World, R14 after the heal, and
+// before it wherever an actor sleeps past the deadline of its core. A panic or the
+// end of a process that the world has not caused is a broken rule, and so is an
+// alarm (D10) without a reason.
 //
 // # Rules
 //
@@ -68,9 +69,9 @@
 //
 // A failed campaign prints the command. It is of this form:
 //
-//	go test ./internal/sim -run TestReplay -v -seed=49 -steps=21547 -off=loss,crash -skip=pause:7,pause:8
+//	go test ./internal/sim -run TestReplay -v -seed=49 -steps=21547 -off=loss,crash -omit=pause:7,pause:8
 //
-// off names classes of faults to leave out (see Fault), skip single faults by
+// off names classes of faults to leave out (see Fault), omit single faults by
 // class and number. The transcript shows the last events: the number of the
 // step, the time of the world in seconds, and what happens; at its end stands
 // the state of every machine. "deliver 2 → 3" is a message of replica 2 arriving

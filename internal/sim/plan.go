@@ -164,7 +164,7 @@ func ParseArgs(text string) (p Plan, err error) {
 	flags.IntVar(&p.Clients, "clients", 0, "")
 	flags.Uint64Var(&p.Stop, "stop", 0, "")
 	flags.Func("off", "", func(s string) (err error) { p.Off, err = ParseFaults(s); return err })
-	flags.Func("skip", "", func(s string) (err error) { p.Skip, err = ParseSkips(s); return err })
+	flags.Func("omit", "", func(s string) (err error) { p.Skip, err = ParseSkips(s); return err })
 	var args []string
 	for line := range strings.Lines(text) {
 		if !strings.HasPrefix(line, "#") {
@@ -187,7 +187,7 @@ func (p Plan) Args() string {
 		s += fmt.Sprintf(" -off=%v", p.Off)
 	}
 	if len(p.Skip) > 0 {
-		s += " -skip=" + formatSkips(p.Skip)
+		s += " -omit=" + formatSkips(p.Skip)
 	}
 	if p.Stop > 0 {
 		s += fmt.Sprintf(" -stop=%d", p.Stop)

@@ -15,7 +15,7 @@ var (
 	votersFlag  = flag.Int("voters", 0, "first voters, 1 to 5; 0 lets the seed choose")
 	clientsFlag = flag.Int("clients", 0, "clients, 1 to 6; 0 lets the seed choose")
 	offFlag     = flag.String("off", "", "fault classes to turn off, by name, separated by commas")
-	skipFlag    = flag.String("skip", "", "single faults to leave out, such as crash:3,partition:1")
+	omitFlag    = flag.String("omit", "", "single faults to leave out, such as crash:3,partition:1") // -skip is go test's own
 	stopFlag    = flag.Uint64("stop", 0, "end the run after that many events")
 )
 
@@ -24,7 +24,7 @@ func planOfFlags(t *testing.T) Plan {
 	if err != nil {
 		t.Fatal(err)
 	}
-	skip, err := ParseSkips(*skipFlag)
+	skip, err := ParseSkips(*omitFlag)
 	if err != nil {
 		t.Fatal(err)
 	}
