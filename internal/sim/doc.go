@@ -118,7 +118,7 @@
 // # Differences
 //
 // A World persists and drives by its own short code and not by that of
-// actors/raftnode, which is ten times slower. Bits are flipped only on a disk that
+// actors/raftnode, which is five times slower. Bits are flipped only on a disk that
 // was closed in good order: damage to the very last batch of a torn log cannot be
 // told from a torn tail by anyone.
 package sim
