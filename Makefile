@@ -11,7 +11,7 @@ FUZZ    ?= 30s
 LEDGER  ?= docs/ledger/chaos.ndjson
 CHAOS    = $(GO) test ./internal/chaos -chaos -v -count=1 -timeout=6h
 
-.PHONY: help build install test short race fuzz sim soak chaos chaos-short memory lint clean
+.PHONY: help build install test short race fuzz mutants sim soak chaos chaos-short memory lint clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,11 +42,15 @@ sim: ## SEEDS simulated clusters, 10^8 steps in all by default, a fifth as many 
 	$(GO) test ./internal/sim -run 'TestCampaign|TestRunsAreDeterministic' -count=1 -v -seeds=$(SEEDS) -steps=50000 -timeout=60m
 	$(GO) test ./internal/sim -run 'TestActor' -count=1 -v -seeds=$$(($(SEEDS) / 5)) -steps=10000 -timeout=60m
 
+mutants: ## every planted bug, which the simulators must find within 60 s each
+	$(GO) test ./internal/sim -run 'TestMutants$$' -mutants=all -count=1 -v -timeout=60m
+
 chaos-short: ## real processes: CYCLES kills, a fifth as many power cuts and network cuts
 	$(CHAOS) -run 'TestKill$$' -cycles=$(CYCLES)
 	$(CHAOS) -run 'TestPower$$|TestNetwork$$' -cycles=$$(($(CYCLES) / 5))
 	$(CHAOS) -run 'TestIO$$|Refused|StaysOut|StayOut|BadInput|DoesNoHarm|NeedsPermission|FullDisk' -cycles=$$(($(CYCLES) / 10))
 	$(CHAOS) -run 'TestFailover$$' -cycles=20
+	$(CHAOS) -run 'TestLongPause$$' -cycles=1
 	$(CHAOS) -run 'TestMemory|TestRestartWith'
 
 chaos: ## what a release needs: 2,500 kills, 1,000 power cuts; the ledger keeps the totals
@@ -55,6 +59,7 @@ chaos: ## what a release needs: 2,500 kills, 1,000 power cuts; the ledger keeps 
 	$(CHAOS) -run 'TestNetwork$$|TestIO$$' -cycles=400 -ledger=$(abspath $(LEDGER))
 	$(CHAOS) -run 'TestFailover$$' -cycles=100 -ledger=$(abspath $(LEDGER))
 	$(CHAOS) -run 'TestLongPause$$' -cycles=20 -ledger=$(abspath $(LEDGER))
+	$(CHAOS) -run 'TestBadInputOnEveryPort' -minutes=5
 	$(MAKE) memory
 
 memory: ## memory, disk and restarts at full size: 1,000,000 writes, 4,000 clients, 1 GiB; ten minutes, 6 GiB of disk
