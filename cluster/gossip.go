@@ -56,6 +56,10 @@ type GossipConfig struct {
 	// Book, if set, gets the members' link addresses.
 	Book *Book
 
+	// OnForeign, if set, is told of each node of another cluster that is in this
+	// gossip, again after each change. Called as OnChange is.
+	OnForeign func(Member)
+
 	// OnChange, if set, gets all members after each change, and OnAlive each
 	// node whose address is new. Both are called one at a time on a goroutine of
 	// the gossip, and may block it but nothing else.
@@ -210,12 +214,24 @@ func (g *Gossip) Addr() string {
 // them, by name and id. Nodes of another cluster, which a wrong seed can bring
 // into one gossip, are left out. Treat Meta as read-only.
 func (g *Gossip) Members() []Member {
+	members, _ := g.sorted()
+	return members
+}
+
+// sorted returns all members in order, those of another cluster apart.
+func (g *Gossip) sorted() (members, foreign []Member) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	members := slices.SortedFunc(maps.Values(g.members), func(a, b Member) int {
+	for _, m := range slices.SortedFunc(maps.Values(g.members), func(a, b Member) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
-	})
-	return slices.DeleteFunc(members, func(m Member) bool { return g.foreign(m.Meta) })
+	}) {
+		if g.foreign(m.Meta) {
+			foreign = append(foreign, m)
+		} else {
+			members = append(members, m)
+		}
+	}
+	return members, foreign
 }
 
 // foreign reports whether meta is that of a node of another cluster. A node that

@@ -26,7 +26,7 @@ func (g *Gossip) report() {
 			return
 		case <-g.notify:
 		}
-		members := g.Members()
+		members, foreign := g.sorted()
 		addrs := map[NodeID]string{}
 		for _, m := range members {
 			if m.ID != g.config.Self && m.Meta.GetLink() != "" {
@@ -42,6 +42,11 @@ func (g *Gossip) report() {
 		}
 		if g.config.OnChange != nil {
 			g.config.OnChange(members)
+		}
+		if g.config.OnForeign != nil {
+			for _, m := range foreign {
+				g.config.OnForeign(m)
+			}
 		}
 	}
 }

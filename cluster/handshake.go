@@ -62,6 +62,9 @@ func (l *Link) welcome(conn net.Conn) (*messages.Hello, error) {
 	if err != nil {
 		return nil, err
 	}
+	if l.foreign(hello) && l.config.OnForeign != nil {
+		l.config.OnForeign(hello.Name, hello.Cluster)
+	}
 	if err = l.check(conn, hello); err != nil {
 		l.sayWhy(conn, err)
 		return nil, err
@@ -81,13 +84,12 @@ func (l *Link) sayWhy(conn net.Conn, err error) {
 // check judges the Hello of the other side, whoever dialled. With TLS the name
 // in it is proven, the id is not: whose it is, Admit has to know.
 func (l *Link) check(conn net.Conn, h *messages.Hello) error {
-	own := *l.cluster.Load()
 	switch {
 	case h.Version < MinProtocolVersion || h.MinVersion > ProtocolVersion || h.MinVersion > h.Version:
 		return refuse("protocol versions %d to %d, this node speaks %d to %d",
 			h.MinVersion, h.Version, MinProtocolVersion, ProtocolVersion)
-	case h.Cluster != "" && own != "" && h.Cluster != own:
-		return refuse("cluster %q, this node belongs to %q", h.Cluster, own)
+	case l.foreign(h):
+		return refuse("cluster %q, this node belongs to %q", h.Cluster, *l.cluster.Load())
 	case h.Node == 0 || h.Epoch == 0 || h.Name == "" || len(h.Name) > maxName:
 		return refuse("a hello without node, epoch or name")
 	case NodeID(h.Node) == l.config.Self:
@@ -106,6 +108,12 @@ func (l *Link) check(conn net.Conn, h *messages.Hello) error {
 		return refuse("%v", err)
 	}
 	return nil
+}
+
+// foreign reports whether the other side belongs to another cluster.
+func (l *Link) foreign(h *messages.Hello) bool {
+	own := *l.cluster.Load()
+	return h.Cluster != "" && own != "" && h.Cluster != own
 }
 
 // admits asks Admit.

@@ -59,6 +59,11 @@ type LinkConfig struct {
 	// from any goroutine; it must not block nor call the link. See Reconsider.
 	Admit func(id NodeID, name string) error
 
+	// OnForeign, if set, is told of a node of another cluster that dials this one,
+	// which is refused: it has this address from its own cluster. Called from any
+	// goroutine; it must not block nor call the link.
+	OnForeign func(name, cluster string)
+
 	// OnUp and OnDown tell that messages to a peer will leave from now on, and
 	// that a connection to or from it was lost: the strongest sign there is
 	// that its process ended, but no proof. Calls for one peer come in order,
