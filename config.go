@@ -66,10 +66,16 @@ type Config struct {
 	// Dir is the data directory. Empty keeps everything in memory: such a node
 	// survives nothing, and is meant for tests.
 	Dir string
-	// Bootstrap founds a cluster: only on its first node, and only there. On a
-	// directory that already belongs to a cluster it changes nothing.
+	// Bootstrap founds a cluster: on its first node alone, for its first start. On
+	// a directory that already belongs to a cluster it changes nothing. With Join,
+	// a fresh node first asks all of them, and Start waits until each of them has
+	// answered: it founds if none has a cluster, and joins if one has. Without Join
+	// nobody is asked: never start a node like that whose directory is gone while
+	// its cluster is there.
 	Bootstrap bool
-	// Join are gossip addresses of nodes of the cluster; any will do.
+	// Join are gossip addresses of nodes of the cluster; any will do. With
+	// Bootstrap name all others. A host name that stands for several nodes counts
+	// as answered when one of them has.
 	Join []string
 	// Listen defaults to loopback; Advertise, what others are told, to Listen.
 	Listen    Addresses
@@ -103,7 +109,8 @@ type Config struct {
 	// Progress tells how far Start has come with a large log or snapshot, in
 	// bytes: stage "log" (the log is read and checked), "replay" (a group's entries
 	// are read), "snapshot" (a snapshot is checked), "restore" (it is read into the
-	// state machine). It is called often, by several goroutines if there are
+	// state machine); or, in nodes, "seeds" (of Join, with Bootstrap, these have
+	// answered). It is called often, by several goroutines if there are
 	// several groups, and must be quick. Optional.
 	Progress func(stage string, done, total int64)
 	// Logger defaults to discarding.

@@ -18,7 +18,8 @@
 // ProposeOnce and the same RequestID. Reads choose how fresh they are: see Level.
 //
 // The first node of a cluster is started with Bootstrap; others Join it by
-// gossip and are made voters by themselves when they have caught up.
+// gossip and are made voters by themselves when they have caught up. A node whose
+// Dir is gone comes back with Join and without Bootstrap.
 //
 // This package wires and decides nothing: the protocol is in package raft, its
 // actors in actors/raftnode, the log in storage, the network in cluster.

@@ -94,15 +94,23 @@ func (s *sightings) all() []sighting {
 }
 
 // startGossip announces this node and looks for the others.
-func (n *Node) startGossip() (err error) {
+func (n *Node) startGossip() error {
 	if n.cfg.local != nil {
 		n.cfg.local.cluster.started(n)
 		return nil
 	}
+	if n.gossip != nil { // found has opened it
+		go n.tellMeta()
+		return nil
+	}
+	return n.openGossip()
+}
+
+func (n *Node) openGossip() (err error) {
 	config := cluster.GossipConfig{
 		Self: cluster.NodeID(n.ID()), Name: n.cfg.Name, Listen: n.cfg.Listen.Gossip, Advertise: n.cfg.Advertise.Gossip,
 		Label: n.cfg.ClusterName, Meta: n.meta(), Seeds: n.cfg.Join, Extra: n.voterGossipAddresses, Book: n.book,
-		OnChange: n.onMembers, OnAlive: n.link.Reach, Logger: n.log,
+		OnChange: n.onMembers, OnAlive: n.link.Reach, OnForeign: n.meets, Logger: n.log,
 	}
 	if len(n.cfg.GossipKey) > 0 {
 		config.Keys = [][]byte{n.cfg.GossipKey}
@@ -130,10 +138,17 @@ func (n *Node) voterGossipAddresses() []string {
 }
 
 func (n *Node) isMember(id uint64) bool {
-	return slices.ContainsFunc(n.groups, func(g *Group) bool {
+	return n.grouped.Load() && slices.ContainsFunc(n.groups, func(g *Group) bool {
 		_, ok := g.handle.View().Configuration.Find(raft.ID(id))
 		return ok
 	})
+}
+
+// tellMeta spreads what has changed of this node.
+func (n *Node) tellMeta() {
+	if err := n.gossip.UpdateMeta(n.meta(), time.Second); err != nil {
+		n.log.Debug("metadata not spread yet", "error", err)
+	}
 }
 
 // onMembers learns the cluster's id from the others: a newcomer belongs to the
@@ -143,23 +158,21 @@ func (n *Node) onMembers(members []cluster.Member) {
 	if n.Cluster() != "" {
 		return
 	}
-	for _, m := range members {
-		id := m.Meta.GetCluster()
-		if id == "" {
-			continue
-		}
-		if err := n.setCluster(id); err != nil {
-			n.fail(err)
-			return
-		}
-		n.log.Info("joined cluster", "cluster", id, "through", m.Name)
-		<-n.gossiping // this may run before StartGossip has returned
-		if err := n.gossip.UpdateMeta(n.meta(), time.Second); err != nil {
-			n.log.Debug("metadata not spread yet", "error", err)
-		}
+	i := slices.IndexFunc(members, hasCluster)
+	if i < 0 {
 		return
 	}
+	id := members[i].Meta.GetCluster()
+	if err := n.setCluster(id); err != nil {
+		n.fail(err)
+		return
+	}
+	n.log.Info("joined cluster", "cluster", id, "through", members[i].Name)
+	<-n.gossiping // this may run before StartGossip has returned
+	n.tellMeta()
 }
+
+func hasCluster(m cluster.Member) bool { return m.Meta.GetCluster() != "" }
 
 // knownPeers are the other nodes of this cluster, for a newcomer to ask.
 func (n *Node) knownPeers() []cluster.NodeID {

@@ -2,14 +2,12 @@ package synod
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -49,6 +47,7 @@ type Node struct {
 	gossip     *cluster.Gossip // nil in a LocalCluster
 	gossiping  chan struct{}   // closed when gossip is set
 	groups     []*Group
+	grouped    atomic.Bool // groups is complete
 	joiner     *actor.PID
 	events     eventLog
 	seen       sightings
@@ -109,7 +108,8 @@ func (n *Node) start(ctx context.Context) error {
 		name string
 		do   func() error
 	}{
-		{"the log", n.openStore}, {"the link", n.openLink}, {"the groups", n.startGroups},
+		{"the log", n.openStore}, {"the link", n.openLink},
+		{"gossip", func() error { return n.found(ctx) }}, {"the groups", n.startGroups},
 		{"the groups", func() error { return n.awaitGroups(ctx) }}, {"the groups", n.startJoiner}, {"the link", n.startLink}, {"gossip", n.startGossip},
 	} {
 		n.waitFor(step.name)
@@ -142,9 +142,6 @@ func (n *Node) openStore() error {
 	}
 	n.store, n.id = store, store.Identity().Incarnation
 	n.maxCommand = min(MaxCommandBytes, store.MaxRecordBytes()-recordOverhead)
-	if n.Cluster() == "" && n.cfg.Bootstrap {
-		return n.setCluster(foundedBy(n.id))
-	}
 	return nil
 }
 
@@ -154,14 +151,6 @@ const (
 	// recordOverhead is more than the envelope and the entry around a command take.
 	recordOverhead = 1 << 10
 )
-
-// foundedBy is the id of the cluster that a node founds. It follows from the
-// node's own, so that a directory tells for ever whether it founded its cluster:
-// one that joined may never found a second group beside the first.
-func foundedBy(node uint64) string {
-	sum := sha256.Sum256(binary.BigEndian.AppendUint64([]byte("synod cluster "), node))
-	return hex.EncodeToString(sum[:8])
-}
 
 // setCluster makes this node belong to a cluster for good.
 func (n *Node) setCluster(id string) error {
@@ -180,7 +169,7 @@ func (n *Node) openLink() (err error) {
 	config := cluster.LinkConfig{
 		System: n.system, Listen: n.cfg.Listen.Link, Self: cluster.NodeID(n.ID()), Name: n.cfg.Name,
 		Cluster: n.Cluster(), Epoch: n.epoch, TLS: n.cfg.TLS, Lookup: n.book.Lookup, Logger: n.log,
-		Admit: n.admission.admit, OnUp: n.peerUp, OnDown: n.peerDown,
+		Admit: n.admission.admit, OnUp: n.peerUp, OnDown: n.peerDown, OnForeign: n.countedOn,
 	}
 	if n.cfg.local != nil {
 		config.Network = n.cfg.local.network
@@ -214,8 +203,9 @@ func (n *Node) startGroups() error {
 		}
 		g.handle = handle
 		n.groups = append(n.groups, g)
-		n.link.Publish(groupReceiver+g.name, handle.PID())
+		n.link.Publish(groupReceiver+g.name, handle.PID(), handle)
 	}
+	n.grouped.Store(true)
 	return nil
 }
 
@@ -323,7 +313,7 @@ func (n *Node) startJoiner() (err error) {
 	if n.joiner, err = n.system.Root.SpawnNamed(props, joinReceiver); err != nil {
 		return fmt.Errorf("synod: spawn joiner: %w", err)
 	}
-	n.link.Publish(joinReceiver, n.joiner)
+	n.link.Publish(joinReceiver, n.joiner, nil)
 	return nil
 }
 

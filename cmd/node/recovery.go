@@ -43,12 +43,17 @@ func (r *recovery) progress(stage string, done, total int64) {
 var stageNames = map[string]string{"log": "reading the log", "replay": "replaying the log",
 	"snapshot": "checking a snapshot", "restore": "restoring a snapshot"}
 
+// seedsStage is the one in which nothing is recovered.
+const seedsStage = "seeds"
+
 // checks is the server's api.Config.Starting.
 func (r *recovery) checks() []api.Check {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	reason := "opening the data directory"
-	if r.stage != "" {
+	if r.stage == seedsStage {
+		reason = fmt.Sprintf("%d of %d nodes to join have said whether there is a cluster", r.done, r.total)
+	} else if r.stage != "" {
 		reason = fmt.Sprintf("%s: %s of %s", cmp.Or(stageNames[r.stage], r.stage), sized(r.done), sized(r.total))
 	}
 	return []api.Check{{Name: "start", Reason: reason, Since: r.since}}
@@ -67,6 +72,9 @@ func (r *recovery) say(started <-chan struct{}) {
 		r.mu.Lock()
 		stage, done, total := r.stage, r.done, r.total
 		r.mu.Unlock()
+		if stage == seedsStage {
+			continue // the node itself says for whom it waits
+		}
 		r.log.Info("recovering", "stage", cmp.Or(stage, "open"), "done", sized(done), "of", sized(total))
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -57,7 +58,11 @@ func (a *app) startCommand() *cobra.Command {
 		Long: "Run one node until it is stopped. The first node of a cluster is started with --bootstrap, all others\n" +
 			"with --join and the gossip address of any node; they become voters by themselves. A stopped node is\n" +
 			"started again with the same flags. SIGTERM or Ctrl-C stops it in order: it hands over the leadership,\n" +
-			"leaves gossip and flushes its log.",
+			"leaves gossip and flushes its log.\n\n" +
+			"A node whose data directory is gone or damaged is started again without --bootstrap and with --join: it\n" +
+			"joins as a new member and is filled from the others. With both flags, a node without data asks all of\n" +
+			"--join first and waits until each of them has answered: it founds a cluster if none of them has one, and\n" +
+			"joins if one has. With --bootstrap alone it asks nobody, and founds a second cluster beside its own.",
 		Example: a.example("start --name n1 --data data/n1 --bootstrap",
 			"start --name n2 --data data/n2 --join 127.0.0.1:4702 --api-port 4710 --link-port 4711 --gossip-port 4712"),
 		RunE: func(c *cobra.Command, _ []string) error { return a.start(c.Context(), f) },
@@ -66,8 +71,8 @@ func (a *app) startCommand() *cobra.Command {
 	flags.StringVar(&f.name, "name", "n1", "name of the node, unique in the cluster")
 	flags.StringVar(&f.cluster, "cluster", "", "name of the cluster: gossip of another one is not heard; default that in the certificate, or "+synod.DefaultClusterName)
 	flags.StringVar(&f.data, "data", "", "data directory; default data/NAME")
-	flags.BoolVar(&f.bootstrap, "bootstrap", false, "found a cluster: only on its first node")
-	flags.StringSliceVar(&f.join, "join", nil, "gossip addresses of nodes of the cluster")
+	flags.BoolVar(&f.bootstrap, "bootstrap", false, "found a cluster: on its first node alone, when it starts for the first time")
+	flags.StringSliceVar(&f.join, "join", nil, "gossip addresses of nodes of the cluster; with --bootstrap of all others")
 	flags.StringVar(&f.listen, "listen", "127.0.0.1", "address to listen on; beyond loopback it needs TLS or --insecure")
 	flags.StringVar(&f.advertise, "advertise", "", "address that the others are told; default that of --listen")
 	flags.IntVar(&f.ports[0], "api-port", 4700, "port of the HTTP API")
@@ -133,7 +138,7 @@ func (a *app) start(ctx context.Context, f *startFlags) error {
 	log.Info("started", "api", config.Advertise.API, "link", config.Advertise.Link, "gossip", config.Advertise.Gossip,
 		"data", config.Dir, "pid", os.Getpid(), "after", time.Since(recovery.began).Round(time.Millisecond))
 	go recovery.sayReady(ctx, node)
-	return a.runNode(ctx, node, server, log)
+	return a.runNode(ctx, f, node, server, log)
 }
 
 // startNode starts the node; recovery says meanwhile what it is doing.
@@ -145,12 +150,12 @@ func startNode(ctx context.Context, config synod.Config, recovery *recovery) (*s
 }
 
 // runNode waits for the end and stops in order.
-func (a *app) runNode(ctx context.Context, node *synod.Node, server *api.Server, log *slog.Logger) error {
+func (a *app) runNode(ctx context.Context, f *startFlags, node *synod.Node, server *api.Server, log *slog.Logger) error {
 	select {
 	case <-node.Done():
 		shut(server)
 		return &api.Error{Code: failStopCode(node.Err()), Message: "the node has ended by itself: it must not go on", Why: plain(node.Err()),
-			Do: []string{"find the cause, then start it again: what was acknowledged is on the other nodes too"}}
+			Do: endedDo(f, node.Err())}
 	case <-ctx.Done():
 	}
 	log.Info("stopping", "reason", "signal")
@@ -194,7 +199,7 @@ func (a *app) nodeConfig(f *startFlags, log *slog.Logger) (synod.Config, error) 
 		return synod.Config{}, err
 	}
 	return synod.Config{
-		Name: f.name, Dir: cmp.Or(f.data, "data/"+f.name), Bootstrap: f.bootstrap, Join: f.join,
+		Name: f.name, Dir: f.dir(), Bootstrap: f.bootstrap, Join: f.join,
 		Listen: f.addresses(f.listen), Advertise: f.addresses(advertise), Voters: f.voters, Priority: f.priority,
 		TLS: material, GossipKey: key, Insecure: f.insecure, Heartbeat: f.heartbeat, Election: f.election, Lease: f.lease,
 		ClusterName: f.cluster, Roles: []string{roleControl}, Version: version, Logger: log,
@@ -293,8 +298,9 @@ func startError(ctx context.Context, f *startFlags, c synod.Config, err error) e
 	case code == api.CodeFormat:
 		do = []string{"start it with the version that wrote it, or a newer one"}
 	case code == api.CodeDamage:
-		do = []string{"look at it:  node inspect wal " + c.Dir,
-			"then move it away and start the node again: it joins as a new member and is filled from the others"}
+		do = f.joinAnew("damaged")
+	case isSecond(err):
+		do = f.joinAnew("second")
 	case code == api.CodeCluster:
 		do = []string{"give the node its own --data and --name"}
 	case code == api.CodeData:
@@ -310,6 +316,36 @@ func startError(ctx context.Context, f *startFlags, c synod.Config, err error) e
 	return &api.Error{Code: code, Message: fmt.Sprintf("node %s does not start", f.name), Why: configWords(plain(err)), Do: do}
 }
 
+// endedDo says what to do about a node that has ended by itself.
+func endedDo(f *startFlags, err error) []string {
+	switch {
+	case failStopCode(err) == api.CodeDamage:
+		return f.joinAnew("damaged")
+	case isSecond(err):
+		return f.joinAnew("second")
+	}
+	return []string{"find the cause, then start it again: what was acknowledged is on the other nodes too"}
+}
+
+// joinAnew says how a node goes on whose directory is of no use to it. What is in
+// it may be of use to somebody: it is moved.
+func (f *startFlags) joinAnew(suffix string) []string {
+	join := strings.Join(f.join, ",")
+	return []string{"look at it:  node inspect wal " + f.dir(),
+		fmt.Sprintf("move it away:  mv %s %[1]s.%s", f.dir(), suffix),
+		"start the node again without --bootstrap and with --join " + cmp.Or(join, "GOSSIP-ADDRESS-OF-ANOTHER-NODE") +
+			": it joins as a new member and is filled from the others"}
+}
+
+// isSecond reports whether a node ended because it had founded a second cluster.
+func isSecond(err error) bool {
+	_, is := errors.AsType[*synod.SecondClusterError](err)
+	return is
+}
+
+// dir is the data directory.
+func (f *startFlags) dir() string { return filepath.Clean(cmp.Or(f.data, "data/"+f.name)) }
+
 // failStopCode is the code of an error of the data directory.
 func failStopCode(err error) api.Code {
 	if _, is := errors.AsType[*storage.DamageError](err); is {
@@ -319,6 +355,9 @@ func failStopCode(err error) api.Code {
 		return api.CodeFormat
 	}
 	if _, is := errors.AsType[*storage.IdentityError](err); is {
+		return api.CodeCluster
+	}
+	if isSecond(err) {
 		return api.CodeCluster
 	}
 	_, file := errors.AsType[*fs.PathError](err)

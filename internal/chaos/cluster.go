@@ -126,7 +126,7 @@ func (c *Cluster) prepare() (err error) {
 		}
 		node.Bootstrap = n == 0
 		for other := range c.config.Nodes {
-			if n != 0 && other != n {
+			if other != n {
 				node.Join = append(node.Join, address(other, 4702))
 			}
 		}
