@@ -82,7 +82,7 @@ func (a *app) root() *cobra.Command {
 			shell.Example = a.example("completion " + shell.Name())
 		}
 	}
-	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.checkFlags() }
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return a.checkFlags(c) }
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return a.usageError(c, flagWords(err.Error())) })
 	a.refuseStrayArguments(root)
 	return root
@@ -183,9 +183,13 @@ func flagWords(text string) string {
 	return fmt.Sprintf("%s cannot be %q: %s", parts[2], parts[1], why)
 }
 
-func (a *app) checkFlags() error {
+func (a *app) checkFlags(c *cobra.Command) error {
 	if a.output != "table" && a.output != "json" {
 		return &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("there is no output %q", a.output), Do: []string{"--output table or --output json"}}
+	}
+	if path := strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" "); a.output == "json" && (path == "dev" || path == "start") {
+		return &api.Error{Code: api.CodeUsage, Message: path + " has no answer that could be JSON", Why: "it runs until it is stopped",
+			Do: []string{"leave out --output; the log of start becomes JSON with --log-format json", "node status --output json"}}
 	}
 	if a.timeout <= 0 {
 		return &api.Error{Code: api.CodeUsage, Message: "the timeout must be above 0", Do: []string{"--timeout 5s"}}
