@@ -374,6 +374,7 @@ var nodeErrors = []struct {
 	{synod.ErrDiskFull, CodeDiskFull, "%s was not done: the leader's disk is nearly full", []string{"free space on it; nothing acknowledged is lost"}},
 	{synod.ErrTooLarge, CodeTooLarge, "%s was not done: it is too large", nil},
 	{synod.ErrRequestExpired, CodeExpired, "%s may or may not have happened: its request id is too old", []string{"read it back"}},
+	{synod.ErrRequestFuture, CodeRequest, "%s was not done: its request id lies in the future", []string{"set the clock of the machine that made the id, and use a new one"}},
 	{synod.ErrQuarantined, CodeQuarantined, "%s was not done: this node's state differs from its peers'", []string{"ask another node; remove this one's data and let it join again"}},
 	{synod.ErrStopped, CodeStopped, "%s was not done: this node is stopping", []string{"ask another node"}},
 	{synod.ErrConflict, CodeConflict, "%s was not done: the members are changing", []string{"look at them again:  node members"}},
@@ -393,7 +394,8 @@ func nodeReason(err error) string {
 	case errors.Is(err, context.Canceled):
 		return "the client has gone"
 	case errors.Is(err, synod.ErrAmbiguous):
-		return strings.TrimPrefix(err.Error(), synod.ErrAmbiguous.Error()+": ")
+		_, which, _ := strings.Cut(err.Error(), synod.ErrAmbiguous.Error()+": ")
+		return which
 	}
 	return ""
 }

@@ -4,18 +4,89 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/synod-go/synod"
 )
 
+// errorsOfANode are all that package synod exports, by name, and those of contexts.
+var errorsOfANode = map[string]error{
+	"ErrNoLeader": synod.ErrNoLeader, "ErrOverloaded": synod.ErrOverloaded, "ErrDiskFull": synod.ErrDiskFull,
+	"ErrTooLarge": synod.ErrTooLarge, "ErrStopped": synod.ErrStopped, "ErrQuarantined": synod.ErrQuarantined,
+	"ErrNotCommitted": synod.ErrNotCommitted, "ErrNotFound": synod.ErrNotFound, "ErrUnavailable": synod.ErrUnavailable,
+	"ErrInvalidMembership": synod.ErrInvalidMembership, "ErrConflict": synod.ErrConflict,
+	"ErrUnknownOutcome": synod.ErrUnknownOutcome, "ErrRequestExpired": synod.ErrRequestExpired,
+	"ErrRequestFuture": synod.ErrRequestFuture, "ErrAmbiguous": synod.ErrAmbiguous,
+	"NotLeaderError": &synod.NotLeaderError{Leader: "n2"}, "context.DeadlineExceeded": context.DeadlineExceeded, "context.Canceled": context.Canceled,
+}
+
+// neverAnswered are those with which no request over HTTP can end: what a node ends
+// with, for which a request gets ErrStopped, and the errors of sessions, of which the
+// interface opens none.
+var neverAnswered = []string{"SecondClusterError",
+	"ErrSessionExpired", "ErrAcknowledged", "ErrSessionWindow", "ErrRepliesFull", "ErrTooManySessions"}
+
+// exportedErrors are the names of a package's error values and types, from its source.
+func exportedErrors(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		source, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range source.Decls {
+			names = append(names, declaredErrors(d)...)
+		}
+	}
+	return names
+}
+
+func declaredErrors(d ast.Decl) (names []string) {
+	group, is := d.(*ast.GenDecl)
+	if !is {
+		return nil
+	}
+	for _, spec := range group.Specs {
+		switch s := spec.(type) {
+		case *ast.ValueSpec:
+			for _, name := range s.Names {
+				if group.Tok == token.VAR && strings.HasPrefix(name.Name, "Err") {
+					names = append(names, name.Name)
+				}
+			}
+		case *ast.TypeSpec:
+			if s.Name.IsExported() && strings.HasSuffix(s.Name.Name, "Error") {
+				names = append(names, s.Name.Name)
+			}
+		}
+	}
+	return names
+}
+
 func TestEveryErrorOfANodeHasACode(t *testing.T) {
-	for _, err := range []error{
-		synod.ErrNoLeader, synod.ErrOverloaded, synod.ErrDiskFull, synod.ErrTooLarge, synod.ErrStopped, synod.ErrQuarantined,
-		synod.ErrNotCommitted, synod.ErrNotFound, synod.ErrUnavailable, synod.ErrInvalidMembership, synod.ErrConflict, synod.ErrUnknownOutcome, synod.ErrRequestExpired,
-		&synod.NotLeaderError{Leader: "n2"}, context.DeadlineExceeded, context.Canceled,
-	} {
+	names := exportedErrors(t, "..")
+	if len(names) < 14 {
+		t.Fatalf("void: package synod exports only %v", names)
+	}
+	for _, name := range names {
+		if errorsOfANode[name] == nil && !slices.Contains(neverAnswered, name) {
+			t.Errorf("synod.%s is not in this test: give it a code in nodeErrors, and name it here", name)
+		}
+	}
+	for _, err := range errorsOfANode {
 		got := asError(nodeError(fmt.Errorf("wrapped: %w", err), "the write"))
 		if got.Code == CodeInternal || got.Code.Info().Status == 500 {
 			t.Errorf("%v: %s, want a code of its own", err, got.Code)
