@@ -155,6 +155,23 @@ func TestTheClientReportsAnUnknownOutcomeWithTheIDToRepeat(t *testing.T) {
 	}
 }
 
+// A full disk and a clock that calls the id one of the future are those of the node
+// that refuses: the one that has answered nothing may have taken the write.
+func TestARefusalAfterALostAnswerLeavesTheOutcomeUnknown(t *testing.T) {
+	for _, refusal := range []Code{CodeDiskFull, CodeRequest} {
+		f := newFake(t, coordination.Config{})
+		_, addr := serve(t, Config{Backend: f})
+		f.lose = func() error {
+			f.refuse = func() error { return &Error{Code: refusal, Message: "the write was not done"} }
+			return &Error{Code: CodeUnknown, Message: "lost"}
+		}
+		_, err := newTestClient(t, addr).Put(t.Context(), "a", []byte("x"), WriteOptions{})
+		if CodeOf(err) != CodeUnknown || f.at != 1 {
+			t.Errorf("%s after an answer that was lost: %v with index %d, want %s", refusal, err, f.at, CodeUnknown)
+		}
+	}
+}
+
 func TestTheClientWaitsForALeader(t *testing.T) {
 	f := newFake(t, coordination.Config{})
 	_, addr := serve(t, Config{Backend: f})

@@ -139,13 +139,13 @@ func (c *Client) again(a *attempts, err error) bool {
 	return a.call.id != (RequestID{}) || !a.maybe
 }
 
-// final turns an answer into the operation's result: a "not now" after an attempt
-// that may have happened leaves the outcome unknown.
+// final turns an answer into the operation's result: a refusal of this attempt after
+// one that may have happened leaves the outcome unknown.
 func (c *Client) final(a *attempts, err error) error {
 	if err == nil || !a.maybe {
 		return err
 	}
-	if CodeOf(err).Info().Retry {
+	if code := CodeOf(err); code.Info().Retry || code == CodeDiskFull || code == CodeRequest {
 		a.refused = err
 		return c.unknown(a)
 	}
