@@ -145,8 +145,8 @@ func setDefault(value *int, to int) {
 }
 
 // props are those of each of the group's actors.
-func (c Config) props(producer actor.Producer, mailbox actors.MailboxConfig, more ...actor.PropsOption) *actor.Props {
-	options := append(more, actor.WithMailbox(mailbox.Producer()))
+func (c Config) props(producer actor.Producer, mailbox actor.MailboxProducer, more ...actor.PropsOption) *actor.Props {
+	options := append(more, actor.WithMailbox(mailbox))
 	if c.Dispatcher != nil {
 		options = append(options, actor.WithDispatcher(c.Dispatcher))
 	}

@@ -84,10 +84,11 @@ func Spawn(system *actor.ActorSystem, c Config, name string, strategy actor.Supe
 	if err != nil {
 		return nil, err
 	}
-	h := &Handle{cfg: c, system: system, gone: make(chan struct{})}
+	h := &Handle{cfg: c, system: system, gone: make(chan struct{}),
+		mailbox: actors.NewMailbox(actors.MailboxConfig{MaxMessages: 4096})}
 	h.view.Store(&View{})
 	props := c.props(func() actor.Actor { return &Actor{cfg: c, handle: h, log: c.Logger} },
-		actors.MailboxConfig{MaxMessages: 4096}, actor.WithGuardian(strategy), actor.WithSupervisor(childStrategy{h}))
+		func() actor.Mailbox { return h.mailbox }, actor.WithGuardian(strategy), actor.WithSupervisor(childStrategy{h}))
 	h.pid = actor.NewPID(system.Address(), name)
 	if _, err := system.Root.SpawnNamed(props, name); err != nil {
 		return nil, fmt.Errorf("raftnode: spawn %s: %w", name, err)
@@ -424,7 +425,7 @@ func (a *Actor) spawnChildren(ctx actor.Context, machine *replica.Replica, snaps
 	// MaxReads: see Actor.readAt.
 	mailbox := actors.MailboxConfig{MaxMessages: 1 << 20}
 	spawn := func(child actor.Actor) *actor.PID {
-		return ctx.Spawn(a.cfg.props(func() actor.Actor { return child }, mailbox))
+		return ctx.Spawn(a.cfg.props(func() actor.Actor { return child }, mailbox.Producer()))
 	}
 	s := &snapshotter{cfg: a.cfg, handle: a.handle}
 	a.snapshotter = spawn(s)
