@@ -110,7 +110,7 @@ func (n *Node) start(ctx context.Context) error {
 	}{
 		{"the log", n.openStore}, {"the link", n.openLink},
 		{"gossip", func() error { return n.found(ctx) }}, {"the groups", n.startGroups},
-		{"the groups", func() error { return n.awaitGroups(ctx) }}, {"the groups", n.startJoiner}, {"the link", n.startLink}, {"gossip", n.startGossip},
+		{"the groups", n.awaitGroups}, {"the groups", n.startJoiner}, {"the link", n.startLink}, {"gossip", n.startGossip},
 	} {
 		n.waitFor(step.name)
 		if err := ctx.Err(); err != nil {
@@ -210,14 +210,12 @@ func (n *Node) startGroups() error {
 }
 
 // awaitGroups waits until every group has rebuilt itself from log and snapshot.
-func (n *Node) awaitGroups(ctx context.Context) error {
+func (n *Node) awaitGroups() error {
 	for _, g := range n.groups {
 		select {
 		case <-g.recovered:
 		case err := <-n.failStop:
 			return err
-		case <-ctx.Done():
-			return fmt.Errorf("synod: start: waiting for the groups: %w", ctx.Err())
 		}
 	}
 	return nil
