@@ -86,13 +86,19 @@ func readIdentity(fsys FS, dir string) (Identity, error) {
 	return decodeIdentity(name, b)
 }
 
-// writeIdentity replaces the file in one step (D8): temp, fsync, rename, fsync of
-// the directory.
 func writeIdentity(fsys FS, dir string, i Identity) error {
-	name := path.Join(dir, identityName)
+	if err := replaceFile(fsys, path.Join(dir, identityName), i.encode()); err != nil {
+		return fmt.Errorf("storage: write identity: %w", err)
+	}
+	return nil
+}
+
+// replaceFile replaces a small file in one step (D8): temp, fsync, rename, fsync
+// of the directory.
+func replaceFile(fsys FS, name string, content []byte) error {
 	f, err := fsys.Open(name+tempSuffix, Create)
 	if err == nil {
-		_, err = f.WriteAt(i.encode(), 0)
+		_, err = f.WriteAt(content, 0)
 		if err == nil {
 			err = f.Sync()
 		}
@@ -102,12 +108,9 @@ func writeIdentity(fsys FS, dir string, i Identity) error {
 		err = fsys.Rename(name+tempSuffix, name)
 	}
 	if err == nil {
-		err = fsys.SyncDir(dir)
+		err = fsys.SyncDir(path.Dir(name))
 	}
-	if err != nil {
-		return fmt.Errorf("storage: write identity: %w", err)
-	}
-	return nil
+	return err
 }
 
 // readFile reads at most limit bytes of a small file.

@@ -243,3 +243,100 @@ func TestInspectTellsTornFromDamaged(t *testing.T) { // D2, W3
 		}
 	}
 }
+
+// D13: a directory that has lost what its node acknowledged is never opened again,
+// whatever happens around the mark, and its files say why.
+func TestACondemnedDirectoryIsRefusedForGood(t *testing.T) {
+	m := NewMemory(1)
+	s := mustOpen(t, tiny(m))
+	mustPut(t, s, entry(1, 1, "a"))
+	if err := s.Condemn("n2 has seen more of it"); err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, s, entry(1, 2, "b")) // it ends in good order
+	m.Crash()
+	for range 2 {
+		var lost *LostError
+		_, err := Open("data", tiny(m))
+		if !errors.As(err, &lost) || !errors.Is(err, ErrLost) || lost.Reason != "n2 has seen more of it" {
+			t.Fatalf("got %v, want *LostError with the reason", err)
+		}
+	}
+	r, err := Inspect(m, "data")
+	if err != nil || r.Lost != "n2 has seen more of it" || len(r.Problems) != 1 {
+		t.Fatalf("inspect says %+v, %v", r, err)
+	}
+}
+
+func TestADirectoryIsCondemnedOnAFullDiskToo(t *testing.T) { // D6, D13
+	m := NewMemory(1)
+	s := mustOpen(t, tiny(m))
+	m.SetCapacity(m.Used())
+	if err := s.Condemn("full"); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.Close()
+	if err := s.Condemn("too late"); !errors.Is(err, ErrClosed) {
+		t.Fatalf("got %v, want ErrClosed: the directory may be another process's by now", err)
+	}
+	if _, err := Open("data", tiny(m)); !errors.Is(err, ErrLost) {
+		t.Fatalf("got %v, want ErrLost", err)
+	}
+}
+
+// D13: what peers know an older copy by. It covers what is durable, and no crash
+// takes it back.
+func TestThePositionNeverFalls(t *testing.T) {
+	m := NewMemory(1)
+	s := mustOpen(t, tiny(m))
+	last := s.Position()
+	if last == 0 {
+		t.Fatal("a new log has no position")
+	}
+	m.Fault = func(o Operation) Fault {
+		if o.Kind == OpWrite && strings.HasSuffix(o.Name, ".log") && s != nil && s.Position() != last {
+			t.Errorf("position %d covers a batch that is being written, %d were durable", s.Position(), last)
+		}
+		return 0
+	}
+	for n := range 200 {
+		if n%3 == 0 {
+			mustPut(t, s, entry(1, uint64(n+1), strings.Repeat("x", 1000)))
+			if s.Position() <= last {
+				t.Fatalf("record %d: position %d after %d", n, s.Position(), last)
+			}
+			last = s.Position()
+		}
+		s.Append([]Record{entry(1, uint64(n+1), "under way")}, func(error) {})
+		if s.Position() != last {
+			t.Fatalf("record %d: position %d covers what is not durable", n, s.Position())
+		}
+		if n%7 == 0 {
+			m.Crash()
+			s = nil
+			s = mustOpen(t, tiny(m))
+			if s.Position() <= last {
+				t.Fatalf("record %d: position %d after a crash at %d", n, s.Position(), last)
+			}
+			last = s.Position()
+		}
+	}
+}
+
+// D6, D13: a start that has no room for a batch of its own is no older copy.
+func TestThePositionOnAFullDiskIsThatOfItsLog(t *testing.T) {
+	m := NewMemory(1)
+	m.SetCapacity(12 * minSegmentBytes)
+	s := mustOpen(t, tiny(m))
+	for index := uint64(1); ; index++ {
+		if err := put(s, entry(1, index, strings.Repeat("f", 3000))); err != nil {
+			break
+		}
+	}
+	last := s.Position()
+	m.Crash()
+	s = mustOpen(t, tiny(m))
+	if s.Position() != last {
+		t.Fatalf("position %d, before the crash %d", s.Position(), last)
+	}
+}

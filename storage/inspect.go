@@ -28,6 +28,7 @@ type Report struct {
 	Locked    bool             `json:"locked"` // in use: the picture may be of a moment in a flush
 	LockedBy  string           `json:"locked_by,omitempty"`
 	Identity  *Identity        `json:"identity,omitempty"`
+	Lost      string           `json:"lost,omitempty"`     // why Condemn was called: no Open succeeds
 	Problems  []string         `json:"problems,omitempty"` // whatever would keep Open from succeeding
 	Segments  []SegmentReport  `json:"segments"`
 	Groups    []GroupReport    `json:"groups"`
@@ -99,6 +100,14 @@ func Inspect(fsys FS, dir string) (*Report, error) {
 	if i, err := readIdentity(fsys, dir); err == nil {
 		r.Identity, incarnation = &i, i.Incarnation
 	} else {
+		r.Problems = append(r.Problems, err.Error())
+	}
+	if err := readLost(fsys, dir); err != nil {
+		lost, _ := errors.AsType[*LostError](err)
+		if lost == nil {
+			return nil, err
+		}
+		r.Lost = lost.Reason
 		r.Problems = append(r.Problems, err.Error())
 	}
 	if err := r.readLog(fsys, incarnation); err != nil {

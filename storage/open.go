@@ -16,8 +16,8 @@ import (
 // Open opens the data directory, or makes it if it is empty, and recovers the
 // log. It returns ErrLocked if somebody else has it open, ErrReadOnly if it cannot
 // be written, *IdentityError if it belongs to another node or cluster,
-// *FormatError if a newer version wrote it, and *DamageError if what was durable is
-// no longer there. A full disk is no reason not to open a directory that exists.
+// *FormatError if a newer version wrote it, *DamageError if what was durable is no
+// longer there, and *LostError if Condemn has marked it. A full disk is no reason not to open a directory that exists.
 func Open(dir string, o Options) (*Store, error) {
 	o = o.withDefaults()
 	if err := o.check(); err != nil {
@@ -52,6 +52,9 @@ func (s *Store) open() error {
 		return err
 	}
 	if err := s.takeLock(); err != nil {
+		return err
+	}
+	if err := readLost(s.fs, s.dir); err != nil {
 		return err
 	}
 	known, err := s.establish()

@@ -54,6 +54,7 @@ func (s *Store) resume(scan *scanner) error {
 		}
 	}
 	s.sequence, s.chain = scan.last.Sequence, scan.crc
+	s.position.Store(s.sequence)
 	s.index.stamped = scan.last.Oldest
 	for _, g := range scan.segments {
 		if err := s.adopt(scan, g); err != nil {

@@ -40,6 +40,7 @@ type Store struct {
 
 	identityMu sync.Mutex
 	identity   Identity
+	abandoned  bool // the lock is given up; with identityMu
 
 	mu    sync.Mutex // guards queue only: Append waits for nothing else
 	queue queue
@@ -49,7 +50,8 @@ type Store struct {
 	maxRecord int
 	maxState  int
 
-	overwriteTorn bool // the tail holds a torn batch until the first batch is written
+	position      atomic.Uint64 // batcher.sequence, for everybody
+	overwriteTorn bool          // the tail holds a torn batch until the first batch is written
 
 	keeping   sync.Mutex // one maintain at a time
 	reserve   atomic.Bool
@@ -209,6 +211,9 @@ func (s *Store) abandon() {
 			seg.file = nil
 		}
 	}
+	s.identityMu.Lock()
+	defer s.identityMu.Unlock()
+	s.abandoned = true
 	if s.lock != nil {
 		_ = s.lock.Close()
 	}

@@ -188,6 +188,7 @@ func (s *Store) write(seg *segment) error {
 		return fmt.Errorf("storage: write batch %d to %s: %w", h.Sequence, seg.name, err)
 	}
 	s.sequence, s.chain, s.marked = h.Sequence, sum, h.Flags&flagMark != 0
+	s.position.Store(h.Sequence)
 	return s.commit(seg, h)
 }
 
