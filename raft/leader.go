@@ -192,8 +192,9 @@ func (n *Node) onHeartbeatReply(from ID, m HeartbeatReply) {
 	if p == nil || m.Sent > n.now || m.Sent < 0 || m.Round > n.lead.reads.round {
 		return // nothing that this leader has sent
 	}
-	if m.Lost {
+	if m.Lost && !p.lost {
 		p.discount()
+		n.out.PeerLosses = append(n.out.PeerLosses, from)
 	}
 	if p.lost {
 		return

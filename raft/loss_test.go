@@ -87,7 +87,11 @@ func TestAReplicaWithALossDoesNotCount(t *testing.T) {
 	r.lead()
 	r.step(2, AppendReply{Term: 1, Match: 1}) // our own disk is not done yet
 	r.step(2, HeartbeatReply{Term: 1, Sent: r.now})
-	r.step(2, HeartbeatReply{Term: 1, Lost: true})
+	for i, want := range []int{1, 0} {
+		if out := r.step(2, HeartbeatReply{Term: 1, Lost: true}); len(out.PeerLosses) != want {
+			t.Errorf("word %d of the loss: tells of %v, want it told once", i+1, out.PeerLosses)
+		}
+	}
 	if r.save(); r.commit != 0 {
 		t.Errorf("commit %d with the acknowledgement of a replica that has lost the entry", r.commit)
 	}

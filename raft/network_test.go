@@ -175,6 +175,9 @@ func (h *host) carry(out Output) (again bool) {
 	if l := out.Loss; l != nil {
 		w.trace("%d: has lost entries %d to %d, says leader %d of term %d", h.id, l.Last+1, l.Acknowledged, l.Leader, l.Term)
 	}
+	for _, id := range out.PeerLosses {
+		w.trace("%d: counts on %d no more", h.id, id)
+	}
 	for _, r := range out.SendSnapshots {
 		h.sendChunk(r)
 	}

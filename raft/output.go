@@ -60,6 +60,9 @@ type Output struct {
 	// Loss, unless nil, is the end of this replica: the host carries out the
 	// rest, reports it and does not start from this log again.
 	Loss *Loss
+	// PeerLosses are the replicas that have told this leader for the first time
+	// that they have found a Loss. It counts on them no more; for operators.
+	PeerLosses []ID
 
 	// SendSnapshots asks for chunks to be read and sent as InstallSnapshot.
 	SendSnapshots []SnapshotRequest
