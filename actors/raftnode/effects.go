@@ -24,6 +24,10 @@ func (a *Actor) carryOut(out raft.Output) {
 	for _, read := range out.Reads {
 		a.finishReads(read)
 	}
+	if out.Loss != nil {
+		a.lose(*out.Loss)
+	}
+	a.reportLosses(out.PeerLosses)
 	for _, request := range out.SendSnapshots {
 		a.system.Root.Send(a.snapshotter, request)
 	}
