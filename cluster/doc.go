@@ -26,7 +26,8 @@
 // connection. With TLS a certificate proves its name; which id goes with a name
 // is for Admit to say. Everything else is counted and dropped; a broken frame
 // closes its connection. No message of protoactor's own crosses the link: nobody
-// stops, watches or fails an actor from elsewhere.
+// stops, watches or fails an actor from elsewhere. A process that runs on a copy
+// of a peer's data directory is refused for good: original.go has the rules.
 //
 // # Source
 //

@@ -39,8 +39,10 @@ func Example() {
 			close(done)
 		}
 	})), nil)
-	if err := b.Start(); err != nil {
-		panic(err)
+	for _, link := range []*cluster.Link{b, a} {
+		if err := link.Start(); err != nil {
+			panic(err)
+		}
 	}
 	a.System().Root.Send(a.PID(2, "printer"), &messages.RaftMessage{From: 1, Term: 7})
 	<-done

@@ -33,8 +33,10 @@ type Kind uint16
 const FirstKind Kind = 16
 
 const (
-	kindHello   Kind = 1
-	kindRefusal Kind = 2
+	kindHello    Kind = 1
+	kindRefusal  Kind = 2
+	kindProbe    Kind = 3
+	kindPosition Kind = 4
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

@@ -24,11 +24,14 @@ const (
 const maxHello = 4 << 10
 
 // HandshakeError says why a peer was refused, by it or by us.
-type HandshakeError struct{ Reason string }
+type HandshakeError struct {
+	Reason string
+	Copied bool // for good: the refused process runs on a copy of a directory
+}
 
 func (e *HandshakeError) Error() string { return "cluster: handshake refused: " + e.Reason }
 
-func refuse(format string, args ...any) error {
+func refuse(format string, args ...any) *HandshakeError {
 	return &HandshakeError{Reason: fmt.Sprintf(format, args...)}
 }
 
@@ -36,18 +39,26 @@ func (l *Link) hello() *messages.Hello {
 	return &messages.Hello{
 		Version: ProtocolVersion, MinVersion: MinProtocolVersion,
 		Cluster: *l.cluster.Load(), Node: uint64(l.config.Self), Name: l.config.Name, Epoch: l.config.Epoch,
+		Position: l.position(),
 	}
 }
 
-// greet is the dialling side: Hello, then the peer's Hello or Refusal.
-func (l *Link) greet(conn net.Conn) (*messages.Hello, error) {
+// greet is the dialling side: Hello, then the Hello or Refusal of the peer, which
+// should be p.
+func (l *Link) greet(conn net.Conn, p *peer) (*messages.Hello, error) {
 	_ = conn.SetDeadline(time.Now().Add(l.config.HandshakeTimeout))
 	if err := writeHandshake(conn, kindHello, l.hello()); err != nil {
 		return nil, err
 	}
 	hello, err := readHello(conn)
+	if refused, ok := errors.AsType[*HandshakeError](err); ok && refused.Copied {
+		l.copied(conn, p.id, refused.Reason)
+	}
 	if err == nil {
 		err = l.check(conn, hello)
+	}
+	if err == nil && NodeID(hello.Node) == p.id {
+		err = p.recognise(hello)
 	}
 	if err != nil {
 		return nil, err
@@ -56,28 +67,49 @@ func (l *Link) greet(conn net.Conn) (*messages.Hello, error) {
 }
 
 // welcome is the accepting side. A peer that is refused is told why.
-func (l *Link) welcome(conn net.Conn) (*messages.Hello, error) {
+func (l *Link) welcome(conn net.Conn) (*peer, *messages.Hello, error) {
 	_ = conn.SetDeadline(time.Now().Add(l.config.HandshakeTimeout))
 	hello, err := readHello(conn)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if l.foreign(hello) && l.config.OnForeign != nil {
 		l.config.OnForeign(hello.Name, hello.Cluster)
 	}
-	if err = l.check(conn, hello); err != nil {
+	p, err := l.judge(conn, hello)
+	if err != nil {
 		l.sayWhy(conn, err)
+		return nil, nil, err
+	}
+	if err = writeHandshake(conn, kindHello, l.hello()); err == nil {
+		err = conn.SetDeadline(time.Time{})
+	}
+	if err != nil {
+		l.forget(p)
+		return nil, nil, err
+	}
+	return p, hello, nil
+}
+
+// judge decides whether whoever says hello is let in, and returns who it is.
+func (l *Link) judge(conn net.Conn, hello *messages.Hello) (*peer, error) {
+	if err := l.check(conn, hello); err != nil {
 		return nil, err
 	}
-	if err := writeHandshake(conn, kindHello, l.hello()); err != nil {
+	p, err := l.incomingPeer(NodeID(hello.Node))
+	if err != nil {
 		return nil, err
 	}
-	return hello, conn.SetDeadline(time.Time{})
+	if err := p.recognise(hello); err != nil {
+		l.forget(p)
+		return nil, err
+	}
+	return p, nil
 }
 
 func (l *Link) sayWhy(conn net.Conn, err error) {
 	if refused, ok := errors.AsType[*HandshakeError](err); ok {
-		_ = writeHandshake(conn, kindRefusal, &messages.Refusal{Reason: refused.Reason})
+		_ = writeHandshake(conn, kindRefusal, &messages.Refusal{Reason: refused.Reason, Copied: refused.Copied})
 	}
 }
 
@@ -133,21 +165,27 @@ func writeHandshake(conn net.Conn, kind Kind, m proto.Message) error {
 	return err
 }
 
-// readHello reads one frame, exactly, so that nothing after it is lost.
-func readHello(conn net.Conn) (*messages.Hello, error) {
+// readFrame reads one frame of the link itself, exactly, so that nothing after it
+// is lost.
+func readFrame(conn net.Conn) (frame, error) {
 	data := make([]byte, frameExtra, 256)
 	if _, err := io.ReadFull(conn, data); err != nil {
-		return nil, err
+		return frame{}, err
 	}
 	size, err := frameSize(data, maxHello)
 	if err != nil {
-		return nil, err
+		return frame{}, err
 	}
 	data = append(data, make([]byte, size-frameExtra)...)
 	if _, err := io.ReadFull(conn, data[frameExtra:]); err != nil {
-		return nil, err
+		return frame{}, err
 	}
-	f, err := decodeFrame(data)
+	return decodeFrame(data)
+}
+
+// readHello reads a Hello, or why there is none.
+func readHello(conn net.Conn) (*messages.Hello, error) {
+	f, err := readFrame(conn)
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +198,7 @@ func readHello(conn net.Conn) (*messages.Hello, error) {
 		if err := proto.Unmarshal(f.body, r); err != nil {
 			return nil, err
 		}
-		return nil, refuse("%s", r.Reason)
+		return nil, &HandshakeError{Reason: r.Reason, Copied: r.Copied}
 	}
 	return nil, errMalformed
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
+
+	wire "github.com/synod-go/synod/messages"
 )
 
 // readBytes is the size of a reader's buffer; it grows for a larger frame as
@@ -75,6 +77,7 @@ type incoming struct {
 	// Of read alone: what waits for flush.
 	messages []any
 	receiver Receiver
+	told     wire.Position
 }
 
 func (c *incoming) retire() {
@@ -109,11 +112,7 @@ func (l *Link) receive(conn net.Conn) {
 
 // admit shakes hands and makes the connection its peer's.
 func (l *Link) admit(conn net.Conn) (*incoming, error) {
-	hello, err := l.welcome(conn)
-	if err != nil {
-		return nil, err
-	}
-	p, err := l.incomingPeer(NodeID(hello.Node))
+	p, hello, err := l.welcome(conn)
 	if err != nil {
 		return nil, err
 	}
@@ -209,6 +208,9 @@ func makeRoom(buffer []byte, begin, end int) ([]byte, int, int) {
 // deliver hands a message to its receiver, if it may pass.
 func (c *incoming) deliver(f frame) (why Refusal, ok bool) {
 	defer c.guard(f.kind, &why, &ok)
+	if f.kind < FirstKind {
+		return c.own(f)
+	}
 	messageType, known := c.link.kinds.Load().byKind[f.kind]
 	if !known {
 		return RefusedKind, false

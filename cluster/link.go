@@ -46,6 +46,16 @@ type LinkConfig struct {
 	// start time in nanoseconds, for example.
 	Epoch uint64
 
+	// Position is how many batches the log of the data directory surely holds: it
+	// never falls, and so tells peers an older copy of the directory. Called from
+	// goroutines of the link. nil: always 0.
+	Position func() uint64
+
+	// OnCopied tells that a peer refuses this process for good, since its data
+	// directory is a copy or has lost something: see original.go. The process must
+	// not go on. It may be called often, and must not block.
+	OnCopied func(by NodeID, reason string)
+
 	// TLS makes both sides prove that they are nodes. nil: plain text.
 	TLS *TLS
 
@@ -158,6 +168,7 @@ type Link struct {
 	published atomic.Pointer[map[string]published]
 	cluster   atomic.Pointer[string]
 	refused   refusedCounters // of connections without a peer
+	running   atomic.Bool     // Start was called: before it nothing leaves
 
 	mu          sync.Mutex
 	peers       map[NodeID]*peer
@@ -169,7 +180,8 @@ type Link struct {
 }
 
 // NewLink makes a link and registers it with the actor system, which from then
-// on calls itself by Self. Register and Publish what shall be reachable, then Start.
+// on calls itself by Self. Register and Publish what shall be reachable, then
+// Start: until then messages to peers are dropped, and OnUp is not called.
 func NewLink(c LinkConfig) (*Link, error) {
 	c = c.withDefaults()
 	if err := c.check(); err != nil {
@@ -186,7 +198,7 @@ func NewLink(c LinkConfig) (*Link, error) {
 	return l, nil
 }
 
-// Start listens and lets peers in.
+// Start listens, lets peers in and reaches those that are wanted.
 func (l *Link) Start() error {
 	listener, err := l.config.Network.Listen(l.config.Listen)
 	if err != nil {
@@ -202,8 +214,12 @@ func (l *Link) Start() error {
 		_ = listener.Close()
 		return errors.New("cluster: link was started or closed before")
 	}
-	if !l.spawn(func() { l.accept(listener) }) {
+	if !l.spawn(func() { l.accept(listener) }) || l.config.Position != nil && !l.spawn(l.tellPositions) {
 		return net.ErrClosed
+	}
+	l.running.Store(true)
+	for _, p := range l.allPeers() {
+		p.reach()
 	}
 	return nil
 }
@@ -275,19 +291,33 @@ func (l *Link) Reach(id NodeID) {
 // the connections with those it refuses now: call it when Admit has learned who
 // has which id. Of what has come from them before, a little may still be delivered.
 func (l *Link) Reconsider() {
-	l.mu.Lock()
-	peers := slices.Collect(maps.Values(l.peers))
-	l.mu.Unlock()
-	for _, p := range peers {
+	for _, p := range l.allPeers() {
 		p.reconsider()
 	}
 }
 
+// Connect makes the link reach a peer even before anybody has a message for it:
+// so all members know each other's processes, and tell a copy from the original.
+func (l *Link) Connect(id NodeID) {
+	if id == 0 || id == l.config.Self {
+		return
+	}
+	l.mu.Lock()
+	p := l.peerLocked(id)
+	p.addressed.Store(true)
+	l.mu.Unlock()
+	p.reach()
+}
+
+func (l *Link) allPeers() []*peer {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Collect(maps.Values(l.peers))
+}
+
 // Stats returns the counters of all peers.
 func (l *Link) Stats() LinkStats {
-	l.mu.Lock()
-	peers := slices.Collect(maps.Values(l.peers))
-	l.mu.Unlock()
+	peers := l.allPeers()
 	slices.SortFunc(peers, func(a, b *peer) int { return cmp.Compare(a.id, b.id) })
 	s := LinkStats{Refused: l.refused.snapshot()}
 	for _, p := range peers {

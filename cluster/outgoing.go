@@ -69,6 +69,7 @@ func (p *peer) disconnected(err error, wanted time.Time) time.Time {
 }
 
 func (p *peer) clearLocked() {
+	p.told = [lanes]uint64{}
 	for lane, queue := range p.queues {
 		p.dropped[DropDown].Add(uint64(countFrames(queue)))
 		p.queues[lane] = kept(queue)
@@ -138,7 +139,7 @@ func (p *peer) connect() (*outgoing, error) {
 	}
 	stop := context.AfterFunc(p.link.ctx, func() { _ = plain.Close() })
 	defer stop()
-	hello, err := p.link.greet(o.conn)
+	hello, err := p.link.greet(o.conn, p)
 	if err == nil && NodeID(hello.Node) != p.id {
 		err = fmt.Errorf("%s is the address of node %s", addr, NodeID(hello.Node))
 	}
@@ -164,6 +165,7 @@ func (p *peer) serve(o *outgoing, begun time.Time) {
 	p.mu.Unlock()
 	stop := context.AfterFunc(p.link.ctx, func() { _ = o.conn.Close() })
 	defer stop()
+	p.tellPosition() // it may have moved since Hello
 	p.outgoingUp(o)
 	if !p.link.spawn(func() { p.watch(o) }) {
 		p.lose(o)
@@ -176,10 +178,10 @@ func (p *peer) serve(o *outgoing, begun time.Time) {
 	p.outgoingDown(o)
 }
 
-// watch notices the loss of a connection on which the peer never sends.
+// watch notices the loss of a connection on which the peer sends only probes.
 func (p *peer) watch(o *outgoing) {
-	var b [1]byte
-	_, _ = o.conn.Read(b[:])
+	for p.probed(o) == nil {
+	}
 	p.lose(o)
 }
 

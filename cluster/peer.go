@@ -8,6 +8,8 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/synod-go/synod/messages"
 )
 
 const (
@@ -53,6 +55,8 @@ type peer struct {
 	out      *outgoing     // while connected
 	sleeping bool          // the writer waits on wake
 	used     bool          // someone sent since run last looked
+	told     [lanes]uint64 // the positions queued last: see original.go
+	telling  messages.Position
 	lastErr  string
 }
 
@@ -60,7 +64,7 @@ var _ actor.Process = (*peer)(nil)
 
 func newPeer(l *Link, id NodeID) *peer {
 	p := &peer{link: l, id: id, kick: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
-	p.presence.link, p.presence.id = l, id
+	p.presence.link, p.presence.id, p.presence.news = l, id, make(chan struct{}, 1)
 	return p
 }
 
@@ -111,10 +115,11 @@ func (p *peer) send(kind Kind, name string, m proto.Message) (Drop, bool) {
 	if p.state == asleep && !p.startLocked() || p.state == waiting {
 		return DropDown, false
 	}
-	queue := p.queues[lane]
-	if len(queue) >= p.limit(lane) {
+	if len(p.queues[lane]) >= p.limit(lane) {
 		return DropFull, false
 	}
+	p.queuePosition(lane)
+	queue := p.queues[lane]
 	longer, err := appendFrame(queue, kind, name, m, p.link.config.MaxFrame)
 	p.queues[lane] = longer
 	if err != nil {
@@ -128,7 +133,7 @@ func (p *peer) send(kind Kind, name string, m proto.Message) (Drop, bool) {
 }
 
 func (p *peer) startLocked() bool {
-	if !p.link.spawn(p.run) {
+	if !p.link.running.Load() || !p.link.spawn(p.run) {
 		return false
 	}
 	p.state = connecting
@@ -184,7 +189,7 @@ func (p *peer) reach() {
 func (p *peer) stats() PeerStats {
 	s := p.counters.stats()
 	s.Peer = p.id
-	s.Name, s.Up = p.whoAndUp()
+	s.Name, s.Up, s.Position = p.about()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.LastError = p.lastErr

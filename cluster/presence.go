@@ -14,9 +14,15 @@ type presence struct {
 	mu    sync.Mutex // held during OnUp and OnDown, which keeps them in order
 	name  string     // pinned by the first Hello
 	epoch uint64     // of the newest process known
+	held  uint64     // the highest position that the node has told: see original.go
 	out   *outgoing
 	in    *incoming
 	up    bool
+
+	judging  sync.Mutex // one recognise at a time
+	asked    uint64     // token of its probe
+	answered bool
+	news     chan struct{} // cap 1: answered, in or out may have changed
 }
 
 func (p *presence) outgoingUp(o *outgoing) {
@@ -34,6 +40,7 @@ func (p *presence) outgoingUp(o *outgoing) {
 func (p *presence) outgoingDown(o *outgoing) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	defer p.stir()
 	if p.out == o {
 		p.out = nil
 		p.fall()
@@ -63,6 +70,7 @@ func (p *presence) incomingUp(c *incoming) bool {
 func (p *presence) incomingDown(c *incoming) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	defer p.stir()
 	if p.in == c {
 		p.in = nil
 		p.fall()
@@ -128,7 +136,7 @@ func (p *presence) reconsider() {
 	}
 	p.link.log.Warn("peer is not who it said", "peer", p.id.String(), "name", p.name)
 	p.fall()
-	p.name = ""
+	p.name, p.epoch, p.held = "", 0, 0 // it spoke for nobody
 	if p.out != nil {
 		_ = p.out.conn.Close()
 		p.out = nil
@@ -139,8 +147,8 @@ func (p *presence) reconsider() {
 	}
 }
 
-func (p *presence) whoAndUp() (string, bool) {
+func (p *presence) about() (name string, up bool, position uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.name, p.up
+	return p.name, p.up, p.held
 }

@@ -27,12 +27,14 @@ const (
 	RefusedHandshake
 	// RefusedLimit is a connection above a limit of LinkConfig.
 	RefusedLimit
+	// RefusedCopy is a process that runs on a copy of a data directory.
+	RefusedCopy
 	refusals
 )
 
 // String returns the word that metrics carry.
 func (r Refusal) String() string {
-	names := [...]string{"kind", "receiver", "body", "sender", "panic", "checksum", "malformed", "handshake", "limit"}
+	names := [...]string{"kind", "receiver", "body", "sender", "panic", "checksum", "malformed", "handshake", "limit", "copy"}
 	if int(r) < len(names) {
 		return names[r]
 	}
@@ -76,7 +78,8 @@ type PeerStats struct {
 	BytesOut  uint64
 	FramesIn  uint64
 	BytesIn   uint64
-	QueuedOut int // bytes that wait to leave
+	QueuedOut int    // bytes that wait to leave
+	Position  uint64 // the highest that the peer has told: see LinkConfig.Position
 	Dropped   map[Drop]uint64
 	Refused   map[Refusal]uint64
 	LastError string // of the last failed attempt to connect
