@@ -13,7 +13,7 @@ type Event struct {
 	Group string // "" if it concerns the whole node
 	// Kind is one of: became leader, stepped down, new leader, configuration
 	// changed, snapshot taken, snapshot installed, quarantined, member joined,
-	// peer connected, peer lost, stopped.
+	// entries lost, peer lost entries, peer connected, peer lost, stopped.
 	Kind   string
 	Term   uint64
 	Leader string

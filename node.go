@@ -60,6 +60,7 @@ type Node struct {
 
 	done     chan struct{} // closed when the node has ended
 	endOnce  sync.Once
+	losing   sync.Once
 	failStop chan error // holds the first reason
 }
 
@@ -170,6 +171,7 @@ func (n *Node) openLink() (err error) {
 		System: n.system, Listen: n.cfg.Listen.Link, Self: cluster.NodeID(n.ID()), Name: n.cfg.Name,
 		Cluster: n.Cluster(), Epoch: n.epoch, TLS: n.cfg.TLS, Lookup: n.book.Lookup, Logger: n.log,
 		Admit: n.admission.admit, OnUp: n.peerUp, OnDown: n.peerDown, OnForeign: n.countedOn,
+		Position: n.store.Position, OnCopied: n.refusedAsCopy,
 	}
 	if n.cfg.local != nil {
 		config.Network = n.cfg.local.network
@@ -265,6 +267,7 @@ func (n *Node) groupChanged(g *Group, was, now raftnode.View) {
 		if m.Address != "" {
 			n.book.Learn(cluster.NodeID(m.ID), m.Address)
 		}
+		n.link.Connect(cluster.NodeID(m.ID))
 	}
 	if !slices.Equal(was.Configuration.Members, now.Configuration.Members) {
 		n.admission.learn(g.name, now.Configuration)

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"github.com/synod-go/synod/actors/raftnode"
 	"github.com/synod-go/synod/raft"
 )
 
@@ -73,6 +75,10 @@ func (n *Node) stoppedError() error {
 
 // fail ends the node because it must not go on. It does not block.
 func (n *Node) fail(err error) {
+	if loss, ok := errors.AsType[*raftnode.LossError](err); ok {
+		go n.lose(fmt.Sprintf("node %s: %s", n.cfg.Name, strings.TrimPrefix(loss.Error(), "raftnode: ")))
+		return
+	}
 	select {
 	case n.failStop <- err:
 	default:

@@ -38,6 +38,7 @@ const (
 	CodeInsecure    Code = "E-INSECURE"
 	CodeData        Code = "E-DATA"
 	CodeDamage      Code = "E-DAMAGE"
+	CodeLost        Code = "E-LOST"
 	CodeLocked      Code = "E-LOCKED"
 	CodeFormat      Code = "E-FORMAT"
 	CodeCluster     Code = "E-CLUSTER"
@@ -97,6 +98,7 @@ var codes = []CodeInfo{
 	{CodeInsecure, 0, ExitUsage, "An address beyond loopback needs TLS or --insecure.", false},
 	{CodeData, 0, ExitFailed, "The data directory cannot be used: missing, not writable or read-only.", false},
 	{CodeDamage, 0, ExitFailed, "The log or a snapshot on disk is damaged.", false},
+	{CodeLost, http.StatusServiceUnavailable, ExitFailed, "The data directory lacks what its node has acknowledged, or is a copy of one in use.", false},
 	{CodeLocked, 0, ExitFailed, "Another process uses the data directory.", false},
 	{CodeFormat, 0, ExitFailed, "The data directory was written by a newer version.", false},
 	{CodeCluster, 0, ExitFailed, "The node belongs to another cluster, or none to join was found.", false},

@@ -18,7 +18,7 @@ import (
 // errorsOfANode are all that package synod exports, by name, and those of contexts.
 var errorsOfANode = map[string]error{
 	"ErrNoLeader": synod.ErrNoLeader, "ErrOverloaded": synod.ErrOverloaded, "ErrDiskFull": synod.ErrDiskFull,
-	"ErrTooLarge": synod.ErrTooLarge, "ErrStopped": synod.ErrStopped, "ErrQuarantined": synod.ErrQuarantined,
+	"ErrTooLarge": synod.ErrTooLarge, "ErrStopped": synod.ErrStopped, "ErrQuarantined": synod.ErrQuarantined, "ErrLost": synod.ErrLost,
 	"ErrNotCommitted": synod.ErrNotCommitted, "ErrNotFound": synod.ErrNotFound, "ErrUnavailable": synod.ErrUnavailable,
 	"ErrInvalidMembership": synod.ErrInvalidMembership, "ErrConflict": synod.ErrConflict,
 	"ErrUnknownOutcome": synod.ErrUnknownOutcome, "ErrRequestExpired": synod.ErrRequestExpired,

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/synod-go/synod/api"
+	"github.com/synod-go/synod/storage"
 )
 
 // silent ends the program with an exit code and says nothing more: the verb
@@ -75,6 +76,9 @@ func plain(err error) string {
 		return "no answer in time"
 	}
 	text := err.Error()
+	if lost, ok := errors.AsType[*storage.LostError](err); ok {
+		text = lost.Dir + " must not be used any more: " + lost.Reason // what to do about it stands elsewhere
+	}
 	for {
 		shorter := goNames.ReplaceAllString(text, "$1")
 		if shorter == text {

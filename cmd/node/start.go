@@ -299,6 +299,8 @@ func startError(ctx context.Context, f *startFlags, c synod.Config, err error) e
 		do = []string{"start it with the version that wrote it, or a newer one"}
 	case code == api.CodeDamage:
 		do = f.joinAnew("damaged")
+	case code == api.CodeLost:
+		do = f.joinAnew("lost")
 	case isSecond(err):
 		do = f.joinAnew("second")
 	case code == api.CodeCluster:
@@ -321,6 +323,8 @@ func endedDo(f *startFlags, err error) []string {
 	switch {
 	case failStopCode(err) == api.CodeDamage:
 		return f.joinAnew("damaged")
+	case failStopCode(err) == api.CodeLost:
+		return f.joinAnew("lost")
 	case isSecond(err):
 		return f.joinAnew("second")
 	}
@@ -350,6 +354,9 @@ func (f *startFlags) dir() string { return filepath.Clean(cmp.Or(f.data, "data/"
 func failStopCode(err error) api.Code {
 	if _, is := errors.AsType[*storage.DamageError](err); is {
 		return api.CodeDamage
+	}
+	if errors.Is(err, synod.ErrLost) {
+		return api.CodeLost
 	}
 	if _, is := errors.AsType[*storage.FormatError](err); is {
 		return api.CodeFormat

@@ -128,54 +128,6 @@ func TestAReadOnlyDirectoryIsRefused(t *testing.T) {
 	refused(t, c, "readonly", NodeArguments(c.Nodes[0].NodeSpec), 1, "E-DATA")
 }
 
-// A copy of a voter's directory, started beside the original, has its identity:
-// it must neither disturb the original nor serve anyone.
-func TestACopiedDirectoryDoesNoHarm(t *testing.T) {
-	c := smallCluster(t, 3, nil)
-	write(t, c, "before", "1", 10*time.Second)
-	c.Kill(2)
-	copied := filepath.Join(c.config.Dir, "copied")
-	if err := os.CopyFS(copied, os.DirFS(c.Nodes[2].Dir)); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(2); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.WaitHealthy(t.Context(), 15*time.Second); err != nil {
-		t.Fatal(err)
-	}
-	spec := extra(c, "copy", copied)
-	spec.Name = c.Nodes[2].Name
-	argv := append(append([]string(nil), c.config.Program...), NodeArguments(spec)...)
-	p, err := StartProcess(c.config.Host, nil, "copy", filepath.Join(c.config.Dir, "copy.log"), argv)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Kill()
-	err = poll(15*time.Second, func() error {
-		out, err := os.ReadFile(p.Log)
-		if err == nil && !bytes.Contains(out, []byte("Conflicting address")) && !bytes.Contains(out, []byte("E-CLUSTER")) {
-			err = errors.New("the copy does not say that its identity is taken")
-		}
-		return err
-	})
-	if err != nil {
-		t.Error(err)
-	}
-	for n := range 200 {
-		write(t, c, "during", fmt.Sprint(n), 10*time.Second)
-	}
-	out, _ := os.ReadFile(p.Log)
-	for _, bad := range []string{`"msg":"ready"`, "became leader", "panic:"} {
-		if bytes.Contains(out, []byte(bad)) {
-			t.Errorf("the copy says %q:\n%s", bad, out)
-		}
-	}
-	if err := errors.Join(c.Unplanned(), c.WaitHealthy(t.Context(), 15*time.Second)); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestANodeOfAnotherClusterStaysOut(t *testing.T) {
 	c := smallCluster(t, 3, nil)
 	// It founds a cluster of its own, then is told to join this one.

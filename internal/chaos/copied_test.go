@@ -1,0 +1,110 @@
+package chaos
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// copyOf copies a node's directory under another name.
+func copyOf(c *Cluster, n int, name string) (string, error) {
+	dir := filepath.Join(c.config.Dir, name)
+	return dir, os.CopyFS(dir, os.DirFS(c.Nodes[n].Dir))
+}
+
+// A copy of a voter's directory, started beside the original, has its identity: it
+// ends with a clear error, for good. The original does not notice, whether it leads
+// or not, and whether the copy was taken while it ran or while it was down.
+func TestACopiedDirectoryDoesNoHarm(t *testing.T) {
+	c := smallCluster(t, 3, nil)
+	write(t, c, "before", "1", 10*time.Second)
+	leader, err := c.WaitLeader(t.Context(), 15*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, test := range []struct {
+		node    int
+		running bool
+	}{{leader, true}, {(leader + 1) % 3, true}, {(leader + 2) % 3, false}} {
+		if !test.running {
+			c.Kill(test.node)
+		}
+		name := fmt.Sprintf("copy%0*d", i+1, i) // its length is part of its address
+		dir, err := copyOf(c, test.node, name)
+		if !test.running {
+			err = errors.Join(err, c.Start(test.node), c.WaitHealthy(t.Context(), 15*time.Second))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range 50 { // so that the original is further than the copy, and then not
+			if i > 0 {
+				write(t, c, "before", fmt.Sprint(n), 10*time.Second)
+			}
+		}
+		spec := extra(c, name, dir)
+		spec.Name = c.Nodes[test.node].Name
+		start := func(text string) {
+			refused(t, c, name, NodeArguments(spec), 1, "E-LOST", "refuses node "+spec.Name, text, "mv "+dir)
+		}
+		start("data directory is")
+		start("does not start") // whoever might have forgotten it by now
+		for n := range 50 {
+			write(t, c, "during", fmt.Sprint(n), 10*time.Second)
+		}
+		if err := errors.Join(c.Unplanned(), c.WaitHealthy(t.Context(), 15*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if now, err := c.WaitLeader(t.Context(), 15*time.Second); err != nil || now != leader {
+		t.Errorf("%d leads, %v; before the copies it was %d", now, err, leader)
+	}
+}
+
+// An older copy in the place of a directory that has acknowledged more since ends
+// with a clear error, also in a later term and with another leader; what it says
+// to do about it works, and nothing is lost.
+func TestAnOlderCopyIsRefusedAndItsCureWorks(t *testing.T) {
+	for _, ofLeader := range []bool{false, true} {
+		c := smallCluster(t, 3, nil)
+		n, err := c.WaitLeader(t.Context(), 15*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !ofLeader {
+			n = (n + 1) % 3
+		}
+		name := fmt.Sprintf("older%v", ofLeader)
+		harmed(t, c, n, func() error {
+			c.Kill(n)
+			older, err := copyOf(c, n, name)
+			if err := errors.Join(err, c.Start(n), c.WaitHealthy(t.Context(), 30*time.Second)); err != nil {
+				return err
+			}
+			for begun := time.Now(); time.Since(begun) < time.Second; { // so that all have heard of it
+				write(t, c, "after", fmt.Sprint(time.Since(begun)), 10*time.Second)
+			}
+			c.Kill(n)
+			if err := errors.Join(os.RemoveAll(c.Nodes[n].Dir), os.Rename(older, c.Nodes[n].Dir)); err != nil {
+				return err
+			}
+			if other, err := c.WaitLeader(t.Context(), 15*time.Second); err != nil || other == n {
+				return fmt.Errorf("%d leads, %w", other, err)
+			} else if !ofLeader { // its successor has not heard from the old leader what n had acknowledged
+				c.Kill(other)
+				if err := c.Start(other); err != nil {
+					return err
+				}
+			}
+			refused(t, c, name, NodeArguments(c.Nodes[n].NodeSpec), 1, "E-LOST", "refuses node "+c.Nodes[n].Name, "older copy", "mv "+c.Nodes[n].Dir)
+			refused(t, c, name, NodeArguments(c.Nodes[n].NodeSpec), 1, "E-LOST", "does not start")
+			return cure(t, c, n, name)
+		})
+		if err := c.Unplanned(); err != nil {
+			t.Error(err)
+		}
+	}
+}
