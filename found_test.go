@@ -161,6 +161,27 @@ func TestWhatAFounderHearsDecidesWhetherItFounds(t *testing.T) {
 	}
 }
 
+func TestANewcomerJoinsNoneOfTwoClusters(t *testing.T) {
+	p, ctx := planned(t, 1), minute(t)
+	p.nodes[0].Bootstrap = false
+	p.nodes[0].Join = []string{unusedAddress(t)}
+	n, err := p.start(ctx, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := func(id cluster.NodeID, name string) cluster.Member {
+		return cluster.Member{ID: id, Meta: &messages.NodeMeta{Cluster: name}}
+	}
+	n.onMembers([]cluster.Member{of(1, "ended"), of(2, "first"), of(3, "first")})
+	if n.Cluster() != "" {
+		t.Fatalf("it is in %s, while gossip held nodes of two clusters", n.Cluster())
+	}
+	n.onMembers([]cluster.Member{of(2, "first"), of(3, "first"), of(4, "")})
+	if n.Cluster() != "first" {
+		t.Fatalf("it is in %q, want first", n.Cluster())
+	}
+}
+
 func TestAFounderWithoutSeedsFoundsAtOnce(t *testing.T) {
 	p, ctx := planned(t, 1), minute(t)
 	p.nodes[0].Join = []string{p.nodes[0].Listen.Gossip} // itself

@@ -163,6 +163,11 @@ func (n *Node) onMembers(members []cluster.Member) {
 		return
 	}
 	id := members[i].Meta.GetCluster()
+	if slices.ContainsFunc(members, func(m cluster.Member) bool { return hasCluster(m) && m.Meta.GetCluster() != id }) {
+		// One may be the trace of a node that has just ended: it is gone in seconds.
+		n.log.Warn("joins no cluster while gossip holds nodes of two: is a seed wrong?")
+		return
+	}
 	if err := n.setCluster(id); err != nil {
 		n.fail(err)
 		return

@@ -166,6 +166,11 @@ func TestADamagedLogIsRefusedAndItsCureWorks(t *testing.T) {
 // With --bootstrap alone a node without its data can ask nobody: the others find it.
 func TestASecondFounderStaysOut(t *testing.T) {
 	c := smallCluster(t, 3, nil)
+	// Until the others have the last change of the voters, they need n1 for a quorum.
+	write(t, c, "before", "1", 10*time.Second)
+	if _, err := c.WaitEqual(t.Context(), 10*time.Second); err != nil {
+		t.Fatal(err)
+	}
 	others := c.Nodes[0].Join
 	c.Nodes[0].Join = nil
 	c.Kill(0)
