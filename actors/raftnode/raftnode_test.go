@@ -132,9 +132,16 @@ func TestARestartedReplicaGoesOnFromSnapshotAndLog(t *testing.T) {
 
 func TestAFailedSaveEndsTheNode(t *testing.T) {
 	disk := storage.NewMemory(3)
+	var failing atomic.Bool
+	disk.Fault = func(storage.Operation) (none storage.Fault) {
+		if failing.Load() {
+			return storage.Fail
+		}
+		return none
+	}
 	s := startSingle(t, disk, nil)
 	s.add(t)
-	disk.Fault = func(o storage.Operation) storage.Fault { return storage.Fail }
+	failing.Store(true)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	go func() {
