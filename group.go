@@ -56,11 +56,11 @@ type Group struct {
 	config GroupConfig
 	handle *raftnode.Handle
 	seen   atomic.Uint64 // the highest index that a read has shown
-	// admitting: a newcomer's place is being proposed.
-	admitting atomic.Bool
 	// recovered is closed when the replica has been rebuilt from the log.
 	recovered     chan struct{}
 	onceRecovered sync.Once
+	// admitting: a newcomer's place is being proposed.
+	admitting atomic.Bool
 	// hadPlace: this node has been in the group's configuration.
 	hadPlace atomic.Bool
 }

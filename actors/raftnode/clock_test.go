@@ -78,7 +78,7 @@ func TestALeaderWhoseWallClockIsSetGoesOnWithLogTime(t *testing.T) {
 				t.Fatal(err)
 			}
 			check("another leader")
-			disk.Crash()
+			s.crash(disk)
 			s = startSingle(t, disk, func(c *Config) { c.WallClock = wall.now })
 			check("another process")
 			wall.setTo(0)

@@ -81,6 +81,13 @@ func startSingle(t *testing.T, disk *storage.Memory, change func(*Config)) singl
 	return s
 }
 
+// crash cuts the power. What is left of the process ends before the next one
+// starts: its log would go on preparing segments on the disk of both.
+func (s single) crash(disk *storage.Memory) {
+	disk.Crash()
+	_ = s.store.Close()
+}
+
 // add proposes one command, again while nobody leads, and returns the count.
 func (s single) add(t *testing.T) string {
 	t.Helper()
@@ -123,7 +130,7 @@ func TestARestartedReplicaGoesOnFromSnapshotAndLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.add(t)
-	disk.Crash()
+	s.crash(disk)
 	again := startSingle(t, disk, nil)
 	if got := again.add(t); got != "3" {
 		t.Fatalf("count %s after a power cut, want 3", got)
