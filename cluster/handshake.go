@@ -27,6 +27,8 @@ const maxHello = 4 << 10
 type HandshakeError struct {
 	Reason string
 	Copied bool // for good: the refused process runs on a copy of a directory
+
+	foreign bool // nothing but the cluster is wrong
 }
 
 func (e *HandshakeError) Error() string { return "cluster: handshake refused: " + e.Reason }
@@ -73,11 +75,11 @@ func (l *Link) welcome(conn net.Conn) (*peer, *messages.Hello, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if l.foreign(hello) && l.config.OnForeign != nil {
-		l.config.OnForeign(hello.Name, hello.Cluster)
-	}
 	p, err := l.judge(conn, hello)
 	if err != nil {
+		if refused, ok := errors.AsType[*HandshakeError](err); ok && refused.foreign && l.config.OnForeign != nil {
+			l.config.OnForeign(hello.Name, hello.Cluster)
+		}
 		l.sayWhy(conn, err)
 		return nil, nil, err
 	}
@@ -120,8 +122,6 @@ func (l *Link) check(conn net.Conn, h *messages.Hello) error {
 	case h.Version < MinProtocolVersion || h.MinVersion > ProtocolVersion || h.MinVersion > h.Version:
 		return refuse("protocol versions %d to %d, this node speaks %d to %d",
 			h.MinVersion, h.Version, MinProtocolVersion, ProtocolVersion)
-	case l.foreign(h):
-		return refuse("cluster %q, this node belongs to %q", h.Cluster, *l.cluster.Load())
 	case h.Node == 0 || h.Epoch == 0 || h.Name == "" || len(h.Name) > maxName:
 		return refuse("a hello without node, epoch or name")
 	case NodeID(h.Node) == l.config.Self:
@@ -135,6 +135,11 @@ func (l *Link) check(conn net.Conn, h *messages.Hello) error {
 		if id.Name != h.Name {
 			return refuse("name %q, but the certificate is for %q", h.Name, id.Name)
 		}
+	}
+	if l.foreign(h) { // after all that does not depend on the cluster: OnForeign believes it
+		refused := refuse("cluster %q, this node belongs to %q", h.Cluster, *l.cluster.Load())
+		refused.foreign = true
+		return refused
 	}
 	if err := l.admits(NodeID(h.Node), h.Name); err != nil {
 		return refuse("%v", err)

@@ -253,6 +253,43 @@ func TestARefusedPeerIsToldWhy(t *testing.T) {
 	})
 }
 
+// Whoever believes OnForeign may end over it: a Hello that would be refused in any
+// cluster tells of none.
+func TestOnlyAHelloWithoutAnotherFaultTellsOfAForeignCluster(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		spoil func(*messages.Hello)
+		told  int
+	}{
+		{"a node of another cluster", func(*messages.Hello) {}, 1},
+		{"newer protocol only", func(h *messages.Hello) { h.MinVersion, h.Version = 2, 3 }, 0},
+		{"no node", func(h *messages.Hello) { h.Node = 0 }, 0},
+		{"this node", func(h *messages.Hello) { h.Node = 1 }, 0},
+		{"no epoch", func(h *messages.Hello) { h.Epoch = 0 }, 0},
+		{"no name", func(h *messages.Hello) { h.Name = "" }, 0},
+		{"this cluster", func(h *messages.Hello) { h.Cluster = "c" }, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, w *world) {
+				var told []string
+				w.tweak = func(c *LinkConfig) {
+					c.OnForeign = func(name, cluster string) { told = append(told, name+" of "+cluster) }
+				}
+				n := w.start(1)
+				h := helloOf(66)
+				h.Cluster = "other"
+				test.spoil(h)
+				s := dialRaw(t, w, n)
+				s.greet(h)
+				settle()
+				if len(told) != test.told || test.told == 1 && told[0] != "stranger of other" {
+					t.Fatalf("told of %q, want %d", told, test.told)
+				}
+			})
+		})
+	}
+}
+
 func TestANodeWithoutAClusterIsLetIn(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		n := w.start(1)

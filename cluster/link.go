@@ -70,8 +70,8 @@ type LinkConfig struct {
 	Admit func(id NodeID, name string) error
 
 	// OnForeign, if set, is told of a node of another cluster that dials this one,
-	// which is refused: it has this address from its own cluster. Called from any
-	// goroutine; it must not block nor call the link.
+	// which is refused for that and nothing else: it has this address from its own
+	// cluster. Called from any goroutine; it must not block nor call the link.
 	OnForeign func(name, cluster string)
 
 	// OnUp and OnDown tell that messages to a peer will leave from now on, and

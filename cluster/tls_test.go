@@ -95,6 +95,28 @@ func TestWhoHasNoNodeCertificateIsRefused(t *testing.T) {
 	}
 }
 
+func TestAForeignClusterIsBelievedOnlyUnderTheCertificatesName(t *testing.T) {
+	ca := authority(t, "prod")
+	for name, want := range map[string]int{"stranger": 1, "somebody": 0} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.secure(ca)
+			n := w.start(1)
+			told := 0
+			n.link.config.OnForeign = func(string, string) { told++ }
+			s := dialRaw(t, w, n)
+			s.conn = tls.Client(s.conn, material(t, ca, nodeOptions(name)).ClientConfig(RoleNode))
+			h := helloOf(66)
+			h.Cluster = "other"
+			refused := s.greet(h)
+			w.close()
+			if refused == "" || told != want {
+				t.Fatalf("refused with %q, told %d times, want %d", refused, told, want)
+			}
+		})
+	}
+}
+
 // otherCluster has a certificate of ca, but for a cluster that is not ca's.
 func otherCluster(t *testing.T, ca *CA) *TLS {
 	renamed := *ca
