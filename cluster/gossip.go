@@ -100,6 +100,7 @@ type Gossip struct {
 	cluster string // of the own metadata; "" until the node belongs to one
 	members map[string]Member
 	left    bool
+	keysAt  time.Time // when warnOfKeys may warn again
 }
 
 // StartGossip joins the gossip. That no seed answers is no error: it goes on trying.
@@ -145,7 +146,7 @@ func (g *Gossip) memberlistConfig() (*memberlist.Config, error) {
 	c.DeadNodeReclaimTime = 10 * time.Second
 	c.TCPTimeout = 2 * time.Second
 	c.Delegate, c.Events = gossipDelegate{g}, gossipEvents{g}
-	c.Logger = log.New(gossipLog{g.log}, "", 0)
+	c.Logger = log.New(&gossipLog{log: g.log, closing: g.stop, told: map[string]*told{}}, "", 0)
 
 	var err error
 	if c.BindAddr, c.BindPort, err = splitAddress(g.config.Listen); err != nil {
@@ -264,6 +265,7 @@ func (g *Gossip) UpdateMeta(meta *messages.NodeMeta, timeout time.Duration) erro
 func (g *Gossip) Join(addrs ...string) (int, error) {
 	n, err := g.list.Join(addrs)
 	if err != nil {
+		g.warnOfKeys(addrs, err)
 		return n, fmt.Errorf("cluster: gossip: %w", err)
 	}
 	return n, nil

@@ -1,9 +1,6 @@
 package cluster
 
 import (
-	"bytes"
-	"context"
-	"log/slog"
 	"math/rand/v2"
 	"net"
 	"slices"
@@ -62,7 +59,7 @@ func (g *Gossip) rejoin() {
 		slices.Sort(addrs)
 		addrs = slices.DeleteFunc(slices.Compact(addrs), func(a string) bool { return a == "" || a == self })
 		if len(addrs) > 0 {
-			if _, err := g.list.Join(addrs); err != nil {
+			if _, err := g.Join(addrs...); err != nil {
 				g.log.Debug("no seed answers", "seeds", addrs, "error", err)
 			}
 		}
@@ -144,22 +141,3 @@ func (gossipDelegate) NotifyMsg([]byte)                {}
 func (gossipDelegate) GetBroadcasts(int, int) [][]byte { return nil }
 func (gossipDelegate) LocalState(bool) []byte          { return nil }
 func (gossipDelegate) MergeRemoteState([]byte, bool)   {}
-
-// gossipLog turns memberlist's lines into records: its errors and warnings
-// become warnings, the rest debug.
-type gossipLog struct{ log *slog.Logger }
-
-func (l gossipLog) Write(line []byte) (int, error) {
-	text := bytes.TrimSpace(line)
-	level := slog.LevelDebug
-	for _, prefix := range []string{"[ERR]", "[ERROR]", "[WARN]", "[INFO]", "[DEBUG]"} {
-		if rest, ok := bytes.CutPrefix(text, []byte(prefix)); ok {
-			text = bytes.TrimSpace(rest)
-			if prefix[1] == 'E' || prefix[1] == 'W' {
-				level = slog.LevelWarn
-			}
-		}
-	}
-	l.log.Log(context.Background(), level, "gossip", "text", string(text))
-	return len(line), nil
-}
