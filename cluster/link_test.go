@@ -591,7 +591,7 @@ func TestAReceiverGetsAllMessagesOfAReadAtOnce(t *testing.T) {
 	})
 }
 
-type panicking struct{ reads }
+type panicking struct{}
 
 func (p *panicking) Deliver(...any) { panic("receiver") }
 
