@@ -51,7 +51,29 @@ func (n *Node) leaveOffice() {
 }
 
 // stepDown gives up leadership within the term.
-func (n *Node) stepDown() { n.becomeFollower(n.term, None) }
+func (n *Node) stepDown(why string) {
+	n.left = why
+	n.becomeFollower(n.term, None)
+}
+
+// overtaken says why a leader meets a newer term.
+func (n *Node) overtaken() string {
+	switch t := n.lead.transfer; {
+	case t == nil || !t.sent:
+		return "there is a newer term"
+	case t.resign:
+		return "handed over: " + n.resigns()
+	}
+	return "handed over"
+}
+
+// resigns says why a leader shall not lead any more.
+func (n *Node) resigns() string {
+	if !n.config().IsVoter(n.cfg.ID) {
+		return "no voter any more"
+	}
+	return "the disk is stalled"
+}
 
 // peer returns the progress of id, or nil.
 func (l *leadership) peer(id ID) *progress {
@@ -104,7 +126,7 @@ func (n *Node) fireLeader() {
 		return
 	}
 	if !n.quorumActive() {
-		n.stepDown()
+		n.stepDown("no quorum answers")
 		return
 	}
 	n.broadcastHeartbeat()

@@ -198,7 +198,7 @@ func (n *Node) retire() {
 	}
 	to := n.bestTarget()
 	if to == nil {
-		n.stepDown()
+		n.stepDown(n.resigns())
 		return
 	}
 	n.beginTransfer(to, true)

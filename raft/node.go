@@ -35,8 +35,9 @@ type Node struct {
 	unapplied   int // bytes committed and not applied
 	handedBytes int // bytes handed out and not applied
 
-	ack  ack   // of the AppendEntries in this batch
-	loss *Loss // found: this replica takes no part any more
+	left string // why this replica last ceased to lead
+	ack  ack    // of the AppendEntries in this batch
+	loss *Loss  // found: this replica takes no part any more
 	out  Output
 	// told is what the last Output with Changed reported.
 	told identity
@@ -173,6 +174,9 @@ func (n *Node) admit(from ID, m Message) bool {
 		return false
 	}
 	if m.term() > n.term {
+		if n.lead != nil {
+			n.left = n.overtaken()
+		}
 		n.becomeFollower(m.term(), None)
 	}
 	return true

@@ -92,7 +92,7 @@ func TestADeposedLeaderKeepsItsOwnPromise(t *testing.T) {
 		t.Fatalf("lease until %d at %d, want %d at 1", out.Lease, out.LeaseIndex, want)
 	}
 	end := out.Lease
-	r.stepDown()
+	r.stepDown("")
 	r.Tick(end - 1)
 	if v, ok := find[Vote](r.step(3, RequestVote{Term: 2, LastIndex: 9, LastTerm: 9}).Send); ok && v.Granted {
 		t.Error("votes while its lease may still be read by")

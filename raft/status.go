@@ -15,6 +15,7 @@ type Status struct {
 	Configuration Configuration // in force, perhaps not yet committed; read only
 	Stalled       bool          // the oldest save takes longer than DiskStall
 	TransferTo    ID            // to whom leadership is being handed; None if not
+	Left          string        // why this replica last ceased to lead, for people; "" if it never led
 	Peers         []PeerStatus  // on the leader only: everybody else, by ID
 }
 
@@ -37,7 +38,7 @@ func (n *Node) Status() Status {
 		ID: n.cfg.ID, Role: n.role, Term: n.term, Leader: n.leader,
 		Commit: n.commit, Applied: n.applied,
 		FirstIndex: n.log.first(), LastIndex: n.log.last(), Snapshot: n.snapshot.Index,
-		LogBytes: n.log.bytes, Configuration: *n.config(), Stalled: n.stalled(),
+		LogBytes: n.log.bytes, Configuration: *n.config(), Stalled: n.stalled(), Left: n.left,
 	}
 	if n.lead == nil {
 		return s

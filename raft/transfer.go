@@ -94,7 +94,7 @@ func (n *Node) transferFailed() {
 	n.lead.transfer = nil
 	switch {
 	case t.resign:
-		n.stepDown()
+		n.stepDown(n.resigns())
 	case t.sent:
 		n.appendEntry(EntryNoOp, nil)
 	}

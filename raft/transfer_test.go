@@ -120,3 +120,44 @@ func lateTimeoutNow(t *testing.T, back bool, want Role) {
 		}
 	}
 }
+
+func TestALeaderThatLeavesSaysWhy(t *testing.T) {
+	one := func(t *testing.T, voters int) *solo {
+		r := newSolo(t, 1, voters, State{})
+		r.lead()
+		r.save()
+		r.step(2, AppendReply{Term: 1, Match: 1})
+		return r
+	}
+	transfer := func(r *solo, resign bool) {
+		r.answer(2)
+		r.beginTransfer(r.Node.lead.peer(2), resign)
+		r.at(r.now)
+	}
+	for want, leave := range map[string]func(*solo){
+		"there is a newer term": func(r *solo) {},
+		"handed over":           func(r *solo) { transfer(r, false) },
+		"handed over: the disk is stalled": func(r *solo) {
+			transfer(r, true)
+		},
+		"no quorum answers": func(r *solo) {
+			r.at(r.now + 2*r.cfg.Election)
+		},
+		"the disk is stalled": func(r *solo) {
+			transfer(r, true)
+			for end := r.now + r.cfg.Election; r.now < end; {
+				r.at(r.now + r.cfg.Heartbeat)
+				r.answer(2)
+			}
+		},
+	} {
+		r := one(t, 3)
+		leave(r)
+		if r.role == Leader {
+			r.step(2, RequestVote{Term: 2, LastIndex: 9, LastTerm: 9, Transfer: true})
+		}
+		if got := r.Status(); got.Role == Leader || got.Left != want {
+			t.Errorf("%v, left: %q, want %q", got.Role, got.Left, want)
+		}
+	}
+}
