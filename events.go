@@ -1,9 +1,15 @@
 package synod
 
 import (
+	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/synod-go/synod/raft"
 )
 
 // Event is something that an operator wants to know about a node.
@@ -17,8 +23,8 @@ type Event struct {
 	Kind   string
 	Term   uint64
 	Leader string
-	Reason string
-	Attrs  map[string]string
+	Reason string            // why it stepped down, stopped
+	Attrs  map[string]string // more of some kinds: "peer" or "version" and "voters", for example
 }
 
 // eventLog keeps the newest events and passes them on.
@@ -76,13 +82,43 @@ func (n *Node) Subscribe(f func(Event)) (cancel func()) {
 // emit logs an event and passes it on.
 func (n *Node) emit(e Event) {
 	e.Time, e.Node = time.Now(), n.cfg.Name
-	attrs := []any{"group", e.Group, "term", e.Term, "leader", e.Leader}
-	if e.Reason != "" {
-		attrs = append(attrs, "reason", e.Reason)
+	var attrs []any
+	add := func(key, value string) {
+		if value != "" {
+			attrs = append(attrs, slog.String(key, value))
+		}
 	}
-	for k, v := range e.Attrs {
-		attrs = append(attrs, slog.String(k, v))
+	add("group", e.Group)
+	if e.Term != 0 {
+		attrs = append(attrs, slog.Uint64("term", e.Term))
+	}
+	add("leader", e.Leader)
+	add("reason", e.Reason)
+	for _, key := range slices.Sorted(maps.Keys(e.Attrs)) {
+		add(key, e.Attrs[key])
 	}
 	n.log.Info(e.Kind, attrs...)
 	n.events.add(e)
+}
+
+// configurationAttrs tell who is in c.
+func (n *Node) configurationAttrs(c raft.Configuration) map[string]string {
+	var voters, others []string
+	for _, m := range c.Members {
+		if m.Voter {
+			voters = append(voters, n.memberName(c, m.ID))
+		} else {
+			others = append(others, n.memberName(c, m.ID))
+		}
+	}
+	slices.Sort(voters)
+	slices.Sort(others)
+	attrs := map[string]string{"version": fmt.Sprint(c.Version), "voters": strings.Join(voters, ",")}
+	if len(others) > 0 {
+		attrs["non_voters"] = strings.Join(others, ",")
+	}
+	if c.Joint() {
+		attrs["joint"] = "true"
+	}
+	return attrs
 }

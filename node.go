@@ -1,6 +1,7 @@
 package synod
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -286,11 +287,11 @@ func (n *Node) groupChanged(g *Group, was, now raftnode.View) {
 	case now.Role == raft.Leader && was.Role != raft.Leader:
 		e.Kind = "became leader"
 	case now.Role != raft.Leader && was.Role == raft.Leader:
-		e.Kind = "stepped down"
+		e.Kind, e.Reason = "stepped down", cmp.Or(now.Left, "restarted after a failure") // a new core has left nothing
 	case now.Leader != was.Leader && now.Leader != raft.None:
 		e.Kind = "new leader"
 	case now.Configuration.Version != was.Configuration.Version:
-		e.Kind = "configuration changed"
+		e.Kind, e.Attrs = "configuration changed", n.configurationAttrs(now.Configuration)
 	default:
 		return
 	}

@@ -74,6 +74,8 @@ type View struct {
 	Leader        raft.ID
 	Configuration raft.Configuration
 	Applied       raft.Index // when the view was made
+	// Left is why this replica last ceased to lead: see raft.Status.
+	Left string
 	// Fresh: the log held nothing of the group when the process started. Only
 	// such a replica may ask for a place: another had one, and may have been
 	// removed from it.

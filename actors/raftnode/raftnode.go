@@ -454,7 +454,7 @@ func (a *Actor) stopTimer() {
 func (a *Actor) publish() {
 	status := a.core.Status()
 	view := View{Role: status.Role, Term: status.Term, Leader: status.Leader, Configuration: status.Configuration,
-		Applied: a.handle.Applied(), Fresh: a.handle.isFresh()}
+		Applied: a.handle.Applied(), Left: status.Left, Fresh: a.handle.isFresh()}
 	a.handle.view.Store(&view)
 	a.cfg.Changed(view)
 }
