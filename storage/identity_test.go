@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -125,6 +126,29 @@ func TestADirectoryThatCannotBeWrittenIsNamedSo(t *testing.T) {
 	logOf(t, tiny(m), 1)
 	if _, err := Open("data", tiny(denied{m})); !errors.Is(err, ErrReadOnly) {
 		t.Fatalf("got %v, want ErrReadOnly", err)
+	}
+}
+
+// readOnlyLock is a file system whose lock file may be read but not written.
+type readOnlyLock struct{ FS }
+
+func (r readOnlyLock) Lock(name string) (File, error) {
+	f, err := r.FS.Lock(name)
+	return readOnlyFile{f}, err
+}
+
+type readOnlyFile struct{ File }
+
+func (readOnlyFile) Truncate(int64) error {
+	return &fs.PathError{Op: "truncate", Path: "data/lock", Err: syscall.EINVAL}
+}
+
+func TestALockFileThatCannotBeWrittenIsNamedSo(t *testing.T) {
+	m := NewMemory(1)
+	logOf(t, tiny(m), 1)
+	_, err := Open("data", tiny(readOnlyLock{m}))
+	if !errors.Is(err, ErrReadOnly) || strings.Contains(err.Error(), "invalid argument") || !strings.Contains(err.Error(), "lock file") {
+		t.Fatalf("got %v, want ErrReadOnly and that it is the lock file", err)
 	}
 }
 

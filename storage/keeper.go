@@ -1,8 +1,10 @@
 package storage
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path"
 	"slices"
 	"syscall"
@@ -234,7 +236,11 @@ func (s *Store) measure(noSegment bool) error {
 	missing := wanted && !s.reserve.Load()
 	full := noSegment || missing || tooMany || free < s.options.MinFreeBytes
 	if s.full.Swap(full) != full {
-		s.log.Info("disk full changed", "full", full, "free_bytes", free, "reserve_held", s.reserve.Load(), "too_many_segments", tooMany)
+		level := slog.LevelInfo
+		if full {
+			level = slog.LevelWarn
+		}
+		s.log.Log(context.Background(), level, "disk full changed", "full", full, "free_bytes", free, "reserve_held", s.reserve.Load(), "too_many_segments", tooMany)
 	}
 	return nil
 }

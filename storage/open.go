@@ -76,7 +76,7 @@ func (s *Store) open() error {
 		if err := writeIdentity(s.fs, s.dir, s.identity); err != nil {
 			return err
 		}
-		s.log.Info("store created", "dir", s.dir, "node", s.identity.Node, "incarnation", s.identity.Incarnation)
+		s.log.Info("store created", "dir", s.dir, "incarnation", s.identity.Incarnation)
 	}
 	if err := s.openShelf(); err != nil {
 		return err
@@ -137,7 +137,7 @@ func (s *Store) takeLock() error {
 	text := strconv.Itoa(os.Getpid()) + "\n"
 	err = f.Truncate(0)
 	if errors.Is(err, syscall.EINVAL) { // Lock has opened what it cannot write
-		return fmt.Errorf("storage: %s: %w: %w", s.dir, ErrReadOnly, err)
+		return fmt.Errorf("storage: %s: %w: its lock file cannot be opened for writing", s.dir, ErrReadOnly)
 	}
 	if err != nil {
 		return fmt.Errorf("storage: write %s: %w", name, err)
