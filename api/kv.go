@@ -157,7 +157,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error
 func (s *Server) readUpTo(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	if r.ContentLength > limit {
 		w.Header().Set("Connection", "close")
-		return nil, tooLarge(strconv.FormatInt(r.ContentLength, 10)+" bytes", limit)
+		return nil, tooLarge(fmt.Sprintf("%d bytes, the limit is %d bytes", r.ContentLength, limit))
 	}
 	// A recorder in a test has no deadline; a connection has.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.config.BodyTimeout))
@@ -171,7 +171,7 @@ func (s *Server) readUpTo(w http.ResponseWriter, r *http.Request, limit int64) (
 			Do: []string{"try again a little later, and slower"}}
 	}
 	if _, is := errors.AsType[*http.MaxBytesError](err); is {
-		return nil, tooLarge("more", limit)
+		return nil, tooLarge(fmt.Sprintf("more than the limit of %d bytes", limit))
 	}
 	if err != nil {
 		return nil, badRequest("the body ended early", err.Error())
@@ -180,8 +180,8 @@ func (s *Server) readUpTo(w http.ResponseWriter, r *http.Request, limit int64) (
 	return body, nil
 }
 
-func tooLarge(got string, limit int64) *Error {
-	return &Error{Code: CodeTooLarge, Message: "the value is too large", Why: fmt.Sprintf("%s, the limit is %d bytes", got, limit),
+func tooLarge(why string) *Error {
+	return &Error{Code: CodeTooLarge, Message: "the value is too large", Why: why,
 		Do: []string{"keep large data elsewhere and write its address here"}}
 }
 

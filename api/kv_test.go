@@ -209,6 +209,9 @@ func TestAValueAboveTheLimitIsRefusedBeforeItIsRead(t *testing.T) {
 		if w.Code != 413 || body.n > 11 && !known || known && body.n > 0 {
 			t.Errorf("length known %v: %d after %d bytes, want 413", known, w.Code, body.n)
 		}
+		if want := map[bool]string{true: "1000 bytes, the limit is 10 bytes", false: "more than the limit of 10 bytes"}[known]; !strings.Contains(w.Body.String(), want) {
+			t.Errorf("length known %v: %s, want %q in it", known, w.Body, want)
+		}
 	}
 	if w := request(server.Handler(), "PUT", "/v1/kv/a", "0123456789"); w.Code != 200 {
 		t.Errorf("a value of exactly the limit: %d %s", w.Code, w.Body)

@@ -23,6 +23,8 @@ type node struct {
 
 	leader signal // raised when the leader changes
 
+	began time.Time
+
 	mu     sync.Mutex
 	checks map[string]Check // the last of each name, for Since
 }
@@ -35,7 +37,7 @@ func NewBackend(n *synod.Node, group string, tree *Tree) (Backend, error) {
 	if g == nil {
 		return nil, fmt.Errorf("api: the node has no group %q", group)
 	}
-	backend := &node{node: n, group: g, tree: tree, checks: map[string]Check{}}
+	backend := &node{node: n, group: g, tree: tree, began: time.Now(), checks: map[string]Check{}}
 	n.Subscribe(func(e synod.Event) {
 		if e.Group == group && (e.Kind == "new leader" || e.Kind == "became leader") {
 			backend.leader.raise()
@@ -299,7 +301,8 @@ func describe(s *MemberStatus, k synod.Member) {
 // diskFull is what is wrong with a disk below its reserve, or a log that cannot grow.
 const diskFull = "disk is nearly full: it takes no writes"
 
-// Checks are recomputed at each call; Since is when one last changed between calls.
+// Checks are recomputed at each call; Since is when one last changed between calls,
+// and until then when the node began to serve.
 func (n *node) Checks() []Check {
 	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
 	defer cancel()
@@ -336,7 +339,10 @@ func (n *node) since(checks ...Check) []Check {
 	for i := range checks {
 		last, ok := n.checks[checks[i].Name]
 		checks[i].Since = last.Since
-		if !ok || last.OK != checks[i].OK {
+		switch {
+		case !ok:
+			checks[i].Since = n.began
+		case last.OK != checks[i].OK:
 			checks[i].Since = time.Now()
 		}
 		n.checks[checks[i].Name] = checks[i]

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/synod-go/synod"
 )
@@ -118,6 +119,18 @@ func TestANewLeaderDoesNotCallAPeerUpThatHasNotAnswered(t *testing.T) {
 	for i, m := range g.Members {
 		if got := memberStatus(m, g).State; got != want[i] {
 			t.Errorf("%s is %q, want %q", m.Name, got, want[i])
+		}
+	}
+}
+
+func TestAStateThatHasNotChangedCountsFromTheStart(t *testing.T) {
+	n := &node{began: time.Now().Add(-time.Hour), checks: map[string]Check{}}
+	for _, step := range []struct {
+		ok    bool
+		start bool
+	}{{true, true}, {true, true}, {false, false}, {false, false}} {
+		if got := n.since(Check{Name: "disk", OK: step.ok})[0].Since; got.Equal(n.began) != step.start {
+			t.Errorf("ok %v: since %v, the start was %v", step.ok, got, n.began)
 		}
 	}
 }
