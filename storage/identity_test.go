@@ -292,6 +292,25 @@ func TestACondemnedDirectoryIsRefusedForGood(t *testing.T) {
 	}
 }
 
+// A wrong state is told from a loss.
+func TestAQuarantinedDirectoryIsRefusedAsSuch(t *testing.T) {
+	m := NewMemory(1)
+	s := mustOpen(t, tiny(m))
+	if err := s.Quarantine("its state differs"); err != nil {
+		t.Fatal(err)
+	}
+	m.Crash()
+	_, err := Open("data", tiny(m))
+	lost, ok := errors.AsType[*LostError](err)
+	if !ok || !lost.Quarantined || lost.Reason != "its state differs" {
+		t.Fatalf("got %v, want *LostError of a quarantine with the reason", err)
+	}
+	r, err := Inspect(m, "data")
+	if err != nil || r.Lost != "its state differs" {
+		t.Fatalf("inspect says %+v, %v", r, err)
+	}
+}
+
 func TestADirectoryIsCondemnedOnAFullDiskToo(t *testing.T) { // D6, D13
 	m := NewMemory(1)
 	s := mustOpen(t, tiny(m))

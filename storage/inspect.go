@@ -28,7 +28,7 @@ type Report struct {
 	Locked    bool             `json:"locked"` // in use: the picture may be of a moment in a flush
 	LockedBy  string           `json:"locked_by,omitempty"`
 	Identity  *Identity        `json:"identity,omitempty"`
-	Lost      string           `json:"lost,omitempty"`     // why Condemn was called: no Open succeeds
+	Lost      string           `json:"lost,omitempty"`     // why Condemn or Quarantine was called: no Open succeeds
 	Problems  []string         `json:"problems,omitempty"` // whatever would keep Open from succeeding
 	Segments  []SegmentReport  `json:"segments"`
 	Groups    []GroupReport    `json:"groups"`

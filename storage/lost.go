@@ -11,6 +11,9 @@ import (
 // lostName is the file that marks a directory as lost: its text says why.
 const lostName = "lost"
 
+// quarantinedMark begins that text if the state on the directory is wrong.
+const quarantinedMark = "quarantined\n"
+
 // maxLostBytes bounds that text.
 const maxLostBytes = 4 << 10
 
@@ -18,11 +21,13 @@ const maxLostBytes = 4 << 10
 var ErrLost = errors.New("data directory must not be used any more")
 
 // LostError says that the directory lacks something that its node has
-// acknowledged, or that it is a copy of one in use. Whoever went on from it would
-// take back what others rely on. errors.Is(err, ErrLost) holds.
+// acknowledged, that it is a copy of one in use, or that its state is another than
+// its peers'. Whoever went on from it would take back what others rely on.
+// errors.Is(err, ErrLost) holds.
 type LostError struct {
-	Dir    string
-	Reason string // who knows it, and of what, for people
+	Dir         string
+	Reason      string // who knows it, and of what, for people
+	Quarantined bool   // by Quarantine: nothing is missing, but the state is wrong
 }
 
 func (e *LostError) Error() string {
@@ -33,7 +38,13 @@ func (e *LostError) Unwrap() error { return ErrLost }
 
 // Condemn marks the directory as lost, durably: no Open succeeds any more. The
 // store goes on until Close. It waits for the disk.
-func (s *Store) Condemn(reason string) error {
+func (s *Store) Condemn(reason string) error { return s.condemn(reason) }
+
+// Quarantine is Condemn for a directory that lacks nothing, but from which a wrong
+// state is restored.
+func (s *Store) Quarantine(reason string) error { return s.condemn(quarantinedMark + reason) }
+
+func (s *Store) condemn(reason string) error {
 	s.identityMu.Lock() // abandon gives up the lock under it
 	defer s.identityMu.Unlock()
 	if s.abandoned {
@@ -59,7 +70,8 @@ func readLost(fsys FS, dir string) error {
 	case err != nil:
 		return fmt.Errorf("storage: read %s of %s: %w", lostName, dir, err)
 	}
-	return &LostError{Dir: dir, Reason: strings.TrimSpace(string(b))}
+	reason, quarantined := strings.CutPrefix(string(b), quarantinedMark)
+	return &LostError{Dir: dir, Reason: strings.TrimSpace(reason), Quarantined: quarantined}
 }
 
 // Position counts the batches that the log surely holds. In the life of a

@@ -17,7 +17,7 @@ import (
 // log. It returns ErrLocked if somebody else has it open, ErrReadOnly if it cannot
 // be written, *IdentityError if it belongs to another node or cluster,
 // *FormatError if a newer version wrote it, *DamageError if what was durable is no
-// longer there, and *LostError if Condemn has marked it. A full disk is no reason not to open a directory that exists.
+// longer there, and *LostError if Condemn or Quarantine has marked it. A full disk is no reason not to open a directory that exists.
 func Open(dir string, o Options) (*Store, error) {
 	o = o.withDefaults()
 	if err := o.check(); err != nil {
