@@ -130,8 +130,8 @@ func (b applyBatch) after(applied raft.Index) applyBatch {
 // The group's actor learns it at its next turn; it is woken only when much was
 // applied, so that it hands out more.
 func (p *applier) advance() {
+	p.noteCheckpoint() // before: who knows the index finds its digest
 	p.handle.applied.Store(uint64(p.index))
-	p.noteCheckpoint()
 	if t := p.machine.LogTime(); t != p.logTime {
 		p.logTime = t
 		p.handle.noteLogTime(t)
@@ -149,17 +149,18 @@ func (p *applier) advance() {
 	}
 }
 
-// noteCheckpoint publishes the newest digest: the group's actor must not wait
-// for the replica's lock while a batch is applied.
+// noteCheckpoint publishes the digests when there is a new one: the group's actor
+// must not wait for the replica's lock while a batch is applied.
 func (p *applier) noteCheckpoint() {
 	every := raft.Index(p.cfg.Replica.Limits.DigestEvery)
 	at := uint64(p.index / every * every)
 	if at == 0 || p.checkpoint == at {
 		return
 	}
-	if digest, ok := p.machine.DigestAt(at); ok {
+	if _, ok := p.machine.DigestAt(at); ok {
 		p.checkpoint = at
-		p.handle.checkpoint.Store(&replica.Checkpoint{Index: at, Digest: digest})
+		all := p.machine.Checkpoints()
+		p.handle.digests.Store(&all)
 	}
 }
 

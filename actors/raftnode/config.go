@@ -64,7 +64,7 @@ type Config struct {
 	// and must be quick. Optional.
 	Progress func(stage string, done, total int64)
 	// FailStop is called when the replica must not go on: its log failed or
-	// its state differs from the majority's. It must not block.
+	// its state differs from the majority's (*QuarantineError). It must not block.
 	FailStop func(error)
 	// Logger defaults to discarding.
 	Logger *slog.Logger

@@ -3,6 +3,8 @@ package raftnode
 import (
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 
 	"github.com/synod-go/synod/messages"
 	"github.com/synod-go/synod/raft"
@@ -11,22 +13,54 @@ import (
 
 // digests compares the replicas' states. Every replica reports its digest at
 // each checkpoint to the leader; one that differs from a majority's is told to
-// stop. With no majority nobody can say who is right, and the leader logs it.
+// stop. With no majority nobody can say who is right.
 type digests struct {
-	reported raft.Index // the newest checkpoint this replica has reported
-	index    raft.Index // the checkpoint being collected, as the leader
-	by       map[raft.ID]uint64
+	reported raft.Index                        // the newest checkpoint this replica has reported
+	by       map[raft.Index]map[raft.ID]uint64 // what the newest maxCheckpoints are by whom, as the leader
 }
 
-// reportDigest tells the leader about a checkpoint that was reached.
-func (a *Actor) reportDigest() {
-	newest := a.handle.checkpoint.Load()
+// maxCheckpoints is how many checkpoints a leader keeps, so that who is behind is
+// compared too: as many as a replica knows its own digest of (Config.DigestHistory
+// of package replica).
+const maxCheckpoints = 64
+
+// at returns the digests that were reported of a checkpoint, nil if it is older
+// than those that are kept.
+func (d *digests) at(index raft.Index) map[raft.ID]uint64 {
+	if by := d.by[index]; by != nil {
+		return by
+	}
+	if len(d.by) >= maxCheckpoints {
+		oldest := slices.Min(slices.Collect(maps.Keys(d.by)))
+		if index < oldest {
+			return nil
+		}
+		delete(d.by, oldest)
+	}
+	if d.by == nil {
+		d.by = make(map[raft.Index]map[raft.ID]uint64)
+	}
+	d.by[index] = make(map[raft.ID]uint64)
+	return d.by[index]
+}
+
+// reportDigests tells the leader about the checkpoints that were reached: all of
+// them, since other replicas may have passed some within one batch.
+func (a *Actor) reportDigests() {
+	reached := a.handle.digests.Load()
 	leader := a.core.Leader()
-	if newest == nil || raft.Index(newest.Index) <= a.digests.reported || leader == raft.None {
+	if reached == nil || leader == raft.None {
 		return
 	}
-	a.digests.reported = raft.Index(newest.Index)
-	report := &messages.DigestReport{Index: newest.Index, Digest: newest.Digest}
+	for _, c := range *reached {
+		if raft.Index(c.Index) > a.digests.reported {
+			a.digests.reported = raft.Index(c.Index)
+			a.reportDigest(leader, &messages.DigestReport{Index: c.Index, Digest: c.Digest})
+		}
+	}
+}
+
+func (a *Actor) reportDigest(leader raft.ID, report *messages.DigestReport) {
 	if leader == a.cfg.Raft.ID {
 		a.onDigestReport(leader, report)
 		return
@@ -35,39 +69,39 @@ func (a *Actor) reportDigest() {
 		Body: &messages.RaftMessage_DigestReport{DigestReport: report}})
 }
 
-// onDigestReport collects one checkpoint's digests; a newer checkpoint starts over.
+// onDigestReport collects the digests of the newest checkpoints.
 func (a *Actor) onDigestReport(from raft.ID, report *messages.DigestReport) {
-	index := raft.Index(report.GetIndex())
 	member, known := a.core.Configuration().Find(from)
-	if a.core.Role() != raft.Leader || !known || !member.Voter || index < a.digests.index {
+	if a.core.Role() != raft.Leader || !known || !member.Voter {
 		return
 	}
-	if index > a.digests.index {
-		a.digests.index, a.digests.by = index, make(map[raft.ID]uint64)
+	index := raft.Index(report.GetIndex())
+	if by := a.digests.at(index); by != nil {
+		by[from] = report.GetDigest()
+		a.judgeDigests(index, by)
 	}
-	a.digests.by[from] = report.GetDigest()
-	a.judgeDigests()
 }
 
 // judgeDigests looks for a majority of voters with one digest, and quarantines
 // who has another.
-func (a *Actor) judgeDigests() {
+func (a *Actor) judgeDigests(index raft.Index, by map[raft.ID]uint64) {
 	voters, votes := 0, make(map[uint64]int)
 	for _, m := range a.core.Configuration().Members {
-		if m.Voter {
-			voters++
+		if !m.Voter {
+			continue
 		}
-	}
-	for _, digest := range a.digests.by {
-		votes[digest]++
+		voters++
+		if digest, ok := by[m.ID]; ok { // who is no voter any more does not count
+			votes[digest]++
+		}
 	}
 	for digest, n := range votes {
 		if n <= voters/2 {
 			continue
 		}
-		for id, other := range a.digests.by {
+		for id, other := range by {
 			if other != digest {
-				a.quarantine(id, a.digests.index, digest)
+				a.quarantine(id, index, digest)
 			}
 		}
 	}
@@ -75,7 +109,7 @@ func (a *Actor) judgeDigests() {
 
 func (a *Actor) quarantine(id raft.ID, index raft.Index, wanted uint64) {
 	if id == a.cfg.Raft.ID {
-		a.quarantineSelf(index, wanted)
+		a.toApplier(checkDigest{index: uint64(index), wanted: wanted})
 		return
 	}
 	a.log.Error("replica differs from the majority", "group", a.cfg.Name, "replica", id, "index", index)
@@ -91,8 +125,25 @@ func (a *Actor) onQuarantine(from raft.ID, m *messages.Quarantine) {
 }
 
 func (a *Actor) quarantineSelf(index raft.Index, wanted uint64) {
-	err := fmt.Errorf("raftnode: state of %s at index %d differs from the majority's (digest %016x)", a.cfg.Name, index, wanted)
+	err := &QuarantineError{Group: a.cfg.Name, Index: index, Wanted: wanted}
 	a.handle.Replica().Quarantine(err)
 	a.cfg.Event("quarantined", slog.Uint64("index", uint64(index)))
-	a.cfg.FailStop(fmt.Errorf("%w: %w", replica.ErrQuarantined, err))
+	a.cfg.FailStop(err)
 }
+
+// QuarantineError tells that this replica's state is wrong: its digest at Index is
+// not Wanted, the majority's. It is the end of the node and of its data directory,
+// whose snapshots may hold the wrong state: see storage.Store.Quarantine.
+// errors.Is(err, replica.ErrQuarantined) holds.
+type QuarantineError struct {
+	Group  string
+	Index  raft.Index
+	Wanted uint64
+}
+
+func (e *QuarantineError) Error() string {
+	return fmt.Sprintf("raftnode: state of %s at index %d differs from the majority's (digest %016x)", e.Group, e.Index, e.Wanted)
+}
+
+// Unwrap returns what the error matches.
+func (e *QuarantineError) Unwrap() error { return replica.ErrQuarantined }

@@ -56,8 +56,8 @@ type Handle struct {
 	applied    atomic.Uint64
 	logTime    atomic.Int64 // how far log time was ahead of Clock when the last stamp was applied, in microseconds; 0 is not known
 	instance   atomic.Pointer[instance]
-	checkpoint atomic.Pointer[replica.Checkpoint] // the newest one of the digest
-	freshness  atomic.Int32                       // 0 not known yet, 1 fresh, 2 not
+	digests    atomic.Pointer[[]replica.Checkpoint] // the checkpoints that are known, oldest first
+	freshness  atomic.Int32                         // 0 not known yet, 1 fresh, 2 not
 	view       atomic.Pointer[View]
 }
 

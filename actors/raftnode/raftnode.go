@@ -293,7 +293,7 @@ func (a *Actor) turn(batch []actors.Item) {
 	}
 	a.carryOut(a.core.Output())
 	a.compactIfDue()
-	a.reportDigest()
+	a.reportDigests()
 	a.arm()
 	clear(a.in.tasks)
 	clear(a.in.proposals)
