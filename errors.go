@@ -22,7 +22,8 @@ var (
 	ErrTooLarge = errors.New("synod: command too large")
 	// ErrStopped: the node has stopped.
 	ErrStopped = errors.New("synod: node stopped")
-	// ErrQuarantined: the replica's state differs from the majority's.
+	// ErrQuarantined: the replica's state differs from the majority's. The node has
+	// ended, and no node starts on its data directory any more, as with ErrLost.
 	ErrQuarantined = replica.ErrQuarantined
 	// ErrNotCommitted: another command took the place of this one in the log.
 	ErrNotCommitted = errors.New("synod: surely not committed")

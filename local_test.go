@@ -252,29 +252,58 @@ func (f *forgetful) Apply(index uint64, now int64, command []byte) []byte {
 }
 
 func TestAReplicaWhoseStateDiffersIsQuarantined(t *testing.T) {
-	var made atomic.Int32
-	group := synod.GroupConfig{Name: "journal", New: func() synod.StateMachine {
-		return &forgetful{wrong: made.Add(1) == 3}
-	}}
-	group.Limits.DigestEvery = 16
-	c := synod.Local(t, 3, group)
-	ctx := within(t, 30*time.Second)
-	for i := 0; ctx.Err() == nil; i++ {
-		propose(t, c, fmt.Sprint(i))
-		for n := range 3 {
-			if err := c.Node(n).Err(); err != nil {
-				if !errors.Is(err, synod.ErrQuarantined) {
-					t.Fatalf("the node ended with %v, want ErrQuarantined", err)
+	for _, wrong := range []int{0, 2} { // the founder leads
+		t.Run(fmt.Sprint("n", wrong+1), func(t *testing.T) {
+			var made atomic.Int32
+			group := synod.GroupConfig{Name: "journal", New: func() synod.StateMachine {
+				return &forgetful{wrong: int(made.Add(1)) == wrong+1}
+			}}
+			group.Limits.DigestEvery = 16
+			c := synod.Local(t, 3, group)
+			ctx := within(t, 30*time.Second)
+			for i := 0; c.Node(wrong).Err() == nil; i++ {
+				if ctx.Err() != nil {
+					t.Fatal("nobody noticed")
 				}
-				status, err := c.Node(n).Group("journal").Status(ctx)
-				if err != nil && !errors.Is(err, synod.ErrQuarantined) || !strings.Contains(status.Quarantined, "differs from the majority's") {
-					t.Fatalf("status says %q, %v, want why it is quarantined", status.Quarantined, err)
-				}
-				return
+				propose(t, c, fmt.Sprint(i))
+			}
+			if err := c.Node(wrong).Err(); !errors.Is(err, synod.ErrQuarantined) {
+				t.Fatalf("the node ended with %v, want ErrQuarantined", err)
+			}
+			status, err := c.Node(wrong).Group("journal").Status(ctx)
+			if err != nil && !errors.Is(err, synod.ErrQuarantined) || !strings.Contains(status.Quarantined, "differs from the majority's") {
+				t.Fatalf("status says %q, %v, want why it is quarantined", status.Quarantined, err)
+			}
+			staysQuarantined(ctx, t, c, wrong)
+		})
+	}
+}
+
+// staysQuarantined checks that node i, which has ended, never starts again on its
+// disk, not even with a state machine that does no wrong, and that the rest goes on.
+func staysQuarantined(ctx context.Context, t *testing.T, c *synod.LocalCluster, i int) {
+	t.Helper()
+	<-c.Node(i).Done()
+	c.Kill(i)
+	for range 2 {
+		err := c.Restart(ctx, i)
+		if !errors.Is(err, synod.ErrQuarantined) {
+			t.Fatalf("the node starts again: %v, want ErrQuarantined", err)
+		}
+		for _, text := range []string{fmt.Sprint("node n", i+1), "journal", "differs from the majority's", "move it away"} {
+			if !strings.Contains(err.Error(), text) {
+				t.Errorf("no %q in %q", text, err)
 			}
 		}
 	}
-	t.Fatal("nobody noticed")
+	for n := range 40 { // beyond two more checkpoints
+		propose(t, c, fmt.Sprint("after", n))
+	}
+	for n := range 3 {
+		if n != i && c.Node(n).Err() != nil {
+			t.Errorf("node %d has ended too: %v", n, c.Node(n).Err())
+		}
+	}
 }
 
 // oneWay can be written as JSON and not read back.

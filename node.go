@@ -140,7 +140,7 @@ func (n *Node) openStore() error {
 	}
 	store, err := storage.Open(dir, options)
 	if err != nil {
-		return err
+		return lostError(err)
 	}
 	n.store, n.id = store, store.Identity().Incarnation
 	n.maxCommand = min(MaxCommandBytes, store.MaxRecordBytes()-recordOverhead)

@@ -79,6 +79,16 @@ func (n *Node) fail(err error) {
 		go n.lose(fmt.Sprintf("node %s: %s", n.cfg.Name, strings.TrimPrefix(loss.Error(), "raftnode: ")))
 		return
 	}
+	if wrong, ok := errors.AsType[*raftnode.QuarantineError](err); ok {
+		go n.quarantine(wrong)
+		return
+	}
+	n.failStopWith(err)
+}
+
+// failStopWith ends the node as it is, whatever becomes of its data directory. The
+// first reason counts.
+func (n *Node) failStopWith(err error) {
 	select {
 	case n.failStop <- err:
 	default:

@@ -381,7 +381,7 @@ var nodeErrors = []struct {
 	{synod.ErrTooLarge, CodeTooLarge, "%s was not done: it is too large", nil},
 	{synod.ErrRequestExpired, CodeExpired, "%s may or may not have happened: its request id is too old", []string{"read it back"}},
 	{synod.ErrRequestFuture, CodeRequest, "%s was not done: its request id lies in the future", []string{"set the clock of the machine that made the id, and use a new one"}},
-	{synod.ErrQuarantined, CodeQuarantined, "%s was not done: this node's state differs from its peers'", []string{"ask another node; remove this one's data and let it join again"}},
+	{synod.ErrQuarantined, CodeQuarantined, "%s was not done: this node's state differs from its peers'", []string{"ask another node; move this one's data directory away and let it join again"}},
 	{synod.ErrLost, CodeLost, "%s was not done: this node has ended, its data directory must not be used any more", []string{"ask another node"}},
 	{synod.ErrStopped, CodeStopped, "%s was not done: this node is stopping", []string{"ask another node"}},
 	{synod.ErrConflict, CodeConflict, "%s was not done: the members are changing", []string{"look at them again:  node members"}},

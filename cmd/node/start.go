@@ -301,6 +301,8 @@ func startError(ctx context.Context, f *startFlags, c synod.Config, err error) e
 		do = f.joinAnew("damaged")
 	case code == api.CodeLost:
 		do = f.joinAnew("lost")
+	case code == api.CodeQuarantined:
+		do = f.joinAnew("quarantined")
 	case isSecond(err):
 		do = f.joinAnew("second")
 	case code == api.CodeCluster:
@@ -325,6 +327,8 @@ func endedDo(f *startFlags, err error) []string {
 		return f.joinAnew("damaged")
 	case failStopCode(err) == api.CodeLost:
 		return f.joinAnew("lost")
+	case failStopCode(err) == api.CodeQuarantined:
+		return f.joinAnew("quarantined")
 	case isSecond(err):
 		return f.joinAnew("second")
 	}
@@ -354,6 +358,9 @@ func (f *startFlags) dir() string { return filepath.Clean(cmp.Or(f.data, "data/"
 func failStopCode(err error) api.Code {
 	if _, is := errors.AsType[*storage.DamageError](err); is {
 		return api.CodeDamage
+	}
+	if errors.Is(err, synod.ErrQuarantined) { // before ErrLost, which it may be as well
+		return api.CodeQuarantined
 	}
 	if errors.Is(err, synod.ErrLost) {
 		return api.CodeLost
