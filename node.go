@@ -1,12 +1,10 @@
 package synod
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -260,52 +258,6 @@ func (n *Node) raftnodeConfig(g *Group) raftnode.Config {
 		FailStop: n.fail,
 		Logger:   n.log,
 	}
-}
-
-// groupChanged runs inside the group's actor.
-func (n *Node) groupChanged(g *Group, was, now raftnode.View) {
-	for _, m := range now.Configuration.Members {
-		if m.Address != "" {
-			n.book.Learn(cluster.NodeID(m.ID), m.Address)
-		}
-		n.link.Connect(cluster.NodeID(m.ID))
-	}
-	if !slices.Equal(was.Configuration.Members, now.Configuration.Members) {
-		n.admission.learn(g.name, now.Configuration)
-		n.link.Reconsider()
-	}
-	g.notePlace(was.Configuration, now.Applied)
-	n.mu.Lock()
-	close(n.changed)
-	n.changed = make(chan struct{})
-	n.mu.Unlock()
-	e := Event{Group: g.name, Term: uint64(now.Term)}
-	if now.Leader != raft.None {
-		e.Leader = n.memberName(now.Configuration, now.Leader)
-	}
-	switch {
-	case now.Role == raft.Leader && was.Role != raft.Leader:
-		e.Kind = "became leader"
-	case now.Role != raft.Leader && was.Role == raft.Leader:
-		e.Kind, e.Reason = "stepped down", cmp.Or(now.Left, "restarted after a failure") // a new core has left nothing
-	case now.Leader != was.Leader && now.Leader != raft.None:
-		e.Kind = "new leader"
-	case now.Configuration.Version != was.Configuration.Version:
-		e.Kind, e.Attrs = "configuration changed", n.configurationAttrs(now.Configuration)
-	default:
-		return
-	}
-	n.emit(e)
-}
-
-// memberName is the name by c or, before a newcomer has got a configuration, as
-// the node was seen.
-func (n *Node) memberName(c raft.Configuration, id raft.ID) string {
-	if m, ok := c.Find(id); ok && m.Name != "" {
-		return m.Name
-	}
-	name, _ := n.nameAndAPI(uint64(id))
-	return name
 }
 
 func (n *Node) startJoiner() (err error) {
