@@ -77,10 +77,11 @@ func Start(ctx context.Context, c Config) (*Node, error) {
 	n := &Node{cfg: c, log: c.Logger.With("node", c.Name), epoch: uint64(time.Now().UnixNano()),
 		book: cluster.NewBook(), changed: make(chan struct{}),
 		gossiping: make(chan struct{}), done: make(chan struct{}), failStop: make(chan error, 1)}
-	started := make(chan error, 1)
+	started, failed := make(chan error, 1), make(chan error, 1)
 	go func() {
 		err := n.start(ctx)
 		if err != nil {
+			failed <- err // before the end waits for something else
 			n.end(err)
 		}
 		started <- err
@@ -98,7 +99,13 @@ func Start(ctx context.Context, c Config) (*Node, error) {
 				n.end(ErrStopped)
 			}
 		}()
-		return nil, fmt.Errorf("synod: start: waiting for %s: %w", n.waitsFor(), ctx.Err())
+		what := n.waitsFor()
+		select {
+		case err = <-failed:
+			return nil, err
+		default:
+			return nil, fmt.Errorf("synod: start: waiting for %s: %w", what, ctx.Err())
+		}
 	}
 }
 
