@@ -67,12 +67,13 @@ func (l *Link) leave(handshake bool) {
 
 // incoming is one connection that a peer dialled.
 type incoming struct {
-	link    *Link
-	peer    *peer
-	conn    net.Conn
-	name    string // by its Hello, proven with TLS
-	epoch   uint64
-	retired atomic.Bool // replaced: nothing more from it may be delivered
+	link     *Link
+	peer     *peer
+	conn     net.Conn
+	name     string // by its Hello, proven with TLS
+	epoch    uint64
+	position uint64      // by its Hello
+	retired  atomic.Bool // replaced: nothing more from it may be delivered
 
 	// Of read alone: what waits for flush.
 	messages []any
@@ -116,7 +117,7 @@ func (l *Link) admit(conn net.Conn) (*incoming, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &incoming{link: l, peer: p, conn: conn, name: hello.Name, epoch: hello.Epoch}
+	c := &incoming{link: l, peer: p, conn: conn, name: hello.Name, epoch: hello.Epoch, position: hello.Position}
 	if !p.setName(hello.Name) || !p.incomingUp(c) {
 		l.forget(p)
 		return nil, fmt.Errorf("node %s is known under another name or has a newer process", p.id)

@@ -131,11 +131,10 @@ func (p *peer) recognise(h *messages.Hello) error {
 		return p.refuseCopy("%s had %d batches in its log and has %d now: its data directory is an older copy, or its disk has lost what it had confirmed",
 			h.Name, held, h.Position)
 	}
-	if p.answers() {
+	if p.answers(known) {
 		return p.refuseCopy("another process speaks for %s and still runs: its data directory is a copy", h.Name)
 	}
-	p.hold(h.Position)
-	return nil
+	return nil // that h.Position is held as soon as the process is the known one: see newEpoch
 }
 
 func (p *peer) refuseCopy(format string, args ...any) error {
@@ -163,12 +162,14 @@ func (p *presence) hold(position uint64) {
 	p.held = max(p.held, position)
 }
 
-// answers asks the known process whether it still runs: over the connection that
-// it has dialled itself or, if it has none, over ours. A connection that breaks
-// over the question is an answer too.
-func (p *peer) answers() bool {
+// answers asks the process of an epoch, the known one, whether it still runs: over
+// the connection that it has dialled itself or, if it has none, over ours. A
+// connection that breaks over the question is an answer too, and so is a newer
+// process that has become the known one: it may be the very one that is judged,
+// over its other connection.
+func (p *peer) answers(known uint64) bool {
 	token := rand.Uint64() | 1
-	in, out := p.ask(token)
+	in, out := p.ask(token, known)
 	probe := &messages.Probe{Token: token}
 	switch {
 	case in != nil:
@@ -194,10 +195,13 @@ func (p *peer) answers() bool {
 	}
 }
 
-func (p *presence) ask(token uint64) (*incoming, *outgoing) {
+func (p *presence) ask(token, known uint64) (*incoming, *outgoing) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.asked, p.answered = token, false
+	if p.epoch != known {
+		return nil, nil
+	}
+	p.asked, p.askedEpoch, p.answered = token, known, false
 	return p.in, p.out
 }
 
@@ -212,7 +216,7 @@ func (p *presence) heard(token uint64, in *incoming, out *outgoing) (answered, g
 func (p *presence) answer(epoch, token uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if token == p.asked && epoch == p.epoch {
+	if token == p.asked && epoch == p.askedEpoch {
 		p.answered = true
 		p.stir()
 	}

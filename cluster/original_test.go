@@ -2,12 +2,16 @@ package cluster
 
 import (
 	"crypto/tls"
+	"io"
+	"net"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/synod-go/synod/actors"
 	"github.com/synod-go/synod/messages"
@@ -212,6 +216,85 @@ func TestAProcessIsNoCopyOfItself(t *testing.T) {
 		h.Epoch, h.Position = 7, 199
 		if refused := third.greet(h); !strings.Contains(refused, "200 batches") {
 			t.Fatalf("a process with less than was told: %q; what a replaced connection says counts for nothing", refused)
+		}
+	})
+}
+
+// A process that starts again and its peer dial each other at once: while one Hello
+// is judged, the other connection may make the process the known one.
+func TestAProcessIsNoCopyOfItselfOverTwoConnections(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		n := w.start(1)
+		n.link.Connect(66)
+		h := helloOf(66)
+		old := dialRaw(t, w, n)
+		old.greet(h)
+		settle()
+		_ = old.conn.Close()
+		settle()
+		n.link.mu.Lock()
+		p := n.link.peers[66]
+		n.link.mu.Unlock()
+		h.Epoch, h.Position = 7, 100
+		if err := p.recognise(h); err != nil { // of a connection that is not up yet
+			t.Fatal(err)
+		}
+		h.Position = 99 // of a Hello that left before that one
+		known, held := p.hears(h)
+		if h.Position < held {
+			t.Fatalf("held against it are %d batches, its position when it started is %d", held, h.Position)
+		}
+		other := dialRaw(t, w, n)
+		if refused := other.greet(h); refused != "" {
+			t.Fatal(refused)
+		}
+		settle()
+		probed := make(chan struct{})
+		go func() { // it answers, as it must
+			defer close(probed)
+			for {
+				f, err := readFrame(other.conn)
+				if err != nil {
+					return
+				}
+				m := new(messages.Probe)
+				if f.kind == kindProbe && proto.Unmarshal(f.body, m) == nil {
+					other.write(raw(kindProbe, "", encoded(t, &messages.Probe{Token: m.Token, Reply: true})))
+				}
+			}
+		}()
+		begun := time.Now()
+		if p.answers(known) || time.Since(begun) > 0 {
+			t.Errorf("a process is asked, for %v, whether it runs beside itself", time.Since(begun))
+		}
+		_ = other.conn.Close()
+		<-probed
+	})
+}
+
+// Nobody waits for the process known so far any more when a newer one is known.
+func TestAJudgeDoesNotWaitForAProcessThatIsReplaced(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		p := newPeer(w.start(1).link, 66)
+		p.setName("n66")
+		up := func(epoch uint64) {
+			here, there := net.Pipe()
+			go io.Copy(io.Discard, there) // it never answers
+			if !p.incomingUp(&incoming{link: p.link, peer: p, conn: here, name: "n66", epoch: epoch}) {
+				t.Fatalf("process %d is not let in", epoch)
+			}
+		}
+		up(1)
+		begun, judged := time.Now(), make(chan time.Duration)
+		go func() {
+			p.answers(1)
+			judged <- time.Since(begun)
+		}()
+		synctest.Wait()
+		up(7)
+		defer p.in.retire()
+		if waited := <-judged; waited > 0 {
+			t.Fatalf("the judge waited %v after the process was replaced", waited)
 		}
 	})
 }

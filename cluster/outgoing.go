@@ -15,6 +15,7 @@ type outgoing struct {
 	conn      net.Conn
 	name      string // by the Hello of the other end
 	epoch     uint64 // of the process at the other end
+	position  uint64 // by that Hello
 	raw       *rawWriter
 	lastWrite time.Duration // since Link.started; under peer.mu
 	lost      bool          // under peer.mu
@@ -150,7 +151,7 @@ func (p *peer) connect() (*outgoing, error) {
 		_ = plain.Close()
 		return nil, fmt.Errorf("%s: %w", addr, err)
 	}
-	o.name, o.epoch = hello.Name, hello.Epoch
+	o.name, o.epoch, o.position = hello.Name, hello.Epoch, hello.Position
 	return o, nil
 }
 

@@ -19,10 +19,11 @@ type presence struct {
 	in    *incoming
 	up    bool
 
-	judging  sync.Mutex // one recognise at a time
-	asked    uint64     // token of its probe
-	answered bool
-	news     chan struct{} // cap 1: answered, in or out may have changed
+	judging    sync.Mutex // one recognise at a time
+	asked      uint64     // token of its probe
+	askedEpoch uint64     // of the process that is asked
+	answered   bool
+	news       chan struct{} // cap 1: answered, in or out may have changed
 }
 
 func (p *presence) outgoingUp(o *outgoing) {
@@ -33,7 +34,8 @@ func (p *presence) outgoingUp(o *outgoing) {
 		return
 	}
 	p.out = o
-	p.newEpoch(o.epoch)
+	p.newEpoch(o.epoch, o.position)
+	p.stir()
 	p.rise()
 }
 
@@ -60,7 +62,8 @@ func (p *presence) incomingUp(c *incoming) bool {
 		p.fall()
 	}
 	p.in = c
-	p.newEpoch(c.epoch)
+	p.newEpoch(c.epoch, c.position)
+	p.stir()
 	if p.out != nil {
 		p.rise()
 	}
@@ -77,12 +80,14 @@ func (p *presence) incomingDown(c *incoming) {
 	}
 }
 
-// newEpoch ends what belongs to an earlier process of the peer.
-func (p *presence) newEpoch(epoch uint64) {
+// newEpoch ends what belongs to an earlier process of the peer. The position of
+// the new one counts from now on and not before: another Hello of the same process,
+// judged meanwhile, may be older.
+func (p *presence) newEpoch(epoch, position uint64) {
 	if p.epoch != 0 && p.epoch != epoch {
 		p.fall()
 	}
-	p.epoch = epoch
+	p.epoch, p.held = epoch, max(p.held, position)
 	if p.out != nil && p.out.epoch != epoch {
 		_ = p.out.conn.Close()
 		p.out = nil
