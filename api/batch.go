@@ -14,10 +14,11 @@ import (
 )
 
 const (
-	// maxBatch is how many operations a batch holds at most, and maxBatchBytes
-	// how long its request is.
+	// maxBatch is how many operations a batch holds at most, maxBatchBytes how long
+	// its request is, and maxBatchReads what all its reads may bring back, in bytes.
 	maxBatch      = 1024
 	maxBatchBytes = 4 << 20
+	maxBatchReads = 8 << 20
 
 	batchPath = "/v1/batch"
 	kvPrefix  = "/v1/kv/"
@@ -56,7 +57,7 @@ func (s *Server) postBatch(w http.ResponseWriter, r *http.Request) {
 		writeError(w, err)
 		return
 	}
-	answers := make([]recorded, len(operations))
+	answers, room := make([]recorded, len(operations)), &budget{most: maxBatchReads}
 	defer func() {
 		for i := range answers {
 			s.answers.give(answers[i].held)
@@ -64,13 +65,13 @@ func (s *Server) postBatch(w http.ResponseWriter, r *http.Request) {
 	}()
 	var wait sync.WaitGroup
 	for i := range operations {
-		answers[i].server = s
+		answers[i] = recorded{server: s, room: room, read: operations[i].Method == http.MethodGet}
 		wait.Go(func() { s.runBatched(&answers[i], r, &operations[i]) })
 	}
 	wait.Wait()
 	var lines []byte
 	for i := range answers {
-		lines = answers[i].appendLine(lines)
+		lines = answers[i].appendLine(lines, &operations[i])
 	}
 	s.answers.held.Add(int64(len(lines))) // room or not: what was done must be told
 	defer s.answers.give(len(lines))
@@ -102,8 +103,8 @@ func (s *Server) runBatched(w *recorded, r *http.Request, o *batchOperation) {
 	defer func() {
 		if reason := recover(); reason != nil { // net/http looks after its own goroutine only
 			s.config.Logger.Error("operation of a batch failed", "path", o.Path, "reason", reason)
-			w.reset()
-			writeError(w, errors.New("the operation panicked"))
+			w.header, w.status, w.body = nil, 0, nil
+			writeError(w, o.lost("the node failed in a way nobody planned for"))
 		}
 	}()
 	request, handle, err := s.single(r, o)
@@ -122,8 +123,8 @@ func (s *Server) single(r *http.Request, o *batchOperation) (*http.Request, http
 		return nil, nil, badRequest(fmt.Sprintf("method %q does not go into a batch", o.Method), "", "use GET, PUT or DELETE")
 	}
 	at, err := url.Parse(kvPrefix + o.Path)
-	if err != nil {
-		return nil, nil, badRequest(fmt.Sprintf("path %.100q cannot be read", o.Path), "it is not an address")
+	if err != nil || at.Fragment != "" {
+		return nil, nil, badRequest(fmt.Sprintf("path %.100q cannot be read", o.Path), "it is not an address, escaped and without #")
 	}
 	value := o.valueJSON.bytes()
 	header := http.Header{"Accept": {"application/json"}}
@@ -138,21 +139,28 @@ func (s *Server) single(r *http.Request, o *batchOperation) (*http.Request, http
 	return request, handle, nil
 }
 
-// shortAnswer is what an answer to a write, or an error, does not exceed, in bytes: it
-// is never refused, and a whole batch of them is not much.
-const shortAnswer = 1 << 10
+// lost is the answer to an operation whose own answer was lost.
+func (o *batchOperation) lost(why string) error {
+	if o.Method == http.MethodGet {
+		return &Error{Code: CodeInternal, Message: "the read failed", Why: why}
+	}
+	return &Error{Code: CodeUnknown, Message: fmt.Sprintf("the %s of %q may or may not have happened", o.Method, o.Path), Why: why,
+		RequestID: o.RequestID, Do: []string{"read it back, or repeat it with the same request id"}}
+}
 
-// recorded is an answer that waits for the others of its batch. What it holds is
-// taken from the budget for answers.
+// recorded is an answer that waits for the others of its batch. What it holds counts
+// in the budget for answers; a read is refused when there is no room for it, what
+// became of a write is always told.
 type recorded struct {
 	server *Server
+	room   *budget // of the batch, for reads
+	read   bool
 	header http.Header
 	status int
 	body   []byte
 	held   int
+	full   bool // the read was refused
 }
-
-func (w *recorded) reset() { w.header, w.status, w.body = nil, 0, nil }
 
 // Header implements http.ResponseWriter.
 func (w *recorded) Header() http.Header {
@@ -172,21 +180,30 @@ func (w *recorded) WriteHeader(status int) {
 // Write implements http.ResponseWriter.
 func (w *recorded) Write(p []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
-	if len(p) > shortAnswer && !w.server.answers.take(len(p)) {
-		w.reset()
-		e := answerOverload()
-		w.status = e.Code.Info().Status
-		w.body, _ = json.Marshal(e) // an *Error always can be
+	switch {
+	case w.full:
+		return 0, errBudget
+	case !w.read || w.status != http.StatusOK:
+		w.server.answers.held.Add(int64(len(p)))
+	case !w.room.take(len(p)) || !w.server.answers.take(len(p)):
+		w.header, w.status, w.body = nil, 0, nil
+		writeError(w, answerOverload())
+		w.full = true
 		return 0, errBudget
 	}
-	if len(p) > shortAnswer {
-		w.held += len(p)
-	}
+	w.held += len(p)
 	w.body = append(w.body, p...)
 	return len(p), nil
 }
 
-func (w *recorded) appendLine(b []byte) []byte {
+// appendLine adds the answer's line. A leader that was asked in turn, or net/http
+// there, may have answered in another language.
+func (w *recorded) appendLine(b []byte, o *batchOperation) []byte {
+	if w.Header().Get("Content-Type") != "application/json" || len(w.body) == 0 {
+		why := "the leader answered " + strconv.Itoa(w.status)
+		w.header, w.status, w.body = nil, 0, nil
+		writeError(w, o.lost(why))
+	}
 	b = append(b, `{"status":`...)
 	b = strconv.AppendInt(b, int64(w.status), 10)
 	if index := w.Header().Get(headerIndex); index != "" {

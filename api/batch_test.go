@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -97,6 +98,47 @@ func TestAnOperationThatPanicsEndsAlone(t *testing.T) {
 	got := answersOf(t, w)
 	if len(got) != 2 || !strings.HasPrefix(got[0], "500 ") || !strings.HasPrefix(got[1], "200 ") {
 		t.Fatalf("answers %q, want 500 and 200", got)
+	}
+}
+
+type panickingWrites struct{ *fake }
+
+func (panickingWrites) Put(context.Context, Write) (Written, error) { panic("write") }
+
+func TestAWriteThatPanicsMayHaveHappened(t *testing.T) {
+	server := must(NewServer(Config{Backend: panickingWrites{newFake(t, coordination.Config{})}}))
+	const id = "01BX5ZZKBKACTAV9WEVGEMMVRZ"
+	w := request(server.Handler(), "POST", batchPath, lines(`{"method":"PUT","path":"a","value":"x","request_id":"`+id+`"}`))
+	if got := answersOf(t, w); len(got) != 1 || !strings.Contains(got[0], string(CodeUnknown)) || !strings.Contains(got[0], id) {
+		t.Fatalf("answers %q, want %s with the id", got, CodeUnknown)
+	}
+}
+
+// What became of a write is told, whatever slow readers hold: its answer has the
+// path, and may be long.
+func TestAWriteOfABatchIsNeverToldAsOverloaded(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	server := must(NewServer(Config{Backend: f, MaxAnswers: 64 << 10}))
+	server.answers.take(64 << 10)
+	path := strings.Repeat(strings.Repeat("p", 200)+"/", 10) + "end"
+	w := request(server.Handler(), "POST", batchPath, lines(`{"method":"PUT","path":"`+path+`","value":"y"}`,
+		`{"method":"PUT","path":"`+path+`?version=7","value":"z"}`))
+	got := answersOf(t, w)
+	if len(got) != 2 || strings.Contains(w.Body.String()+strings.Join(got, ""), string(CodeOverloaded)) {
+		t.Fatalf("answers %.300q, want none refused", got)
+	}
+	if held := server.answers.held.Load(); held != 64<<10 {
+		t.Errorf("%d bytes held in the end, want %d", held, 64<<10)
+	}
+}
+
+func TestAnAnswerInAnotherLanguageSpoilsNoOther(t *testing.T) {
+	w := &recorded{status: http.StatusRequestHeaderFieldsTooLarge, body: []byte("431 too large")}
+	w.server = must(NewServer(Config{Backend: newFake(t, coordination.Config{})}))
+	line := w.appendLine(nil, &batchOperation{Method: "PUT", Path: "a"})
+	var a batchAnswer
+	if err := json.Unmarshal(line, &a); err != nil || !strings.Contains(string(a.Answer), string(CodeUnknown)) {
+		t.Fatalf("line %s, %v: want %s", line, err, CodeUnknown)
 	}
 }
 
@@ -255,8 +297,11 @@ func TestWhoGivesUpIsNotSentAndHoldsUpNobody(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	cancel()
-	if err := <-gone; CodeOf(err) != CodeUnknown && CodeOf(err) != CodeInterrupted {
-		t.Errorf("who gives up gets %v", err)
+	if err := <-gone; CodeOf(err) != CodeInterrupted {
+		t.Errorf("who gives up gets %v, want %s: nothing was sent", err, CodeInterrupted)
+	}
+	if n := client.gathered(); n != 3 {
+		t.Errorf("%d operations wait, want 3 without the one that gave up", n)
 	}
 	for _, err := range end() {
 		if err != nil {
@@ -266,4 +311,63 @@ func TestWhoGivesUpIsNotSentAndHoldsUpNobody(t *testing.T) {
 	if _, _, err := f.Get(t.Context(), "gone", ReadOptions{}); !errors.Is(err, &Error{Code: CodeNotFound}) {
 		t.Errorf("the write that was given up before it was sent: %v, want not found", err)
 	}
+}
+
+// together carries out n operations at once and counts their errors.
+func together(n int, operation func(i int) error) map[string]int {
+	var wait sync.WaitGroup
+	var mu sync.Mutex
+	errs := map[string]int{}
+	for i := range n {
+		wait.Go(func() {
+			err := operation(i)
+			mu.Lock()
+			errs[fmt.Sprint(err)]++
+			mu.Unlock()
+		})
+	}
+	wait.Wait()
+	return errs
+}
+
+func TestLargeOperationsTogetherAllSucceed(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	client, count := counted(t, f, func(*http.Request) {})
+	zeros := make([]byte, 60<<10) // six bytes each as JSON text
+	if errs := together(64, func(i int) error {
+		_, err := client.Put(t.Context(), fmt.Sprintf("zeros%d", i), zeros, WriteOptions{})
+		return err
+	}); errs["<nil>"] != 64 {
+		t.Errorf("64 writes of 60 KiB: %v", errs)
+	}
+	if count(batchPath) == 0 {
+		t.Error("none went in a batch: the test proves nothing")
+	}
+	if _, err := client.Put(t.Context(), "big", bytes.Repeat([]byte{0xff}, 900<<10), WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if errs := together(60, func(int) error {
+		_, _, err := client.Get(t.Context(), "big", ReadOptions{})
+		return err
+	}); errs["<nil>"] != 60 {
+		t.Errorf("60 reads of 900 KiB: %v", errs)
+	}
+}
+
+func TestReadsDoNotWaitForWrites(t *testing.T) {
+	f, hold := newFake(t, coordination.Config{}), make(chan struct{})
+	client, _ := counted(t, f, func(r *http.Request) {
+		if r.Method != http.MethodGet {
+			<-hold
+		}
+	})
+	end := crowd(t, client, hold, 3)
+	for _, level := range []Level{Stale, Sequential, Lease, Linearizable} {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		if _, _, err := client.Get(ctx, "absent", ReadOptions{Level: level}); CodeOf(err) != CodeNotFound {
+			t.Errorf("%s read beside writes that hang: %v, want %s", level, err, CodeNotFound)
+		}
+		cancel()
+	}
+	end()
 }

@@ -188,10 +188,10 @@ func forwardError(r *http.Request, leader Leader, err error) *Error {
 }
 
 // neverSent reports whether a request failed before a byte of it could have
-// arrived: the connection was never made.
+// arrived: the connection was never made, or it was given up while it waited here.
 func neverSent(err error) bool {
 	e, ok := errors.AsType[*net.OpError](err)
-	return ok && e.Op == "dial"
+	return ok && e.Op == "dial" || errors.Is(err, errNotSent)
 }
 
 // Reason says in words why a connection failed: what errors of package net mean, without

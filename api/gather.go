@@ -5,9 +5,12 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,8 +20,8 @@ const (
 	// gatherAbove is how many requests are under way to a node before further
 	// operations wait for each other.
 	gatherAbove = 2
-	// gatherMost and gatherBytes bound what one batch of the client holds, and
-	// gatherValue the value of an operation that may wait for others.
+	// gatherMost and gatherBytes, encoded, bound what one batch of the client holds,
+	// and gatherValue the value of an operation that may wait for others.
 	gatherMost  = 256
 	gatherBytes = 1 << 20
 	gatherValue = 64 << 10
@@ -27,10 +30,13 @@ const (
 // gatherer sends operations on keys that begin while others are under way to the
 // same node together, as a batch: what arrived during the previous request is the
 // next one. A lone operation goes as it is and never waits. Safe for concurrent use.
+//
+// Reads gather apart from writes, so that none waits for a write that has no
+// quorum; reads that need no quorum themselves do not gather at all.
 type gatherer struct {
 	next  http.RoundTripper
 	mu    sync.Mutex
-	nodes map[string]*gathering // by scheme and host
+	nodes map[string]*gathering // by kind, scheme and host
 }
 
 // gathering is what goes on with one node. Guarded by gatherer.mu.
@@ -73,9 +79,30 @@ func (g *gatherer) RoundTrip(r *http.Request) (*http.Response, error) {
 	case <-o.done:
 		return o.response, o.err
 	case <-r.Context().Done():
-		return nil, r.Context().Err()
+		return g.giveUp(n, o)
 	}
 }
+
+// errNotSent says that a request was given up before it left.
+var errNotSent = errors.New("api: not sent")
+
+// giveUp takes an operation out, if it still waits.
+func (g *gatherer) giveUp(n *gathering, o *gathered) (*http.Response, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if i := slices.Index(n.waiting, o); i >= 0 {
+		n.waiting = slices.Delete(n.waiting, i, i+1)
+		return nil, notSent(o.request.Context().Err())
+	}
+	select {
+	case <-o.done:
+		return o.response, o.err
+	default:
+		return nil, o.request.Context().Err() // it is under way
+	}
+}
+
+func notSent(err error) error { return fmt.Errorf("%w: %w", errNotSent, err) }
 
 // gathers reports whether a request may become part of a batch.
 func gathers(r *http.Request) bool {
@@ -85,6 +112,9 @@ func gathers(r *http.Request) bool {
 		return false
 	}
 	values := r.URL.Query()
+	if level := values.Get("level"); level != "" && level != string(Linearizable) {
+		return false
+	}
 	return strings.HasPrefix(r.URL.Path, kvPrefix) && r.ContentLength >= 0 && r.ContentLength <= gatherValue &&
 		r.Header.Get("Accept") == "application/json" && !values.Has("watch") && !values.Has("list")
 }
@@ -92,7 +122,10 @@ func gathers(r *http.Request) bool {
 func (g *gatherer) node(r *http.Request) *gathering {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	key := r.URL.Scheme + "://" + r.URL.Host
+	key := "write " + r.URL.Scheme + "://" + r.URL.Host
+	if r.Method == http.MethodGet {
+		key = "read " + r.URL.Scheme + "://" + r.URL.Host
+	}
 	n := g.nodes[key]
 	if n == nil {
 		n = new(gathering)
@@ -120,17 +153,25 @@ func (g *gatherer) ended(n *gathering) {
 func (n *gathering) take() (batch []*gathered) {
 	size, taken := 0, 0
 	for _, o := range n.waiting {
-		if len(batch) == gatherMost || len(batch) > 0 && size+int(o.request.ContentLength) > gatherBytes {
+		own := lineBytes(o.request)
+		if len(batch) == gatherMost || len(batch) > 0 && size+own > gatherBytes {
 			break
 		}
 		taken++
-		if o.request.Context().Err() == nil {
-			size += int(o.request.ContentLength)
-			batch = append(batch, o)
+		if err := o.request.Context().Err(); err != nil {
+			o.end(nil, nil, notSent(err))
+			continue
 		}
+		size += own
+		batch = append(batch, o)
 	}
-	n.waiting = append(n.waiting[:0], n.waiting[taken:]...)
+	n.waiting = slices.Delete(n.waiting, 0, taken)
 	return batch
+}
+
+// lineBytes is about how long the line of an operation is: its value goes as base64.
+func lineBytes(r *http.Request) int {
+	return len(r.URL.RequestURI()) + int(r.ContentLength)*4/3 + 200
 }
 
 // send carries out operations together and ends them.
@@ -142,8 +183,10 @@ func (g *gatherer) send(n *gathering, batch []*gathered) {
 		n.plain = true // of an older version
 		g.mu.Unlock()
 		g.sendEach(batch)
+	case err == nil && answer.StatusCode == http.StatusRequestEntityTooLarge:
+		g.sendEach(batch)
 	case err == nil && answer.StatusCode == http.StatusOK:
-		endEach(batch, answer, body)
+		g.sendEach(endEach(batch, answer, body))
 	default:
 		for _, o := range batch {
 			o.end(answer, body, err)
@@ -225,7 +268,7 @@ func encodeBatch(batch []*gathered) (lines []byte, err error) {
 		}
 		operation := batchOperation{Method: r.Method, Path: path, RequestID: r.Header.Get(headerRequestID), Timeout: r.Header.Get(headerTimeout)}
 		if len(o.body) > 0 {
-			operation.valueJSON = newValueJSON(o.body)
+			operation.Base64 = o.body
 		}
 		line, err := json.Marshal(operation)
 		if err != nil {
@@ -236,8 +279,9 @@ func encodeBatch(batch []*gathered) (lines []byte, err error) {
 	return lines, nil
 }
 
-// endEach gives each operation its line of the answer. One without a line has no answer.
-func endEach(batch []*gathered, answer *http.Response, body []byte) {
+// endEach gives each operation its line of the answer. One without a line has no
+// answer. It returns the reads for which the batch had no room: they go alone.
+func endEach(batch []*gathered, answer *http.Response, body []byte) (alone []*gathered) {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	var failed error
 	for _, o := range batch {
@@ -246,12 +290,17 @@ func endEach(batch []*gathered, answer *http.Response, body []byte) {
 			o.end(nil, nil, io.ErrUnexpectedEOF)
 			continue
 		}
+		if line.Status == http.StatusTooManyRequests && o.request.Method == http.MethodGet {
+			alone = append(alone, o)
+			continue
+		}
 		own := *answer
 		own.StatusCode, own.Status = line.Status, strconv.Itoa(line.Status)+" "+http.StatusText(line.Status)
 		own.Header = answer.Header.Clone()
 		own.Header.Set(headerIndex, strconv.FormatUint(line.Index, 10))
 		o.end(&own, line.Answer, nil)
 	}
+	return alone
 }
 
 // end ends an operation with the answer, whose body has been read, or with err.

@@ -160,7 +160,7 @@ func (c *Client) outOfTime(ctx context.Context, a *attempts) error {
 		return &Error{Code: CodeInterrupted, Message: a.call.what + " was given up"}
 	case a.refused != nil:
 		return a.refused
-	case neverSent(a.lost):
+	case neverSent(a.lost) && !errors.Is(a.lost, errNotSent):
 		return c.unreachable(a)
 	}
 	return &Error{Code: CodeTimeout, Message: a.call.what + " got no answer in time", Why: fmt.Sprintf("%s at %s", Reason(a.lost), a.at),
