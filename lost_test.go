@@ -11,8 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/synod-go/synod/actors/raftnode"
 	"github.com/synod-go/synod/cluster"
 	"github.com/synod-go/synod/messages"
+	"github.com/synod-go/synod/raft"
 	"github.com/synod-go/synod/storage"
 )
 
@@ -277,5 +279,74 @@ func TestANodeThatHasLostEntriesEndsForGood(t *testing.T) {
 	}
 	if got := count(ctx, t, c); got != "2" {
 		t.Fatalf("%s commands are applied, want 2", got)
+	}
+}
+
+// What a peer says without TLS ends the node, and no more: anybody may have told the
+// peer a position in the node's name. What is proven marks the directory in any case.
+func TestOnlyWhatIsProvenMarksTheDirectory(t *testing.T) {
+	c := &certified{t: t, ctx: t.Context(), ca: newAuthority(t, "prod")}
+	copied := func(n *Node) { n.refusedAsCopy(99, "its data directory is an older copy") }
+	for _, test := range []struct {
+		name   string
+		secure bool
+		lose   func(*Node)
+		marked bool
+	}{
+		{"refused without TLS", false, copied, false},
+		{"refused with TLS", true, copied, true},
+		{"lost without TLS", false, func(n *Node) {
+			n.fail(&raftnode.LossError{Group: "tally", Loss: raft.Loss{Term: 5, Leader: 99, Acknowledged: 4}})
+		}, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			config := Config{Name: "n3", Dir: t.TempDir(), Bootstrap: true, Groups: []GroupConfig{{Name: "tally", New: func() StateMachine { return &tally{} }}},
+				Listen: Addresses{API: loopbackAddress(t), Link: unusedAddress(t), Gossip: unusedAddress(t)}}
+			if test.secure {
+				config.TLS, config.GossipKey = c.material("n3"), make([]byte, 32)
+			}
+			n, err := Start(ctx, config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			test.lose(n)
+			endsForGood(ctx, t, n, config.Dir)
+			if told := strings.Contains(n.Err().Error(), "not marked"); told == test.marked {
+				t.Errorf("the node ended with %v", n.Err())
+			}
+			again, err := Start(ctx, config)
+			if errors.Is(err, ErrLost) != test.marked {
+				t.Fatalf("the node starts again: %v; want the directory marked: %v", err, test.marked)
+			}
+			if err == nil {
+				again.end(nil)
+			}
+		})
+	}
+}
+
+// A disk that hangs does not keep a node alive that must not go on, and the
+// directory is marked when the disk answers.
+func TestANodeEndsWhileItsDirectoryCannotBeMarked(t *testing.T) {
+	c, ctx := startTally(t)
+	count(ctx, t, c)
+	n := c.Node(2)
+	shut, begun := hang(c.fs[2])
+	n.refusedAsCopy(99, "its data directory is a copy")
+	<-begun
+	for n.Err() == nil {
+		if ctx.Err() != nil {
+			t.Fatal("the node goes on while its disk hangs")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	close(shut)
+	endsForGood(ctx, t, n, "refuses node n3")
+	c.fs[2].SetFault(nil)
+	c.Kill(2)
+	if err := c.Restart(ctx, 2); !errors.Is(err, ErrLost) {
+		t.Fatalf("the node starts again: %v, want ErrLost", err)
 	}
 }

@@ -16,7 +16,7 @@ func copyOf(c *Cluster, n int, name string) (string, error) {
 }
 
 // A copy of a voter's directory, started beside the original, has its identity: it
-// ends with a clear error, for good. The original does not notice, whether it leads
+// ends with a clear error, at each start. The original does not notice, whether it leads
 // or not, and whether the copy was taken while it ran or while it was down.
 func TestACopiedDirectoryDoesNoHarm(t *testing.T) {
 	c := smallCluster(t, 3, nil)
@@ -50,8 +50,9 @@ func TestACopiedDirectoryDoesNoHarm(t *testing.T) {
 		start := func(text string) {
 			refused(t, c, name, NodeArguments(spec), 1, "E-LOST", "refuses node "+spec.Name, text, "mv "+dir)
 		}
-		start("data directory is")
-		start("does not start") // whoever might have forgotten it by now
+		for range 2 { // without TLS a refusal does not mark the directory
+			start("data directory is")
+		}
 		for n := range 50 {
 			write(t, c, "during", fmt.Sprint(n), 10*time.Second)
 		}
@@ -100,7 +101,6 @@ func TestAnOlderCopyIsRefusedAndItsCureWorks(t *testing.T) {
 				}
 			}
 			refused(t, c, name, NodeArguments(c.Nodes[n].NodeSpec), 1, "E-LOST", "refuses node "+c.Nodes[n].Name, "older copy", "mv "+c.Nodes[n].Dir)
-			refused(t, c, name, NodeArguments(c.Nodes[n].NodeSpec), 1, "E-LOST", "does not start")
 			return cure(t, c, n, name)
 		})
 		if err := c.Unplanned(); err != nil {
