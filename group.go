@@ -253,7 +253,11 @@ type GroupMember struct {
 func (g *Group) Status(ctx context.Context) (GroupStatus, error) {
 	s, err := g.handle.Status(ctx)
 	if err != nil {
-		return GroupStatus{Name: g.name, Quarantined: g.quarantined()}, g.readError(err)
+		failed := GroupStatus{Name: g.name, Quarantined: g.quarantined()}
+		if failed.Quarantined != "" { // the actor may have ended in the middle of the call
+			return failed, fmt.Errorf("%w: %s", ErrQuarantined, failed.Quarantined)
+		}
+		return failed, g.readError(err)
 	}
 	out := GroupStatus{
 		Name: g.name, Role: strings.ToLower(s.Role.String()), Term: uint64(s.Term),
