@@ -167,12 +167,14 @@ func (w *World) lose(n *node) {
 }
 
 // shutDown ends a process in good order: the store writes its mark, by which
-// damage of the last batch can be told from a torn tail.
-func (w *World) shutDown(n *node) {
-	_ = n.store.Close()
+// damage of the last batch can be told from a torn tail. It reports whether the
+// disk let it.
+func (w *World) shutDown(n *node) bool {
+	err := n.store.Close()
 	w.stop(n)
 	n.disk.Kill()
 	w.restartLater(n)
+	return err == nil
 }
 
 // flipBit changes one bit of a process that is down: of any of its files, at a

@@ -69,8 +69,7 @@ func (w *World) strike(class Fault, n *node, d draw) {
 			w.lose(n)
 		}
 	case BitFlip:
-		if w.mayLose(n) && n.up {
-			w.shutDown(n)
+		if w.mayLose(n) && n.up && w.shutDown(n) {
 			w.flipBit(n, d)
 		}
 	case PeerHint:
