@@ -1,6 +1,9 @@
 package raftnode
 
-import "github.com/synod-go/synod/raft"
+import (
+	"github.com/synod-go/synod/actors"
+	"github.com/synod-go/synod/raft"
+)
 
 // inbox collects what happened since the actor's last turn.
 type inbox struct {
@@ -102,6 +105,9 @@ func (h *Handle) renew() (again bool) {
 	if !h.started {
 		h.started = true // what waits was meant for the first instance
 		return false
+	}
+	if h.closed != nil { // the node is about to end, and nobody is to be served until then
+		panic(&actors.FailStop{Err: h.closed})
 	}
 	close(h.gone)
 	h.gone = make(chan struct{})

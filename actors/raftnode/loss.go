@@ -28,7 +28,7 @@ func (a *Actor) lose(loss raft.Loss) {
 		"acknowledged", uint64(loss.Acknowledged), "last", uint64(loss.Last))
 	a.cfg.Event("entries lost", slog.Uint64("acknowledged", uint64(loss.Acknowledged)), slog.Uint64("last", uint64(loss.Last)))
 	a.cfg.FailStop(err)
-	a.handle.close(ErrStopped)
+	a.handle.close(fmt.Errorf("%w: %w", ErrStopped, err))
 }
 
 // reportLosses tells of peers that have lost entries. The core counts on them no

@@ -103,6 +103,35 @@ func TestALossEndsTheNodeAndItsCalls(t *testing.T) {
 	}
 }
 
+// A replica that has found a loss is not started again, whatever else goes wrong
+// until its node has ended.
+func TestAPanicAfterALossDoesNotRestartTheReplica(t *testing.T) {
+	var broken atomic.Bool
+	begin := time.Now()
+	s, leader, _ := startWithPeer(t, func(c *Config) {
+		c.Clock = func() raft.Time {
+			if broken.CompareAndSwap(true, false) {
+				panic("planted")
+			}
+			return raft.Time(time.Since(begin))
+		}
+	})
+	s.step(leader, raft.Heartbeat{Term: 5, Match: 4})
+	<-s.failed
+	broken.Store(true)
+	for {
+		select {
+		case err := <-s.failed:
+			if text := err.Error(); !strings.Contains(text, "fail-stop") || !strings.Contains(text, "entries 1 to 4") {
+				t.Fatalf("the replica ended with %v, want a fail-stop that names the loss", err)
+			}
+			return
+		case <-time.After(10 * time.Millisecond):
+			s.step(leader, raft.Heartbeat{Term: 5, Match: 4}) // something to do
+		}
+	}
+}
+
 // The leader tells once of a follower that has lost entries.
 func TestALeaderTellsOnceOfAPeerThatHasLostEntries(t *testing.T) {
 	events := make(chan string, 10)
