@@ -30,6 +30,8 @@ func (n *Node) Gather() int {
 // gatherFor is Gather for one follower.
 func (n *Node) gatherFor(p *progress) int {
 	switch {
+	case p.lost: // nothing is sent to it any more
+		return math.MaxInt
 	case p.state == Snapshot, p.state == Probe && p.waiting,
 		len(p.flights) >= n.cfg.MaxInflightFrames, p.inflight >= n.cfg.MaxInflightBytes:
 		return math.MaxInt

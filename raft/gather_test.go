@@ -66,3 +66,26 @@ func TestGatherForTheOwnDisk(t *testing.T) {
 		t.Fatalf("busy disk: gather %d, want 1000", got)
 	}
 }
+
+// A follower that has lost entries gets nothing any more, so nothing of it makes a
+// turn worthwhile: who works with one node less needs to gather most.
+func TestGatherDoesNotCountWhoHasLostEntries(t *testing.T) {
+	w := newNetwork(t, 3, func(c *Config) { c.FullFrameBytes = 1000 })
+	lead := w.elect(1)
+	w.stabilize()
+	for _, h := range w.hosts {
+		h.silent = true
+	}
+	lead.turn(func(n *Node) { n.Step(3, HeartbeatReply{Term: n.term, Lost: true}) })
+	if got := lead.node.Gather(); got != 0 {
+		t.Fatalf("the other follower is idle: gather %d, want 0", got)
+	}
+	lead.turn(func(n *Node) {
+		if _, err := n.Propose([][]byte{[]byte("a")}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if got := lead.node.Gather(); got != 1000 {
+		t.Fatalf("one frame under way to the other follower: gather %d, want 1000", got)
+	}
+}
