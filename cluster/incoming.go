@@ -83,7 +83,7 @@ type incoming struct {
 
 func (c *incoming) retire() {
 	c.retired.Store(true)
-	_ = c.conn.Close()
+	abort(c.conn)
 }
 
 // receive serves one incoming connection.

@@ -1,6 +1,10 @@
 package cluster
 
-import "sync"
+import (
+	"crypto/tls"
+	"net"
+	"sync"
+)
 
 // presence knows both connections with a peer and tells OnUp and OnDown.
 //
@@ -30,7 +34,7 @@ func (p *presence) outgoingUp(o *outgoing) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.name != o.name { // reconsidered meanwhile
-		_ = o.conn.Close()
+		abort(o.conn)
 		return
 	}
 	p.out = o
@@ -89,7 +93,7 @@ func (p *presence) newEpoch(epoch, position uint64) {
 	}
 	p.epoch, p.held = epoch, max(p.held, position)
 	if p.out != nil && p.out.epoch != epoch {
-		_ = p.out.conn.Close()
+		abort(p.out.conn)
 		p.out = nil
 	}
 	if p.in != nil && p.in.epoch < epoch {
@@ -143,7 +147,7 @@ func (p *presence) reconsider() {
 	p.fall()
 	p.name, p.epoch, p.held = "", 0, 0 // it spoke for nobody
 	if p.out != nil {
-		_ = p.out.conn.Close()
+		abort(p.out.conn)
 		p.out = nil
 	}
 	if p.in != nil {
@@ -156,4 +160,13 @@ func (p *presence) about() (name string, up bool, position uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.name, p.up, p.held
+}
+
+// abort closes a connection under a lock: Close of a TLS connection waits up to 5 s
+// until a peer that does not read has taken its farewell.
+func abort(conn net.Conn) {
+	if t, ok := conn.(*tls.Conn); ok {
+		conn = t.NetConn()
+	}
+	_ = conn.Close()
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -292,4 +294,45 @@ func TestMemoryNetworkDialsNeedAListener(t *testing.T) {
 	if _, err := n.Host("a").Dial(t.Context(), "b"); err == nil {
 		t.Fatal("dialled a killed host")
 	}
+}
+
+// Reconsider is called in a turn of a group, which must not wait for a peer that
+// does not read.
+func TestConnectionsEndWithoutWaitingForAPeerThatDoesNotRead(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		ca := authority(t, "prod")
+		var known names
+		w.tweak = func(c *LinkConfig) { c.Admit = known.admit }
+		p := newPeer(w.start(1).link, 66)
+		p.setName("stranger")
+		secured := func() net.Conn {
+			here, there := net.Pipe()
+			t.Cleanup(func() { _ = there.Close() })
+			client := tls.Client(there, material(t, ca, nodeOptions("stranger")).ClientConfig(RoleNode))
+			server := tls.Server(here, material(t, ca, nodeOptions("node1")).ServerConfig(RoleNode))
+			shaken := make(chan error)
+			go func() { shaken <- client.Handshake() }()
+			if err := errors.Join(server.Handshake(), <-shaken); err != nil {
+				t.Fatal(err)
+			}
+			return server
+		}
+		up := func(epoch uint64) {
+			p.outgoingUp(&outgoing{conn: secured(), name: "stranger", epoch: epoch})
+			if !p.incomingUp(&incoming{link: p.link, peer: p, conn: secured(), name: "stranger", epoch: epoch}) {
+				t.Fatalf("process %d is not let in", epoch)
+			}
+		}
+		begun := time.Now()
+		up(1)
+		up(2)
+		known.learn(66, "n66")
+		p.reconsider()
+		if took := time.Since(begun); took > 0 {
+			t.Errorf("four connections have ended after %v", took)
+		}
+		if p.presence.out != nil || p.in != nil {
+			t.Error("a connection is still known")
+		}
+	})
 }
