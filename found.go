@@ -48,7 +48,16 @@ func (n *Node) found(ctx context.Context) error {
 			return err
 		}
 	}
-	return n.setCluster(foundedBy(n.id))
+	return n.foundUnlessJoined()
+}
+
+// foundUnlessJoined founds, unless onMembers is quicker: then this node joins.
+func (n *Node) foundUnlessJoined() error {
+	err := n.setCluster(foundedBy(n.id))
+	if n.Cluster() != "" {
+		return nil
+	}
+	return err
 }
 
 // seeds are the addresses to join without this node's own.

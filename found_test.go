@@ -10,6 +10,7 @@ import (
 
 	"github.com/synod-go/synod/cluster"
 	"github.com/synod-go/synod/messages"
+	"github.com/synod-go/synod/storage"
 )
 
 // plan is how nodes of one cluster are started, each with its own addresses.
@@ -283,5 +284,21 @@ func TestOnlyAFounderThatNobodyJoinedAndThatJoinsOthersEnds(t *testing.T) {
 		if err := n.Ready(ctx); err != nil || n.Err() != nil {
 			t.Errorf("%s, which others joined or which was to join nobody, suffers: %v, %v", n.Name(), err, n.Err())
 		}
+	}
+}
+
+// Gossip may tell of a cluster until the last moment.
+func TestAFounderThatIsTakenIntoAClusterMeanwhileJoinsIt(t *testing.T) {
+	store, err := storage.Open("data", storage.Options{FS: storage.NewMemory(1), Node: "n1", SegmentBytes: memorySegmentBytes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	n := &Node{store: store, id: store.Identity().Incarnation}
+	if err := n.setCluster("other"); err != nil { // by onMembers
+		t.Fatal(err)
+	}
+	if err := n.foundUnlessJoined(); err != nil || n.Cluster() != "other" {
+		t.Fatalf("in cluster %q, %v; want it in the other one", n.Cluster(), err)
 	}
 }
