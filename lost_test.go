@@ -262,6 +262,9 @@ func TestANodeThatHasLostEntriesEndsForGood(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := g.handle.WaitApplied(ctx, raft.Index(status.Last)); err != nil {
+		t.Fatal(err)
+	}
 	node.system.Root.Send(g.handle.PID(), &messages.RaftMessage{From: leader.ID(), To: node.ID(), Group: uint32(g.id), Term: status.Term,
 		Body: &messages.RaftMessage_Heartbeat{Heartbeat: &messages.Heartbeat{Match: status.Last + 7}}})
 	endsForGood(ctx, t, node, "group tally", fmt.Sprintf("entries %d to %d", status.Last+1, status.Last+7), "it had acknowledged to leader "+cluster.NodeID(leader.ID()).String())
