@@ -277,8 +277,8 @@ func drawWeather(d *dice, p Plan) weather {
 // rush makes a snapshot take much longer to send than the next one to be due, with
 // no log behind it.
 func (w *weather) rush() {
-	w.snapshotEvery, w.trailing = 30, 1
-	w.chunk, w.padding = 64, 6000
+	w.snapshotEvery, w.trailing = 5, 1
+	w.chunk, w.padding = 16, 6000
 }
 
 // drawRaft draws the limits of the core and of the disk.
