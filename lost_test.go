@@ -251,12 +251,6 @@ func TestANodeThatHasLostEntriesEndsForGood(t *testing.T) {
 	lead(ctx, t, c, 0)
 	count(ctx, t, c)
 	leader, g := c.Node(0), c.Node(2).Group("tally")
-	told := make(chan Event, 1)
-	defer leader.Subscribe(func(e Event) {
-		if e.Kind == "peer lost entries" {
-			told <- e
-		}
-	})()
 	node := c.Node(2)
 	status, err := leader.Group("tally").Status(ctx)
 	if err != nil {
@@ -268,6 +262,32 @@ func TestANodeThatHasLostEntriesEndsForGood(t *testing.T) {
 	node.system.Root.Send(g.handle.PID(), &messages.RaftMessage{From: leader.ID(), To: node.ID(), Group: uint32(g.id), Term: status.Term,
 		Body: &messages.RaftMessage_Heartbeat{Heartbeat: &messages.Heartbeat{Match: status.Last + 7}}})
 	endsForGood(ctx, t, node, "group tally", fmt.Sprintf("entries %d to %d", status.Last+1, status.Last+7), "it had acknowledged to leader "+cluster.NodeID(leader.ID()).String())
+	c.Kill(2)
+	if err := c.Restart(ctx, 2); !errors.Is(err, ErrLost) {
+		t.Fatalf("the node starts again: %v, want ErrLost", err)
+	}
+	if got := count(ctx, t, c); got != "2" {
+		t.Fatalf("%s commands are applied, want 2", got)
+	}
+}
+
+// The leader tells of it too, if the answer reached it before the node ended.
+func TestTheLeaderTellsThatAPeerHasLostEntries(t *testing.T) {
+	c, ctx := startTally(t)
+	lead(ctx, t, c, 0)
+	leader, g := c.Node(0), c.Node(0).Group("tally")
+	status, err := g.Status(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan Event, 1)
+	defer leader.Subscribe(func(e Event) {
+		if e.Kind == "peer lost entries" {
+			told <- e
+		}
+	})()
+	leader.system.Root.Send(g.handle.PID(), &messages.RaftMessage{From: c.Node(2).ID(), To: leader.ID(), Group: uint32(g.id), Term: status.Term,
+		Body: &messages.RaftMessage_HeartbeatReply{HeartbeatReply: &messages.HeartbeatReply{Lost: true}}})
 	select {
 	case e := <-told:
 		if e.Attrs["peer"] != "n3" || e.Group != "tally" {
@@ -275,13 +295,6 @@ func TestANodeThatHasLostEntriesEndsForGood(t *testing.T) {
 		}
 	case <-ctx.Done():
 		t.Error("the leader does not tell that a peer has lost entries")
-	}
-	c.Kill(2)
-	if err := c.Restart(ctx, 2); !errors.Is(err, ErrLost) {
-		t.Fatalf("the node starts again: %v, want ErrLost", err)
-	}
-	if got := count(ctx, t, c); got != "2" {
-		t.Fatalf("%s commands are applied, want 2", got)
 	}
 }
 
