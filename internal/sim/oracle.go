@@ -45,7 +45,7 @@ func (o *oracle) record(id raft.ID) *record {
 	if r := o.byID[id]; r != nil {
 		return r
 	}
-	r := &record{id: id, voted: map[raft.Term]raft.ID{}, transfers: map[raft.ID]raft.Term{}}
+	r := &record{id: id, voted: map[raft.Term]raft.ID{}, transfers: map[ballot]bool{}}
 	o.records = append(o.records, r)
 	o.byID[id] = r
 	return r

@@ -18,7 +18,7 @@ func (o *oracle) receives(n *node, from raft.ID, m raft.Message) {
 		o.hears(n, r, m.Term)
 	case raft.RequestVote:
 		if m.Transfer {
-			r.transfers[from] = m.Term
+			r.transfers[ballot{from, m.Term}] = true
 		}
 	}
 }
@@ -71,7 +71,7 @@ func (o *oracle) grants(n *node, r *record, e raft.Envelope) {
 	case raft.PreVoteReply:
 		granted = m.Granted
 	case raft.Vote:
-		granted = m.Granted && r.transfers[e.To] != m.Term
+		granted = m.Granted && !r.transfers[ballot{e.To, m.Term}]
 	}
 	if granted && n.tick < r.heard+o.w.weather.lease {
 		violated("R13", "replica %d grants %d %T %d ms after it heard a leader, the promise is %d ms", n.id, e.To, e.Message,

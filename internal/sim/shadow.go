@@ -130,7 +130,7 @@ type record struct {
 	voted     map[raft.Term]raft.ID // by votes that have left
 	heard     raft.Time             // a leader, so that the promise of Lease holds
 	hearing   raft.Time             // the same, from the present batch
-	transfers map[raft.ID]raft.Term
+	transfers map[ballot]bool
 	fresh     bool // started and not yet ticked
 }
 
