@@ -60,7 +60,7 @@ func TestTakenPortsAreRefused(t *testing.T) {
 	c := smallCluster(t, 1, nil)
 	spec := extra(c, "port", filepath.Join(c.config.Dir, "port"))
 	spec.Host = c.Nodes[0].Host
-	refused(t, c, "port", NodeArguments(spec), 1, "E-PORT", "4700")
+	refused(t, c, "port", NodeArguments(spec), 1, "E-PORT", "4701", "--link-port")
 }
 
 func TestAWideAddressNeedsPermission(t *testing.T) {

@@ -184,6 +184,13 @@ func (n *Node) planned() {
 	n.stopped = true
 }
 
+// expected marks that the node is meant to run.
+func (n *Node) expected() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.stopped = false
+}
+
 // Kill ends the given nodes with SIGKILL and waits until they are gone. All are
 // signalled before the first is waited for.
 func (c *Cluster) Kill(nodes ...int) {

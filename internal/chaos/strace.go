@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -158,5 +159,37 @@ func (r *Run) lie(ctx context.Context, f Fault, target int) error {
 	if _, err := r.awaitWrites(ctx, r.config.Floor); err != nil {
 		return fmt.Errorf("without the node whose disk lied: %w", err)
 	}
-	return r.cluster.Start(target)
+	if err := r.cluster.Start(target); err != nil {
+		return err
+	}
+	return r.mend(target)
 }
+
+// mend brings a node back whose disk has forgotten what it acknowledged. Its peers
+// have heard more of it and refuse it: it must end and say so, and is started
+// again as it says, as a new member. It runs on if its disk has forgotten nothing.
+func (r *Run) mend(target int) error {
+	node := r.cluster.Nodes[target]
+	node.planned()
+	code, err := node.Process().Ended(refuseLimit)
+	if err != nil {
+		node.expected()
+		return nil
+	}
+	node.remember()
+	log, err := os.ReadFile(node.Log)
+	if err != nil {
+		return err
+	}
+	if tail := log[max(0, len(log)-4096):]; code != 1 || !bytes.Contains(tail, []byte("E-LOST")) {
+		return fmt.Errorf("chaos: %s ended with code %d and without E-LOST after its disk forgot, see %s", node.Name, code, node.Log)
+	}
+	node.Bootstrap = false
+	if err := node.Disk.Do(func() error { return os.RemoveAll(node.Dir) }); err != nil {
+		return err
+	}
+	return errors.Join(r.cluster.Start(target), r.cluster.WaitHealthy(context.Background(), recoverLimit))
+}
+
+// refuseLimit is how long the peers of a node may take to refuse it.
+const refuseLimit = 5 * time.Second
