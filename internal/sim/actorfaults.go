@@ -208,7 +208,8 @@ func (w *ActorWorld) flush(h *host) {
 // keep gives an idle store its turn.
 func (w *ActorWorld) keep(h *host) {
 	w.agenda.add(w.now+keepEvery, w.of(h, evKeep, nil))
-	if late := w.weather.on&SlowApply != 0; (!late || w.healed && w.now > w.healedAt+2*second) && h.pausedUntil < w.now-second {
+	// A timer does not follow a clock whose rate changes while it runs.
+	if late := w.weather.on&(SlowApply|ClockRate) != 0; (!late || w.healed && w.now > w.healedAt+2*second) && h.pausedUntil < w.now-second {
 		_ = h.handle.Do(func(core *raft.Node) { w.punctual(h, core) })
 	}
 	if h.flushing || h.store.Pending() > 0 {
