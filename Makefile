@@ -48,7 +48,7 @@ mutants: ## every planted bug, which the simulators must find within 60 s each
 chaos-short: ## real processes: CYCLES kills, a fifth as many power cuts and network cuts
 	$(CHAOS) -run 'TestKill$$' -cycles=$(CYCLES)
 	$(CHAOS) -run 'TestPower$$|TestNetwork$$' -cycles=$$(($(CYCLES) / 5))
-	$(CHAOS) -run 'TestIO$$|Refused|StaysOut|StayOut|BadInput|DoesNoHarm|NeedsPermission|FullDisk' -cycles=$$(($(CYCLES) / 10))
+	$(CHAOS) -run 'TestIO$$|Refused|StaysOut|StayOut|BadInput|DoesNoHarm|NeedsPermission|FullDisk|AreBounded' -cycles=$$(($(CYCLES) / 10))
 	$(CHAOS) -run 'TestFailover$$' -cycles=20
 	$(CHAOS) -run 'TestLongPause$$' -cycles=1
 	$(CHAOS) -run 'TestMemory|TestRestartWith'
