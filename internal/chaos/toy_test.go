@@ -192,7 +192,7 @@ func (t *toy) write(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case status != 0:
 		toyFail(w, status, code)
-	case t.bug == toyTellsNothing && e.Index%100 == 99:
+	case t.bug == toyTellsNothing && e.Index%20 == 19:
 		toyFail(w, http.StatusServiceUnavailable, "E-NOLEADER")
 	default:
 		w.Header().Set(headerIndex, strconv.FormatUint(e.Index, 10))
