@@ -3,6 +3,8 @@ package raft
 import (
 	"math"
 	"math/rand/v2"
+
+	"github.com/synod-go/synod/consensus"
 )
 
 // Config of a Node. The zero value of each field but ID means its default.
@@ -95,8 +97,8 @@ type State struct {
 // Bounds of numbers that come from outside. No honest replica comes near, and
 // below them no sum overflows.
 const (
-	maxTerm  Term  = 1 << 62
-	maxIndex Index = 1 << 62
+	maxTerm  = consensus.MaxTerm
+	maxIndex = consensus.MaxIndex
 	// never is a deadline that does not come.
 	never Time = math.MaxInt64
 )

@@ -213,7 +213,7 @@ func (n *Node) ownVoteSaved(number uint64) {
 
 // countVotes moves on to the next stage once a quorum has granted this one.
 func (n *Node) countVotes() {
-	won := n.config().quorum(func(id ID) uint64 {
+	won := n.config().Quorum(func(id ID) uint64 {
 		if n.election.votes[id] {
 			return 1
 		}

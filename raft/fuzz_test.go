@@ -97,7 +97,7 @@ func (s *script) message() Message {
 	case 9:
 		data := s.bytes()
 		m := InstallSnapshot{Term: term, Offset: int64(s.number()), Data: data, Checksum: ChunkChecksum(data)}
-		m.Snapshot = SnapshotMeta{Index(s.number()), Term(s.number()), s.configuration(), int64(s.number()), uint32(s.byte())}
+		m.Snapshot = SnapshotMeta{Index: Index(s.number()), Term: Term(s.number()), Configuration: s.configuration(), Size: int64(s.number()), Checksum: uint32(s.byte())}
 		return m
 	case 10:
 		return SnapshotReply{term, Index(s.number()), int64(s.number()), s.byte()%2 == 0}

@@ -43,7 +43,7 @@ func (n *Node) gatherFor(p *progress) int {
 
 // decidesAlone reports whether this leader's own disk is a quorum.
 func (n *Node) decidesAlone() bool {
-	return n.config().quorum(func(id ID) uint64 {
+	return n.config().Quorum(func(id ID) uint64 {
 		if id == n.cfg.ID {
 			return 1
 		}

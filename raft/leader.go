@@ -155,7 +155,7 @@ func (n *Node) leaderDeadline() Time {
 // accepting proposals (dissertation 6.2).
 func (n *Node) quorumActive() bool {
 	l := n.lead
-	return n.config().quorum(func(id ID) uint64 {
+	return n.config().Quorum(func(id ID) uint64 {
 		if p := l.peer(id); id == n.cfg.ID || p != nil && n.active(p) {
 			return 1
 		}

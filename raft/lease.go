@@ -55,7 +55,7 @@ func (n *Node) lease() (Time, Index) {
 		return 0, 0
 	}
 	// One more than the send time, so that 0 is "has not answered".
-	sent := n.config().quorum(func(id ID) uint64 {
+	sent := n.config().Quorum(func(id ID) uint64 {
 		if id == n.cfg.ID {
 			return uint64(n.now) + 1
 		}

@@ -1,9 +1,9 @@
 package raft
 
 import (
-	"cmp"
-	"fmt"
 	"slices"
+
+	"github.com/synod-go/synod/consensus"
 )
 
 // config is the configuration in force: the newest in the log, committed or not
@@ -25,49 +25,10 @@ func (n *Node) onlyVoter() bool {
 func decodeConfigurationEntry(e Entry) (Configuration, error) {
 	c, err := DecodeConfiguration(e.Data)
 	if err == nil {
-		err = c.check()
+		err = c.Check()
 	}
 	c.Version = e.Index
 	return c, err
-}
-
-func sortMembers(members []Member) []Member {
-	sorted := slices.Clone(members)
-	slices.SortFunc(sorted, func(a, b Member) int { return cmp.Compare(a.ID, b.ID) })
-	return sorted
-}
-
-// check reports why c cannot be a configuration. The error wraps
-// ErrInvalidMembership.
-func (c Configuration) check() error {
-	invalid := func(format string, args ...any) error {
-		return fmt.Errorf("%w: "+format, append([]any{ErrInvalidMembership}, args...)...)
-	}
-	if len(c.Members) > MaxMembers {
-		return invalid("%d members, at most %d", len(c.Members), MaxMembers)
-	}
-	voters := 0
-	for i, m := range c.Members {
-		switch {
-		case m.ID == None:
-			return invalid("a member without an ID")
-		case i > 0 && m.ID == c.Members[i-1].ID:
-			return invalid("member %d twice", m.ID)
-		case i > 0 && m.ID < c.Members[i-1].ID:
-			return invalid("member %d out of order", m.ID)
-		case m.Replaces == m.ID:
-			return invalid("member %d replaces itself", m.ID)
-		case len(m.Name) > MaxNameBytes || len(m.Address) > MaxNameBytes:
-			return invalid("name or address of member %d is longer than %d bytes", m.ID, MaxNameBytes)
-		}
-		if m.Voter {
-			voters++
-		}
-	}
-	if voters == 0 {
-		return invalid("no voter")
-	}
-	return nil
 }
 
 // ChangeMembership makes members the group, in any number of steps that Raft
@@ -91,7 +52,7 @@ func (n *Node) ChangeMembership(members []Member, version Index) (Index, error) 
 	case version != n.config().Version:
 		return 0, ErrStaleVersion
 	}
-	target := Configuration{Members: sortMembers(members)}
+	target := Configuration{Members: consensus.SortMembers(members)}
 	for i := range target.Members {
 		m := &target.Members[i]
 		m.Outgoing, m.Leaving = false, false
@@ -99,11 +60,11 @@ func (n *Node) ChangeMembership(members []Member, version Index) (Index, error) 
 			m.Promote, m.Replaces = false, None
 		}
 	}
-	if err := target.check(); err != nil {
+	if err := target.Check(); err != nil {
 		return 0, err
 	}
 	next := joint(*n.config(), target)
-	if err := next.check(); err != nil {
+	if err := next.Check(); err != nil {
 		return 0, err
 	}
 	return n.appendConfiguration(next), nil
@@ -138,7 +99,7 @@ func joint(old, target Configuration) Configuration {
 		m.Voter, m.Outgoing, m.Leaving = false, true, true
 		both.Members = append(both.Members, m)
 	}
-	both.Members = sortMembers(both.Members)
+	both.Members = consensus.SortMembers(both.Members)
 	return both
 }
 

@@ -1,5 +1,7 @@
 package raft
 
+import "github.com/synod-go/synod/consensus"
+
 // Node is one replica of a group: Raft's state machine without a clock, a disk
 // or a network. It is not safe for concurrent use.
 type Node struct {
@@ -54,7 +56,7 @@ type identity struct {
 // Bootstrap returns the beginning of a new group: what every first member is
 // given as State.Snapshot. A replica that joins later is given none.
 func Bootstrap(members ...Member) SnapshotMeta {
-	return SnapshotMeta{Configuration: Configuration{Members: sortMembers(members)}}
+	return SnapshotMeta{Configuration: Configuration{Members: consensus.SortMembers(members)}}
 }
 
 // New returns the replica that goes on from what its disk holds. It returns a

@@ -73,34 +73,3 @@ type Envelope struct {
 	To      ID
 	Message Message
 }
-
-// Chunk is a piece of a snapshot for the receiving host to write at Offset.
-// Offsets come without gaps from 0; Offset 0 starts over. When Last is set the
-// snapshot is whole: the host checks Size and Checksum, makes it durable,
-// restores the state machine from it and calls SnapshotInstalled, or
-// SnapshotFailed to start over.
-type Chunk struct {
-	Snapshot SnapshotMeta
-	Offset   int64
-	Data     []byte
-	Last     bool
-}
-
-// Read is the end of a ReadIndex call. If Err is nil a linearizable read may be
-// answered from a state that has applied Index.
-type Read struct {
-	Ref   uint64
-	Index Index
-	Err   error
-}
-
-// SnapshotRequest asks the host to read up to MaxChunkBytes at Offset of its
-// snapshot at Index (or, if that is gone, of its newest from offset 0) and to
-// send them to To as InstallSnapshot in Term. If the host has none or cannot
-// read it, it calls SnapshotUnsent.
-type SnapshotRequest struct {
-	To     ID
-	Term   Term
-	Index  Index
-	Offset int64
-}

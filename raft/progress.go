@@ -2,30 +2,6 @@ package raft
 
 import "slices"
 
-// PeerState is how a leader replicates to one follower.
-type PeerState uint8
-
-const (
-	// Probe: where the logs agree is not known. One AppendEntries at a time.
-	Probe PeerState = iota
-	// Replicate: entries are sent ahead of their answers.
-	Replicate
-	// Snapshot: the entries that the follower lacks are compacted.
-	Snapshot
-)
-
-// String returns the name of the state.
-func (s PeerState) String() string {
-	switch s {
-	case Replicate:
-		return "replicate"
-	case Snapshot:
-		return "snapshot"
-	default:
-		return "probe"
-	}
-}
-
 // progress is what a leader knows of one other replica.
 type progress struct {
 	id    ID

@@ -1,6 +1,10 @@
 package raft
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/synod-go/synod/consensus"
+)
 
 // Raft 6: in a joint configuration agreement needs separate majorities from
 // both the old and the new one.
@@ -25,7 +29,7 @@ func TestQuorum(t *testing.T) {
 	}
 	for _, test := range tests {
 		c := configurationOf(test.in, test.out)
-		if got := c.quorum(func(id ID) uint64 { return test.values[id] }); got != test.want {
+		if got := c.Quorum(func(id ID) uint64 { return test.values[id] }); got != test.want {
 			t.Errorf("voters %v, outgoing %v, values %v: %d, want %d", test.in, test.out, test.values, got, test.want)
 		}
 	}
@@ -36,7 +40,7 @@ func TestNonVotersDoNotCount(t *testing.T) {
 	c := configurationOf([]ID{1, 2, 3}, nil)
 	c.Members = append(c.Members, Member{ID: 4}, Member{ID: 5, Promote: true})
 	values := map[ID]uint64{1: 1, 4: 9, 5: 9}
-	if got := c.quorum(func(id ID) uint64 { return values[id] }); got != 0 {
+	if got := c.Quorum(func(id ID) uint64 { return values[id] }); got != 0 {
 		t.Errorf("quorum %d, want 0", got)
 	}
 }
@@ -48,7 +52,7 @@ func TestQuorumAgreesWithTheDefinition(t *testing.T) {
 		for out := range 32 {
 			c := configurationOf(members(in), members(out))
 			for agree := range 32 {
-				got := c.quorum(func(id ID) uint64 { return uint64(agree >> (id - 1) & 1) }) == 1
+				got := c.Quorum(func(id ID) uint64 { return uint64(agree >> (id - 1) & 1) }) == 1
 				want := more(in, agree) && (out == 0 || more(out, agree))
 				if got != want {
 					t.Fatalf("voters %v, outgoing %v, agreed %v: %v", members(in), members(out), members(agree), got)
@@ -83,5 +87,5 @@ func configurationOf(in, out []ID) Configuration {
 	for _, m := range all {
 		list = append(list, m)
 	}
-	return Configuration{Members: sortMembers(list)}
+	return Configuration{Members: consensus.SortMembers(list)}
 }

@@ -72,7 +72,7 @@ func (n *Node) checkRound() {
 	if !r.open {
 		return
 	}
-	confirmed := n.config().quorum(func(id ID) uint64 {
+	confirmed := n.config().Quorum(func(id ID) uint64 {
 		if id == n.cfg.ID {
 			return r.round
 		}

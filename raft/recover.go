@@ -99,7 +99,7 @@ func checkSnapshot(s SnapshotMeta) error {
 		}
 		return nil
 	}
-	if err := s.Configuration.check(); err != nil {
+	if err := s.Configuration.Check(); err != nil {
 		return &StateError{s.Index, err.Error()}
 	}
 	return nil

@@ -309,7 +309,7 @@ func (n *Node) advanceCommit() {
 	if l == nil {
 		return
 	}
-	index := Index(n.config().quorum(func(id ID) uint64 {
+	index := Index(n.config().Quorum(func(id ID) uint64 {
 		if id == n.cfg.ID {
 			return uint64(n.saves.durable)
 		}

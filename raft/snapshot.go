@@ -14,12 +14,6 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // ChunkChecksum is the Checksum of an InstallSnapshot that carries data.
 func ChunkChecksum(data []byte) uint32 { return crc32.Checksum(data, castagnoli) }
 
-// same reports whether two descriptions are of the same bytes, so that a
-// transfer begun by one leader goes on with another.
-func (s SnapshotMeta) same(o SnapshotMeta) bool {
-	return s.Index == o.Index && s.Term == o.Term && s.Size == o.Size && s.Checksum == o.Checksum
-}
-
 // MetaAt describes a snapshot of the state machine at an applied index: its
 // term and the configuration in force there. The host adds Size and Checksum.
 // It returns false if the index is not applied or older than the log, or if no
@@ -216,7 +210,7 @@ func (n *Node) onInstallSnapshot(from ID, m InstallSnapshot) {
 		return
 	}
 	in := n.incoming
-	if in == nil || !in.meta.same(meta) {
+	if in == nil || !in.meta.Same(meta) {
 		if n.installing() {
 			return // one at a time
 		}

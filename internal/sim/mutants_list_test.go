@@ -28,7 +28,7 @@ var mutants = []mutant{
 		"		n.send(n.ack.to, AppendReply{", "		n.sendNow(n.ack.to, AppendReply{"},
 	{"commit an entry of an old term by counting", "raft/replication.go",
 		"	if index <= n.commit || !n.log.has(index, n.term) {\n", "	if index <= n.commit {\n"},
-	{"commit on a minority", "raft/quorum.go",
+	{"commit on a minority", "consensus/quorum.go",
 		"	return values[(len(values)-1)/2]\n", "	return values[len(values)/2]\n"},
 	{"drop the check of the previous term", "raft/replication.go",
 		"	} else if !n.log.has(m.PrevIndex, m.PrevTerm) {\n", "	} else if m.PrevIndex > n.log.last() {\n"},

@@ -1,4 +1,4 @@
-package raft
+package consensus
 
 import "slices"
 
@@ -23,11 +23,11 @@ func (c Configuration) IsVoter(id ID) bool {
 	return ok && (m.Voter || m.Outgoing)
 }
 
-// quorum returns the greatest value that a quorum reaches: a majority of the
+// Quorum returns the greatest value that a quorum reaches: a majority of the
 // voters and, while c is joint, also a majority of the outgoing ones
-// (section 6). Commitment, votes, read rounds, leases and CheckQuorum are all
+// (Raft section 6). Commitment, votes, read rounds, leases and CheckQuorum are all
 // this one question. Without voters it is 0.
-func (c *Configuration) quorum(value func(ID) uint64) uint64 {
+func (c *Configuration) Quorum(value func(ID) uint64) uint64 {
 	var incoming, outgoing [MaxMembers]uint64
 	i, o := 0, 0
 	for k := range c.Members {
