@@ -114,7 +114,7 @@ func (l *Learner) ask(out *Output, now Time) {
 			out.send(id, Ask{})
 		}
 	case len(l.cfg.Proposers) > 0 && l.sawVote():
-		out.send(l.cfg.Proposers[l.cycle%len(l.cfg.Proposers)], Ask{})
+		out.send(l.cfg.Proposers[l.cycle%len(l.cfg.Proposers)], Finish{})
 	}
 	wait := l.cfg.MaxTimeout
 	if l.cycle < 32 && l.cfg.Timeout <= wait>>l.cycle {

@@ -23,7 +23,7 @@ import "fmt"
 //	   │── Accepted or Chosen ────────────────────────▶│
 //
 //	learner          proposer          distinguished proposer
-//	   │── Ask ────────▶│                     │   then: finish the round
+//	   │── Finish ─────▶│                     │   then: complete the round
 //	   │                │── Propose ─────────▶│   of a value to be proposed
 //	   │◀────── Chosen ──│◀─────────── Chosen ──│
 //
@@ -32,7 +32,7 @@ import "fmt"
 //
 //	Prepare, Accept    the acceptor
 //	Promise, Nack      the proposer
-//	Propose            the proposer
+//	Propose, Finish    the proposer
 //	Accepted           the proposer and the learner
 //	Chosen             the proposer, the acceptor and the learner
 //	Ask                the acceptor, the learner and the proposer
@@ -82,10 +82,14 @@ type Chosen struct {
 	Value  Value
 }
 
-// Ask comes from a learner that still waits (L4). A learner or a proposer answers
-// Chosen if it knows it, an acceptor tells its vote, and a proposer which does not
-// know runs a round to complete what was voted for.
+// Ask comes from a learner that still waits (L4), or from whoever was told Chosen
+// without a value that it needs (L3). Who knows the value answers Chosen; an
+// acceptor that does not tells its last vote.
 type Ask struct{}
+
+// Finish asks a proposer to run a round that completes what was voted for (L4). It
+// answers Chosen when it knows the value; if no vote was cast, it is silent.
+type Finish struct{}
 
 // Propose hands a value to the distinguished proposer (P8), which answers Chosen
 // when any value is chosen.
@@ -98,6 +102,7 @@ func (Accepted) message() {}
 func (Nack) message()     {}
 func (Chosen) message()   {}
 func (Ask) message()      {}
+func (Finish) message()   {}
 func (Propose) message()  {}
 
 // Reason says why an acceptor refuses.

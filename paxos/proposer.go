@@ -238,8 +238,12 @@ func (p *Proposer) Step(now Time, from ID, m Message) Output {
 		p.onChosen(&out, from, m)
 	case Propose:
 		p.onPropose(&out, now, from, m)
+	case Finish:
+		p.onFinish(&out, now, from)
 	case Ask:
-		p.onAsk(&out, now, from)
+		if !p.chosen.IsZero() {
+			out.send(from, Chosen(p.chosen))
+		}
 	}
 	return out
 }
@@ -259,8 +263,8 @@ func (p *Proposer) onPropose(out *Output, now Time, from ID, m Propose) {
 	}
 }
 
-// onAsk runs a round for a learner that waits (L4), unless one is under way.
-func (p *Proposer) onAsk(out *Output, now Time, from ID) {
+// onFinish runs a round for a learner that waits (L4), unless one is under way.
+func (p *Proposer) onFinish(out *Output, now Time, from ID) {
 	if p.await(out, from) && p.phase == idle {
 		p.attempt(out, now)
 	}
