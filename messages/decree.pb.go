@@ -33,7 +33,7 @@
 //	   │── Accepted or Chosen ────────────────────────▶│
 //
 //	learner          proposer       distinguished proposer
-//	   │── Ask ───────▶│                    │  then: finish the round
+//	   │── Finish ────▶│                    │  then: finish the round
 //	   │               │── Propose ────────▶│  of a value to be proposed
 //	   │◀──── Chosen ───│◀───────── Chosen ──│
 
@@ -82,6 +82,7 @@ type DecreeMessage struct {
 	//	*DecreeMessage_Refusal
 	//	*DecreeMessage_Found
 	//	*DecreeMessage_Pinned
+	//	*DecreeMessage_Finish
 	Body          isDecreeMessage_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -251,6 +252,15 @@ func (x *DecreeMessage) GetPinned() *DecreePinned {
 	return nil
 }
 
+func (x *DecreeMessage) GetFinish() *DecreeFinish {
+	if x != nil {
+		if x, ok := x.Body.(*DecreeMessage_Finish); ok {
+			return x.Finish
+		}
+	}
+	return nil
+}
+
 type isDecreeMessage_Body interface {
 	isDecreeMessage_Body()
 }
@@ -299,6 +309,10 @@ type DecreeMessage_Pinned struct {
 	Pinned *DecreePinned `protobuf:"bytes,15,opt,name=pinned,proto3,oneof"`
 }
 
+type DecreeMessage_Finish struct {
+	Finish *DecreeFinish `protobuf:"bytes,16,opt,name=finish,proto3,oneof"`
+}
+
 func (*DecreeMessage_Prepare) isDecreeMessage_Body() {}
 
 func (*DecreeMessage_Promise) isDecreeMessage_Body() {}
@@ -320,6 +334,8 @@ func (*DecreeMessage_Refusal) isDecreeMessage_Body() {}
 func (*DecreeMessage_Found) isDecreeMessage_Body() {}
 
 func (*DecreeMessage_Pinned) isDecreeMessage_Body() {}
+
+func (*DecreeMessage_Finish) isDecreeMessage_Body() {}
 
 // DecreeBallot numbers an attempt; round 0 is none.
 type DecreeBallot struct {
@@ -705,8 +721,8 @@ func (x *DecreeChosen) GetValue() []byte {
 	return nil
 }
 
-// DecreeAsk: a learner that waits, to learners, acceptors and proposers; answered
-// by DecreeChosen, or by an acceptor's DecreeAccepted.
+// DecreeAsk: a learner that waits, to learners and acceptors; answered by
+// DecreeChosen, or by an acceptor's DecreeAccepted.
 type DecreeAsk struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -743,6 +759,44 @@ func (*DecreeAsk) Descriptor() ([]byte, []int) {
 	return file_synod_messages_decree_proto_rawDescGZIP(), []int{8}
 }
 
+// DecreeFinish: a learner that waits and has seen a vote, to a proposer, which
+// completes the round; answered by DecreeChosen.
+type DecreeFinish struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DecreeFinish) Reset() {
+	*x = DecreeFinish{}
+	mi := &file_synod_messages_decree_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DecreeFinish) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DecreeFinish) ProtoMessage() {}
+
+func (x *DecreeFinish) ProtoReflect() protoreflect.Message {
+	mi := &file_synod_messages_decree_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DecreeFinish.ProtoReflect.Descriptor instead.
+func (*DecreeFinish) Descriptor() ([]byte, []int) {
+	return file_synod_messages_decree_proto_rawDescGZIP(), []int{9}
+}
+
 // DecreePropose: a proposer to the distinguished proposer; answered by
 // DecreeChosen when any value is chosen.
 type DecreePropose struct {
@@ -754,7 +808,7 @@ type DecreePropose struct {
 
 func (x *DecreePropose) Reset() {
 	*x = DecreePropose{}
-	mi := &file_synod_messages_decree_proto_msgTypes[9]
+	mi := &file_synod_messages_decree_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -766,7 +820,7 @@ func (x *DecreePropose) String() string {
 func (*DecreePropose) ProtoMessage() {}
 
 func (x *DecreePropose) ProtoReflect() protoreflect.Message {
-	mi := &file_synod_messages_decree_proto_msgTypes[9]
+	mi := &file_synod_messages_decree_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -779,7 +833,7 @@ func (x *DecreePropose) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecreePropose.ProtoReflect.Descriptor instead.
 func (*DecreePropose) Descriptor() ([]byte, []int) {
-	return file_synod_messages_decree_proto_rawDescGZIP(), []int{9}
+	return file_synod_messages_decree_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DecreePropose) GetValue() []byte {
@@ -801,7 +855,7 @@ type DecreeRefusal struct {
 
 func (x *DecreeRefusal) Reset() {
 	*x = DecreeRefusal{}
-	mi := &file_synod_messages_decree_proto_msgTypes[10]
+	mi := &file_synod_messages_decree_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -813,7 +867,7 @@ func (x *DecreeRefusal) String() string {
 func (*DecreeRefusal) ProtoMessage() {}
 
 func (x *DecreeRefusal) ProtoReflect() protoreflect.Message {
-	mi := &file_synod_messages_decree_proto_msgTypes[10]
+	mi := &file_synod_messages_decree_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -826,7 +880,7 @@ func (x *DecreeRefusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecreeRefusal.ProtoReflect.Descriptor instead.
 func (*DecreeRefusal) Descriptor() ([]byte, []int) {
-	return file_synod_messages_decree_proto_rawDescGZIP(), []int{10}
+	return file_synod_messages_decree_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DecreeRefusal) GetReason() uint32 {
@@ -854,7 +908,7 @@ type DecreeMember struct {
 
 func (x *DecreeMember) Reset() {
 	*x = DecreeMember{}
-	mi := &file_synod_messages_decree_proto_msgTypes[11]
+	mi := &file_synod_messages_decree_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -866,7 +920,7 @@ func (x *DecreeMember) String() string {
 func (*DecreeMember) ProtoMessage() {}
 
 func (x *DecreeMember) ProtoReflect() protoreflect.Message {
-	mi := &file_synod_messages_decree_proto_msgTypes[11]
+	mi := &file_synod_messages_decree_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -879,7 +933,7 @@ func (x *DecreeMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecreeMember.ProtoReflect.Descriptor instead.
 func (*DecreeMember) Descriptor() ([]byte, []int) {
-	return file_synod_messages_decree_proto_rawDescGZIP(), []int{11}
+	return file_synod_messages_decree_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DecreeMember) GetName() string {
@@ -907,7 +961,7 @@ type DecreeFound struct {
 
 func (x *DecreeFound) Reset() {
 	*x = DecreeFound{}
-	mi := &file_synod_messages_decree_proto_msgTypes[12]
+	mi := &file_synod_messages_decree_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -919,7 +973,7 @@ func (x *DecreeFound) String() string {
 func (*DecreeFound) ProtoMessage() {}
 
 func (x *DecreeFound) ProtoReflect() protoreflect.Message {
-	mi := &file_synod_messages_decree_proto_msgTypes[12]
+	mi := &file_synod_messages_decree_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -932,7 +986,7 @@ func (x *DecreeFound) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecreeFound.ProtoReflect.Descriptor instead.
 func (*DecreeFound) Descriptor() ([]byte, []int) {
-	return file_synod_messages_decree_proto_rawDescGZIP(), []int{12}
+	return file_synod_messages_decree_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DecreeFound) GetMembers() []*DecreeMember {
@@ -955,7 +1009,7 @@ type DecreePinned struct {
 
 func (x *DecreePinned) Reset() {
 	*x = DecreePinned{}
-	mi := &file_synod_messages_decree_proto_msgTypes[13]
+	mi := &file_synod_messages_decree_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -967,7 +1021,7 @@ func (x *DecreePinned) String() string {
 func (*DecreePinned) ProtoMessage() {}
 
 func (x *DecreePinned) ProtoReflect() protoreflect.Message {
-	mi := &file_synod_messages_decree_proto_msgTypes[13]
+	mi := &file_synod_messages_decree_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -980,7 +1034,7 @@ func (x *DecreePinned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecreePinned.ProtoReflect.Descriptor instead.
 func (*DecreePinned) Descriptor() ([]byte, []int) {
-	return file_synod_messages_decree_proto_rawDescGZIP(), []int{13}
+	return file_synod_messages_decree_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DecreePinned) GetName() string {
@@ -1008,7 +1062,7 @@ var File_synod_messages_decree_proto protoreflect.FileDescriptor
 
 const file_synod_messages_decree_proto_rawDesc = "" +
 	"\n" +
-	"\x1bsynod/messages/decree.proto\x12\x0esynod.messages\"\xd9\x05\n" +
+	"\x1bsynod/messages/decree.proto\x12\x0esynod.messages\"\x91\x06\n" +
 	"\rDecreeMessage\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\x06R\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\x06R\x02to\x12\x16\n" +
@@ -1025,7 +1079,8 @@ const file_synod_messages_decree_proto_rawDesc = "" +
 	"\apropose\x18\f \x01(\v2\x1d.synod.messages.DecreeProposeH\x00R\apropose\x129\n" +
 	"\arefusal\x18\r \x01(\v2\x1d.synod.messages.DecreeRefusalH\x00R\arefusal\x123\n" +
 	"\x05found\x18\x0e \x01(\v2\x1b.synod.messages.DecreeFoundH\x00R\x05found\x126\n" +
-	"\x06pinned\x18\x0f \x01(\v2\x1c.synod.messages.DecreePinnedH\x00R\x06pinnedB\x06\n" +
+	"\x06pinned\x18\x0f \x01(\v2\x1c.synod.messages.DecreePinnedH\x00R\x06pinned\x126\n" +
+	"\x06finish\x18\x10 \x01(\v2\x1c.synod.messages.DecreeFinishH\x00R\x06finishB\x06\n" +
 	"\x04body\"8\n" +
 	"\fDecreeBallot\x12\x14\n" +
 	"\x05round\x18\x01 \x01(\x04R\x05round\x12\x12\n" +
@@ -1050,7 +1105,8 @@ const file_synod_messages_decree_proto_rawDesc = "" +
 	"\fDecreeChosen\x124\n" +
 	"\x06ballot\x18\x01 \x01(\v2\x1c.synod.messages.DecreeBallotR\x06ballot\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\"\v\n" +
-	"\tDecreeAsk\"%\n" +
+	"\tDecreeAsk\"\x0e\n" +
+	"\fDecreeFinish\"%\n" +
 	"\rDecreePropose\x12\x14\n" +
 	"\x05value\x18\x01 \x01(\fR\x05value\"?\n" +
 	"\rDecreeRefusal\x12\x16\n" +
@@ -1078,7 +1134,7 @@ func file_synod_messages_decree_proto_rawDescGZIP() []byte {
 	return file_synod_messages_decree_proto_rawDescData
 }
 
-var file_synod_messages_decree_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_synod_messages_decree_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_synod_messages_decree_proto_goTypes = []any{
 	(*DecreeMessage)(nil),  // 0: synod.messages.DecreeMessage
 	(*DecreeBallot)(nil),   // 1: synod.messages.DecreeBallot
@@ -1089,11 +1145,12 @@ var file_synod_messages_decree_proto_goTypes = []any{
 	(*DecreeNack)(nil),     // 6: synod.messages.DecreeNack
 	(*DecreeChosen)(nil),   // 7: synod.messages.DecreeChosen
 	(*DecreeAsk)(nil),      // 8: synod.messages.DecreeAsk
-	(*DecreePropose)(nil),  // 9: synod.messages.DecreePropose
-	(*DecreeRefusal)(nil),  // 10: synod.messages.DecreeRefusal
-	(*DecreeMember)(nil),   // 11: synod.messages.DecreeMember
-	(*DecreeFound)(nil),    // 12: synod.messages.DecreeFound
-	(*DecreePinned)(nil),   // 13: synod.messages.DecreePinned
+	(*DecreeFinish)(nil),   // 9: synod.messages.DecreeFinish
+	(*DecreePropose)(nil),  // 10: synod.messages.DecreePropose
+	(*DecreeRefusal)(nil),  // 11: synod.messages.DecreeRefusal
+	(*DecreeMember)(nil),   // 12: synod.messages.DecreeMember
+	(*DecreeFound)(nil),    // 13: synod.messages.DecreeFound
+	(*DecreePinned)(nil),   // 14: synod.messages.DecreePinned
 }
 var file_synod_messages_decree_proto_depIdxs = []int32{
 	2,  // 0: synod.messages.DecreeMessage.prepare:type_name -> synod.messages.DecreePrepare
@@ -1103,25 +1160,26 @@ var file_synod_messages_decree_proto_depIdxs = []int32{
 	6,  // 4: synod.messages.DecreeMessage.nack:type_name -> synod.messages.DecreeNack
 	7,  // 5: synod.messages.DecreeMessage.chosen:type_name -> synod.messages.DecreeChosen
 	8,  // 6: synod.messages.DecreeMessage.ask:type_name -> synod.messages.DecreeAsk
-	9,  // 7: synod.messages.DecreeMessage.propose:type_name -> synod.messages.DecreePropose
-	10, // 8: synod.messages.DecreeMessage.refusal:type_name -> synod.messages.DecreeRefusal
-	12, // 9: synod.messages.DecreeMessage.found:type_name -> synod.messages.DecreeFound
-	13, // 10: synod.messages.DecreeMessage.pinned:type_name -> synod.messages.DecreePinned
-	1,  // 11: synod.messages.DecreePrepare.ballot:type_name -> synod.messages.DecreeBallot
-	1,  // 12: synod.messages.DecreePromise.ballot:type_name -> synod.messages.DecreeBallot
-	1,  // 13: synod.messages.DecreePromise.accepted:type_name -> synod.messages.DecreeBallot
-	1,  // 14: synod.messages.DecreeAccept.ballot:type_name -> synod.messages.DecreeBallot
-	1,  // 15: synod.messages.DecreeAccepted.ballot:type_name -> synod.messages.DecreeBallot
-	1,  // 16: synod.messages.DecreeNack.ballot:type_name -> synod.messages.DecreeBallot
-	1,  // 17: synod.messages.DecreeNack.promised:type_name -> synod.messages.DecreeBallot
-	1,  // 18: synod.messages.DecreeChosen.ballot:type_name -> synod.messages.DecreeBallot
-	11, // 19: synod.messages.DecreeFound.members:type_name -> synod.messages.DecreeMember
-	11, // 20: synod.messages.DecreePinned.members:type_name -> synod.messages.DecreeMember
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	10, // 7: synod.messages.DecreeMessage.propose:type_name -> synod.messages.DecreePropose
+	11, // 8: synod.messages.DecreeMessage.refusal:type_name -> synod.messages.DecreeRefusal
+	13, // 9: synod.messages.DecreeMessage.found:type_name -> synod.messages.DecreeFound
+	14, // 10: synod.messages.DecreeMessage.pinned:type_name -> synod.messages.DecreePinned
+	9,  // 11: synod.messages.DecreeMessage.finish:type_name -> synod.messages.DecreeFinish
+	1,  // 12: synod.messages.DecreePrepare.ballot:type_name -> synod.messages.DecreeBallot
+	1,  // 13: synod.messages.DecreePromise.ballot:type_name -> synod.messages.DecreeBallot
+	1,  // 14: synod.messages.DecreePromise.accepted:type_name -> synod.messages.DecreeBallot
+	1,  // 15: synod.messages.DecreeAccept.ballot:type_name -> synod.messages.DecreeBallot
+	1,  // 16: synod.messages.DecreeAccepted.ballot:type_name -> synod.messages.DecreeBallot
+	1,  // 17: synod.messages.DecreeNack.ballot:type_name -> synod.messages.DecreeBallot
+	1,  // 18: synod.messages.DecreeNack.promised:type_name -> synod.messages.DecreeBallot
+	1,  // 19: synod.messages.DecreeChosen.ballot:type_name -> synod.messages.DecreeBallot
+	12, // 20: synod.messages.DecreeFound.members:type_name -> synod.messages.DecreeMember
+	12, // 21: synod.messages.DecreePinned.members:type_name -> synod.messages.DecreeMember
+	22, // [22:22] is the sub-list for method output_type
+	22, // [22:22] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_synod_messages_decree_proto_init() }
@@ -1141,6 +1199,7 @@ func file_synod_messages_decree_proto_init() {
 		(*DecreeMessage_Refusal)(nil),
 		(*DecreeMessage_Found)(nil),
 		(*DecreeMessage_Pinned)(nil),
+		(*DecreeMessage_Finish)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1148,7 +1207,7 @@ func file_synod_messages_decree_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_synod_messages_decree_proto_rawDesc), len(file_synod_messages_decree_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
