@@ -21,13 +21,23 @@ type mutant string
 
 const correct mutant = ""
 
+// shortStates is how far the large models are explored under -short, for the
+// race detector.
+const shortStates = 100_000
+
 // holds fails the test unless the whole model is right and every one of
 // sometimes is reachable in it.
 func holds[S any](t *testing.T, model explore.Model[S], config explore.Config[S]) {
 	t.Helper()
+	if testing.Short() {
+		config.MaxStates = shortStates
+	}
 	result := run(t, model, config)
 	if result.Violation != nil {
 		t.Fatal(result.Violation)
+	}
+	if testing.Short() {
+		return
 	}
 	if !result.Complete {
 		t.Fatalf("gave up after %d states", result.States)
