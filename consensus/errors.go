@@ -9,6 +9,9 @@ var (
 	ErrNotLeader = errors.New("consensus: not the leader")
 	// ErrOverloaded: a bound of Config is reached. Nothing was taken; try later.
 	ErrOverloaded = errors.New("consensus: overloaded")
+	// ErrSealing: the log changes its epoch. Nothing was taken; the host keeps the
+	// proposals and offers them again when Gather says so.
+	ErrSealing = errors.New("consensus: the log changes its epoch")
 	// ErrTransferring: leadership is being handed over. Try the next leader.
 	ErrTransferring = errors.New("consensus: leadership is being transferred")
 	// ErrUnavailable: no answer in time (Read.Err), or the replica asked to
