@@ -5,7 +5,7 @@
 //
 // A driver owns a Node: it reads the clock, keeps the log and the snapshots on
 // disk, carries messages, and runs the replicated state machine. The actor in
-// actors/raftnode is one, the simulator another. Sessions and exactly-once
+// actors/raftnode with actors/group is one, the simulator another. Sessions and exactly-once
 // execution are package replica's.
 //
 // # How to drive a Node

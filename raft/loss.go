@@ -22,14 +22,6 @@ package raft
 //
 // A loss that is found only in a later term is not seen by this rule.
 
-// Loss tells that this replica's log ends before what it had acknowledged.
-type Loss struct {
-	Term         Term
-	Leader       ID    // who has proved it
-	Acknowledged Index // in this term, to this leader
-	Last         Index // the last entry that is left
-}
-
 // findLoss reports whether the heartbeat proves a loss. From then on this
 // replica says nothing but that.
 func (n *Node) findLoss(from ID, m Heartbeat) bool {

@@ -20,6 +20,7 @@ type (
 	Status          = consensus.Status
 	PeerStatus      = consensus.PeerStatus
 	PeerState       = consensus.PeerState
+	Loss            = consensus.Loss
 )
 
 // Values of those types.
