@@ -13,7 +13,7 @@ const module = "github.com/synod-go/synod"
 // mayImport holds, for each package, the packages of ours that it may import.
 // It is the table of docs/architecture.md; a package that is not here fails.
 var mayImport = map[string][]string{
-	"":                 {"actors", "actors/raftnode", "cluster", "messages", "raft", "replica", "storage"},
+	"":                 {"actors", "actors/group", "actors/raftnode", "cluster", "messages", "raft", "replica", "storage"},
 	"consensus":        {},
 	"paxos":            {},
 	"multipaxos":       {"consensus"},
@@ -23,11 +23,11 @@ var mayImport = map[string][]string{
 	"storage":          {},
 	"messages":         {},
 	"actors":           {},
-	"actors/raftnode":  {"actors", "messages", "raft", "replica", "storage"},
+	"actors/group":     {"actors", "consensus", "messages", "replica", "storage"},
+	"actors/raftnode":  {"actors/group", "consensus", "messages", "raft", "storage"},
 	"cluster":          {"messages"},
 	"api":              {"", "cluster", "coordination"},
-	"internal/explore": {},
-	"internal/sim":     {"raft", "replica", "storage", "coordination", "messages", "actors", "actors/raftnode"},
+	"internal/sim":     {"raft", "replica", "storage", "coordination", "messages", "actors", "actors/group", "actors/raftnode"},
 	"internal/chaos":   {"api", "internal/stranger"},
 	// What no node of ours would send, for the tests of the root and of internal/chaos.
 	"internal/stranger": {},

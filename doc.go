@@ -22,5 +22,5 @@
 // Dir is gone comes back with Join and without Bootstrap.
 //
 // This package wires and decides nothing: the protocol is in package raft, its
-// actors in actors/raftnode, the log in storage, the network in cluster.
+// actors in actors/group, the log in storage, the network in cluster.
 package synod

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/synod-go/synod/actors/raftnode"
+	"github.com/synod-go/synod/actors/group"
 	"github.com/synod-go/synod/raft"
 	"github.com/synod-go/synod/replica"
 )
@@ -74,15 +74,15 @@ func (g *Group) proposeError(err error) error {
 		return nil
 	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrTransferring):
 		return g.notLeader()
-	case errors.Is(err, raftnode.ErrOverloaded):
+	case errors.Is(err, group.ErrOverloaded):
 		return ErrOverloaded
-	case errors.Is(err, raftnode.ErrDiskFull):
+	case errors.Is(err, group.ErrDiskFull):
 		return ErrDiskFull
-	case errors.Is(err, raftnode.ErrNotCommitted):
+	case errors.Is(err, group.ErrNotCommitted):
 		return ErrNotCommitted
-	case errors.Is(err, raftnode.ErrStopped):
+	case errors.Is(err, group.ErrStopped):
 		return g.node.stoppedError()
-	case errors.Is(err, raftnode.ErrUnknown), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+	case errors.Is(err, group.ErrUnknown), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 	}
 	return err
@@ -94,11 +94,11 @@ func (g *Group) readError(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrUnavailable), errors.Is(err, raft.ErrTransferring),
-		errors.Is(err, raftnode.ErrUnknown):
+		errors.Is(err, group.ErrUnknown):
 		return ErrNoLeader
-	case errors.Is(err, raft.ErrOverloaded), errors.Is(err, raftnode.ErrOverloaded):
+	case errors.Is(err, raft.ErrOverloaded), errors.Is(err, group.ErrOverloaded):
 		return ErrOverloaded
-	case errors.Is(err, raftnode.ErrStopped):
+	case errors.Is(err, group.ErrStopped):
 		return g.node.stoppedError()
 	}
 	return err
@@ -118,7 +118,7 @@ func (g *Group) notLeader() error {
 // memberError maps what the core says of a membership change or a transfer.
 func (g *Group) memberError(err error) error {
 	switch {
-	case errors.Is(err, raft.ErrStaleVersion), errors.Is(err, raft.ErrChangePending), errors.Is(err, raftnode.ErrNameTaken):
+	case errors.Is(err, raft.ErrStaleVersion), errors.Is(err, raft.ErrChangePending), errors.Is(err, group.ErrNameTaken):
 		return fmt.Errorf("%w: %w", ErrConflict, err)
 	case errors.Is(err, raft.ErrInvalidMembership):
 		return fmt.Errorf("%w: %w", ErrInvalidMembership, err)

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/synod-go/synod/actors/raftnode"
+	"github.com/synod-go/synod/actors/group"
 	"github.com/synod-go/synod/cluster"
 	"github.com/synod-go/synod/raft"
 )
@@ -22,7 +22,7 @@ type Event struct {
 	Group string // "" if it concerns the whole node
 	// Kind is one of: became leader, stepped down, new leader, configuration
 	// changed, snapshot taken, snapshot installed, quarantined, member joined,
-	// entries lost, peer lost entries, peer connected, peer lost, stopped.
+	// entries lost, peer lost entries, alarm, peer connected, peer lost, stopped.
 	Kind   string
 	Term   uint64
 	Leader string
@@ -105,7 +105,7 @@ func (n *Node) emit(e Event) {
 }
 
 // groupChanged runs inside the group's actor.
-func (n *Node) groupChanged(g *Group, was, now raftnode.View) {
+func (n *Node) groupChanged(g *Group, was, now group.View) {
 	for _, m := range now.Configuration.Members {
 		if m.Address != "" {
 			n.book.Learn(cluster.NodeID(m.ID), m.Address)

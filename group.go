@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/synod-go/synod/actors/raftnode"
+	"github.com/synod-go/synod/actors/group"
 	"github.com/synod-go/synod/raft"
 	"github.com/synod-go/synod/replica"
 	"github.com/synod-go/synod/storage"
@@ -54,7 +54,7 @@ type Group struct {
 	name   string
 	id     storage.Group
 	config GroupConfig
-	handle *raftnode.Handle
+	handle *group.Handle
 	seen   atomic.Uint64 // the highest index that a read has shown
 	// recovered is closed when the replica has been rebuilt from the log.
 	recovered     chan struct{}
@@ -140,7 +140,7 @@ func (g *Group) ReadAt(ctx context.Context, index uint64, f func(machine StateMa
 			f(machine, applied)
 			g.note(applied)
 		})
-		if !errors.Is(err, raftnode.ErrBehind) {
+		if !errors.Is(err, group.ErrBehind) {
 			return g.readError(err)
 		}
 		// The replica was restarted in between and is catching up.
@@ -286,7 +286,7 @@ func (g *Group) quarantined() string {
 	if err := r.View(func(uint64) {}); !errors.As(err, &stopped) || !errors.Is(err, ErrQuarantined) {
 		return ""
 	}
-	return strings.TrimPrefix(stopped.Cause.Error(), "raftnode: ")
+	return strings.TrimPrefix(stopped.Cause.Error(), "group: ")
 }
 
 func (g *Group) memberStatus(m raft.Member, s *raft.Status) GroupMember {

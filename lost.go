@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/synod-go/synod/actors/raftnode"
+	"github.com/synod-go/synod/actors/group"
 	"github.com/synod-go/synod/cluster"
 	"github.com/synod-go/synod/storage"
 )
@@ -42,8 +42,8 @@ func (n *Node) lose(reason string) {
 
 // quarantine does the same for a wrong state: a snapshot may hold it, which would
 // vote, lead and be read until the next checkpoint of the digest.
-func (n *Node) quarantine(e *raftnode.QuarantineError) {
-	reason := fmt.Sprintf("node %s: %s", n.cfg.Name, strings.TrimPrefix(e.Error(), "raftnode: "))
+func (n *Node) quarantine(e *group.QuarantineError) {
+	reason := fmt.Sprintf("node %s: %s", n.cfg.Name, strings.TrimPrefix(e.Error(), "group: "))
 	n.condemn(n.store.Quarantine, &storage.LostError{Reason: reason, Quarantined: true})
 }
 

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/synod-go/synod/actors/raftnode"
+	"github.com/synod-go/synod/actors/group"
 	"github.com/synod-go/synod/cluster"
 	"github.com/synod-go/synod/messages"
 	"github.com/synod-go/synod/raft"
@@ -312,7 +312,7 @@ func TestOnlyWhatIsProvenMarksTheDirectory(t *testing.T) {
 		{"refused without TLS", false, copied, false},
 		{"refused with TLS", true, copied, true},
 		{"lost without TLS", false, func(n *Node) {
-			n.fail(&raftnode.LossError{Group: "tally", Loss: raft.Loss{Term: 5, Leader: 99, Acknowledged: 4}})
+			n.fail(&group.LossError{Group: "tally", Loss: raft.Loss{Term: 5, Leader: 99, Acknowledged: 4}})
 		}, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {

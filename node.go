@@ -12,6 +12,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/synod-go/synod/actors"
+	"github.com/synod-go/synod/actors/group"
 	"github.com/synod-go/synod/actors/raftnode"
 	"github.com/synod-go/synod/cluster"
 	"github.com/synod-go/synod/messages"
@@ -29,6 +30,7 @@ const (
 	kindRaft         = cluster.FirstKind + 0
 	kindJoin         = cluster.FirstKind + 1
 	kindIntroduction = cluster.FirstKind + 2
+	kindGroup        = cluster.FirstKind + 3
 )
 
 // Node is one running member of a cluster. It is safe for concurrent use.
@@ -186,7 +188,7 @@ func (n *Node) openLink() (err error) {
 		return err
 	}
 	return errors.Join(n.link.Register(kindRaft, &messages.RaftMessage{}), n.link.Register(kindJoin, &messages.JoinRequest{}),
-		n.link.Register(kindIntroduction, &messages.Introduction{}))
+		n.link.Register(kindIntroduction, &messages.Introduction{}), n.link.Register(kindGroup, &messages.GroupMessage{}))
 }
 
 // startGroups starts one actor a group. A founder is the only voter at first.
@@ -200,12 +202,12 @@ func (n *Node) startGroups() error {
 	}})
 	for _, gc := range n.cfg.Groups {
 		g := &Group{node: n, name: gc.Name, id: groupID(gc.Name), config: gc, recovered: make(chan struct{})}
-		config := n.raftnodeConfig(g)
+		config := n.groupConfig(g)
 		if n.cfg.Bootstrap && n.Cluster() == foundedBy(n.id) {
-			config.Bootstrap = []raft.Member{{ID: config.Raft.ID, Voter: true, Name: n.cfg.Name,
+			config.Bootstrap = []raft.Member{{ID: config.ID, Voter: true, Name: n.cfg.Name,
 				Address: n.cfg.Advertise.Link, Priority: int32(n.cfg.Priority)}}
 		}
-		handle, err := raftnode.Spawn(n.system, config, groupReceiver+g.name, strategy)
+		handle, err := group.Spawn(n.system, config, groupReceiver+g.name, strategy)
 		if err != nil {
 			return err
 		}
@@ -229,14 +231,14 @@ func (n *Node) awaitGroups() error {
 	return nil
 }
 
-func (n *Node) raftnodeConfig(g *Group) raftnode.Config {
+func (n *Node) groupConfig(g *Group) group.Config {
 	receiver := groupReceiver + g.name
 	peers := new(sync.Map) // raft.ID to *actor.PID: a PID remembers its process
-	view := raftnode.View{}
-	return raftnode.Config{
-		Raft: raft.Config{ID: raft.ID(n.ID()), Heartbeat: raft.Time(n.cfg.Heartbeat),
-			Election: raft.Time(n.cfg.Election), Lease: raft.Time(n.cfg.Lease)},
-		Group: g.id, Name: g.name, Store: n.store, Machine: g.config.New,
+	view := group.View{}
+	return group.Config{
+		Protocol: raftnode.New(raft.Config{Heartbeat: raft.Time(n.cfg.Heartbeat),
+			Election: raft.Time(n.cfg.Election), Lease: raft.Time(n.cfg.Lease)}),
+		ID: raft.ID(n.ID()), Group: g.id, Name: g.name, Store: n.store, Machine: g.config.New,
 		Replica: replica.Config{Limits: g.config.Limits}, Progress: n.cfg.Progress,
 		SnapshotBytes: g.config.SnapshotBytes,
 		Clock:         clock, WallClock: n.cfg.wallClock(),
@@ -250,7 +252,7 @@ func (n *Node) raftnodeConfig(g *Group) raftnode.Config {
 			pid, _ := peers.LoadOrStore(id, n.link.PID(cluster.NodeID(id), receiver))
 			return pid.(*actor.PID)
 		},
-		Changed: func(now raftnode.View) {
+		Changed: func(now group.View) {
 			n.groupChanged(g, view, now)
 			view = now
 			g.onceRecovered.Do(func() { close(g.recovered) }) // a replica's first view is of what it has recovered

@@ -9,7 +9,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
-	"github.com/synod-go/synod/actors/raftnode"
+	"github.com/synod-go/synod/actors/group"
 	"github.com/synod-go/synod/raft"
 )
 
@@ -75,11 +75,11 @@ func (n *Node) stoppedError() error {
 
 // fail ends the node because it must not go on. It does not block.
 func (n *Node) fail(err error) {
-	if loss, ok := errors.AsType[*raftnode.LossError](err); ok {
-		go n.lose(fmt.Sprintf("node %s: %s", n.cfg.Name, strings.TrimPrefix(loss.Error(), "raftnode: ")))
+	if loss, ok := errors.AsType[*group.LossError](err); ok {
+		go n.lose(fmt.Sprintf("node %s: %s", n.cfg.Name, strings.TrimPrefix(loss.Error(), "group: ")))
 		return
 	}
-	if wrong, ok := errors.AsType[*raftnode.QuarantineError](err); ok {
+	if wrong, ok := errors.AsType[*group.QuarantineError](err); ok {
 		go n.quarantine(wrong)
 		return
 	}

@@ -5,7 +5,7 @@
 // dispatcher for tests that repeat.
 //
 // It leaves to others what the actors do: proposer, acceptor, learner,
-// raftnode, master and agent live in packages below. It knows no protocol,
+// group, master and agent live in packages below. It knows no protocol,
 // disk or network.
 //
 // # Use

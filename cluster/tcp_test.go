@@ -126,7 +126,7 @@ func TestAPartlyWrittenFrameIsFinishedFirst(t *testing.T) {
 	big := make([]byte, 12<<10)
 	for i := range uint64(300) {
 		m := &messages.RaftMessage{From: 1, To: 2, Term: i + 1,
-			Body: &messages.RaftMessage_DigestReport{DigestReport: &messages.DigestReport{}}}
+			Body: &messages.RaftMessage_ReadIndex{ReadIndex: &messages.ReadIndex{}}}
 		m.ProtoReflect().SetUnknown(append([]byte{0xfa, 0x07, 0x80, 0x60}, big...)) // field 127, 12 KiB: the control lane
 		a.system.Root.Send(a.link.PID(2, "raft"), m)
 	}

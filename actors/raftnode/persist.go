@@ -79,18 +79,20 @@ func DecodeBase(data []byte) (raft.SnapshotMeta, error) {
 
 // recovery rebuilds a replica's state from the records of its group.
 type recovery struct {
+	group          storage.Group
+	raft           raft.Config
+	maxRecordBytes int
+
 	hard      raft.HardState
 	bootstrap raft.Configuration
 	base      raft.SnapshotMeta
 	entries   []raft.Entry
-	records   int
 	high      raft.Index // see the table of records
 	released  raft.Index // entries up to here need not be in the log: a snapshot was
 }
 
-// add takes one record in the order in which they were written.
-func (r *recovery) add(record storage.Record) (err error) {
-	r.records++
+// Add takes one record in the order in which they were written.
+func (r *recovery) Add(record storage.Record) (err error) {
 	r.high = max(r.high, raft.Index(record.Index))
 	switch record.Type {
 	case RecordBootstrap:
@@ -159,9 +161,9 @@ func (r *recovery) state(snapshot raft.SnapshotMeta) (raft.State, error) {
 	return raft.State{HardState: r.hard, Snapshot: snapshot, Entries: r.entries}, nil
 }
 
-// fresh reports whether the log holds no configuration: the replica has never
+// Fresh reports whether the log holds no configuration: the replica has never
 // had a place in the group.
-func (r *recovery) fresh() bool {
+func (r *recovery) Fresh() bool {
 	return len(r.bootstrap.Members) == 0 && r.base.Index == 0 && !slices.ContainsFunc(r.entries, func(e raft.Entry) bool {
 		return e.Kind == raft.EntryConfiguration
 	})

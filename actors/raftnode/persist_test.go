@@ -82,7 +82,7 @@ func TestRecoveryRebuildsTheLog(t *testing.T) {
 func TestRecoveryKeepsItsOwnCopyOfEntries(t *testing.T) {
 	var r recovery
 	record := entries(run(1, 1, 3))
-	if err := r.add(record); err != nil {
+	if err := r.Add(record); err != nil {
 		t.Fatal(err)
 	}
 	clear(record.Data)
@@ -96,7 +96,7 @@ func TestRecoveryKeepsItsOwnCopyOfEntries(t *testing.T) {
 func recoverAll(records []storage.Record, snapshot raft.SnapshotMeta, released raft.Index) (raft.State, error) {
 	r := recovery{released: released}
 	for _, record := range records {
-		if err := r.add(record); err != nil {
+		if err := r.Add(record); err != nil {
 			return raft.State{}, err
 		}
 	}

@@ -65,7 +65,7 @@ func (a *app) ownName(line string) string {
 	return ownCommand.ReplaceAllString(line, "${1}"+strings.ReplaceAll(a.program, "$", "$$")+" $2")
 }
 
-var goNames = regexp.MustCompile(`(^|: )(synod|storage|cluster|raftnode|raft|api|replica|coordination|x509|tls|open|mkdir|stat|listen tcp|listen udp|bind): `)
+var goNames = regexp.MustCompile(`(^|: )(synod|storage|cluster|raftnode|raft|group|consensus|api|replica|coordination|x509|tls|open|mkdir|stat|listen tcp|listen udp|bind): `)
 
 // plain is an error's text without the names of packages and system calls in front.
 func plain(err error) string {

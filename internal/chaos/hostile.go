@@ -159,7 +159,7 @@ func (h Hostile) frame(to HostileTarget, own uint64, random *rand.Rand) (frame [
 	switch draw {
 	case 0: // kinds that nobody registered, the handshake's among them
 		kind := uint16(random.Uint32())
-		if kind >= stranger.KindRaft && kind <= stranger.KindIntroduction {
+		if kind >= stranger.KindRaft && kind <= stranger.KindGroup {
 			kind = stranger.KindHello
 		}
 		return stranger.Frame(kind, raft, noise), false
@@ -173,10 +173,13 @@ func (h Hostile) frame(to HostileTarget, own uint64, random *rand.Rand) (frame [
 	case 4:
 		return stranger.Frame(stranger.KindIntroduction, "join", stranger.Introduction(pick2(random, own, victim.ID), victim.Name, string(noise))), false
 	case 5: // bodies that are noise
-		return stranger.Frame(stranger.KindRaft+uint16(random.IntN(3)), pick(raft, "join"), noise), false
+		return stranger.Frame(stranger.KindRaft+uint16(random.IntN(4)), pick(raft, "join"), noise), false
 	case 6: // a body that is a message, but not of the receiver's
 		return stranger.Frame(pickKind(random, stranger.KindRaft, stranger.KindJoin), pick("join", raft), stranger.Raft(own, random.Uint64(), uint32(random.Uint64()), random.Uint64())), false
 	case 7: // answers to questions that nobody asked, from who is no member
+		if random.IntN(4) == 0 {
+			return stranger.Frame(stranger.KindGroup, raft, append(stranger.Group(own, to.ID, group), raftBody(random, groupBody)...)), false
+		}
 		return stranger.Frame(stranger.KindRaft, raft, append(stranger.Raft(own, to.ID, group, random.Uint64N(1<<40)), raftBody(random, replies)...)), false
 	case 16: // a length that no frame may have
 		frame := stranger.Frame(stranger.KindRaft, raft, noise)
@@ -195,8 +198,10 @@ func (h Hostile) frame(to HostileTarget, own uint64, random *rand.Rand) (frame [
 // Bodies of a RaftMessage, by field. What a candidate or a leader says, the others,
 // is believed from whoever has won an election, a newcomer too.
 var (
-	replies = []protowire.Number{6, 8, 10, 12, 14, 15, 16, 17, 18, 19}
+	replies = []protowire.Number{6, 8, 10, 12, 14, 15, 16, 17}
 	anyBody = append([]protowire.Number{5, 7, 9, 11, 13}, replies...)
+	// groupBody are those of a GroupMessage.
+	groupBody = []protowire.Number{4, 5}
 )
 
 // raftBody draws a body of one of the kinds.

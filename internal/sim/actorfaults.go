@@ -4,6 +4,8 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/synod-go/synod/actors/group"
+	"github.com/synod-go/synod/actors/raftnode"
 	"github.com/synod-go/synod/raft"
 	"github.com/synod-go/synod/storage"
 )
@@ -40,7 +42,7 @@ func (w *ActorWorld) strike(class Fault, h *host, d draw) {
 		w.partition(d)
 	case class == Membership:
 		if leader := w.leader(h); leader.up {
-			_ = leader.handle.Do(func(core *raft.Node) { w.change(leader, core, d) })
+			_ = leader.handle.Do(func(e group.Engine) { w.change(leader, e, d) })
 		}
 	case class == DiskFull:
 		w.fillDisk(h)
@@ -70,7 +72,7 @@ func (w *ActorWorld) strike(class Fault, h *host, d draw) {
 func (w *ActorWorld) panics(h *host, d draw) {
 	switch n := d.below(10); {
 	case n < 3:
-		_ = h.handle.Do(func(*raft.Node) { panic(planted) })
+		_ = h.handle.Do(func(group.Engine) { panic(planted) })
 	case n < 9:
 		h.fuse = 1 + d.split().below(40)
 	default:
@@ -94,10 +96,10 @@ func (w *ActorWorld) transfer(h *host, d draw) {
 		to = w.hosts[d.split().below(len(w.hosts))].id
 	}
 	campaign := d.split().perMille(300)
-	_ = h.handle.Do(func(core *raft.Node) {
+	_ = h.handle.Do(func(e group.Engine) {
 		if campaign {
-			core.Campaign()
-		} else if err := core.TransferLeadership(to); err == nil {
+			raftnode.Core(e).Campaign()
+		} else if err := e.TransferLeadership(to); err == nil {
 			w.trace("transfer  replica %d to %d", h.id, to)
 		}
 	})
@@ -210,7 +212,7 @@ func (w *ActorWorld) keep(h *host) {
 	w.agenda.add(w.now+keepEvery, w.of(h, evKeep, nil))
 	// A timer does not follow a clock whose rate changes while it runs.
 	if late := w.weather.on&(SlowApply|ClockRate) != 0; (!late || w.healed && w.now > w.healedAt+2*second) && h.pausedUntil < w.now-second {
-		_ = h.handle.Do(func(core *raft.Node) { w.punctual(h, core) })
+		_ = h.handle.Do(func(e group.Engine) { w.punctual(h, e) })
 	}
 	if h.flushing || h.store.Pending() > 0 {
 		return
@@ -237,8 +239,8 @@ func (w *ActorWorld) partition(d draw) {
 }
 
 // change asks a leader for a random change of its members, as an operator would.
-func (w *ActorWorld) change(h *host, core *raft.Node, d draw) {
-	s := core.Status()
+func (w *ActorWorld) change(h *host, e group.Engine, d draw) {
+	s := e.Status()
 	if s.Role != raft.Leader || w.healed {
 		return
 	}
@@ -259,7 +261,7 @@ func (w *ActorWorld) change(h *host, core *raft.Node, d draw) {
 	default:
 		members[at].Voter = !members[at].Voter || countVoters(members) == 1
 	}
-	index, err := core.ChangeMembership(members, s.Configuration.Version)
+	index, err := e.ChangeMembership(members, s.Configuration.Version)
 	w.trace("change    replica %d at %d: %v, %v", h.id, index, members, err)
 	if err == nil {
 		w.stats.Changes++

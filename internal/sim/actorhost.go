@@ -11,6 +11,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/synod-go/synod/actors"
+	"github.com/synod-go/synod/actors/group"
 	"github.com/synod-go/synod/actors/raftnode"
 	"github.com/synod-go/synod/raft"
 	"github.com/synod-go/synod/replica"
@@ -36,7 +37,7 @@ type host struct {
 	store       *storage.Store
 	system      *actor.ActorSystem
 	runner      *runner
-	handle      *raftnode.Handle
+	handle      *group.Handle
 	machine     *plantedMachine // of the newest instance
 	awake       bool            // a wake event is on its way
 	inside      bool            // a mailbox has its turn
@@ -44,7 +45,7 @@ type host struct {
 	ended       error // why the process must end
 	calls       []pendingCall
 
-	view      raftnode.View
+	view      group.View
 	applied   raft.Index // when it was looked at last
 	instances int        // of the group's actor in this process
 	fresh     bool       // the newest one has not shown itself
@@ -81,7 +82,7 @@ func (w *ActorWorld) start(h *host) {
 		h.system.ProcessRegistry.Add(&wireEnd{w, h, h.life, to}, wireName(to))
 	}
 	h.runner = newRunner(w, h)
-	h.handle, err = raftnode.Spawn(h.system, w.config(h), "raft/sim", &supervisor{w.strategy(h), w, h})
+	h.handle, err = group.Spawn(h.system, w.config(h), "raft/sim", &supervisor{w.strategy(h), w, h})
 	if err != nil {
 		violated("start", "replica %d cannot start: %v", h.id, err)
 	}
@@ -111,9 +112,9 @@ func (w *ActorWorld) startFailed(h *host, err error) {
 
 // config gives the actors the world in the place of everything outside. Each
 // call out of an actor is a place where a planted panic may come.
-func (w *ActorWorld) config(h *host) raftnode.Config {
-	return raftnode.Config{
-		Raft: w.raftConfig(h), Group: group, Name: "sim", Store: h.store,
+func (w *ActorWorld) config(h *host) group.Config {
+	return group.Config{
+		Protocol: raftnode.New(w.raftConfig(h)), ID: h.id, Group: groupNumber, Name: "sim", Store: h.store,
 		Bootstrap: h.bootstrap, Replica: w.weather.replicaConfig(),
 		SnapshotBytes: w.limits.snapshotBytes, MaxProposals: w.limits.inbox, MaxReads: w.limits.inbox,
 		Machine: func() replica.StateMachine { return w.newMachine(h) },
@@ -129,9 +130,9 @@ func (w *ActorWorld) config(h *host) raftnode.Config {
 			h.burn()
 			return time.UnixMilli(h.wall + w.now/milli)
 		},
-		Timer:      func(f func()) raftnode.Timer { return &worldTimer{w: w, h: h, life: h.life, f: f} },
+		Timer:      func(f func()) group.Timer { return &worldTimer{w: w, h: h, life: h.life, f: f} },
 		Dispatcher: h.runner,
-		Changed:    func(v raftnode.View) { w.changed(h, v) },
+		Changed:    func(v group.View) { w.changed(h, v) },
 		Event:      func(kind string, attrs ...slog.Attr) { w.event(h, kind, attrs) },
 		FailStop:   func(err error) { w.failStop(h, err) },
 	}
@@ -155,7 +156,7 @@ func (w *ActorWorld) newMachine(h *host) replica.StateMachine {
 }
 
 // changed is what the actor tells about its role, term and configuration.
-func (w *ActorWorld) changed(h *host, v raftnode.View) {
+func (w *ActorWorld) changed(h *host, v group.View) {
 	was := h.view
 	h.view = v
 	w.fold(uint64(v.Term)<<16 ^ uint64(v.Role)<<8 ^ uint64(v.Leader))
@@ -170,7 +171,7 @@ func (w *ActorWorld) changed(h *host, v raftnode.View) {
 	switch {
 	case h.fresh:
 		h.fresh = false
-		_ = h.handle.Do(func(core *raft.Node) { w.remembers(h, core.Status()) })
+		_ = h.handle.Do(func(e group.Engine) { w.remembers(h, e.Status()) })
 	case v.Term < was.Term:
 		w.note("R7", "replica %d goes back from term %d to %d", h.id, was.Term, v.Term)
 	}

@@ -1,6 +1,9 @@
 package sim
 
-import "github.com/synod-go/synod/raft"
+import (
+	"github.com/synod-go/synod/actors/group"
+	"github.com/synod-go/synod/raft"
+)
 
 // beginLiveness ends all faults and starts who is down. From now on the group
 // must come to work again within a bound (R14).
@@ -70,9 +73,9 @@ func (w *ActorWorld) notRecovered() string {
 
 // punctual checks that an actor has not slept past what its core waits for: a
 // lost timer or a lost wake would otherwise show itself only as a slow group.
-func (w *ActorWorld) punctual(h *host, core *raft.Node) {
+func (w *ActorWorld) punctual(h *host, e group.Engine) {
 	const patience = raft.Time(50 * milli)
-	if late := h.clock.at(w.now) - core.Deadline(); late > patience {
+	if late := h.clock.at(w.now) - e.Deadline(); late > patience {
 		w.note("R14", "replica %d has slept %d ms past its deadline", h.id, int64(late)/milli)
 	}
 }

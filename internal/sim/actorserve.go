@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"github.com/synod-go/synod/actors/raftnode"
+	"github.com/synod-go/synod/actors/group"
 	"github.com/synod-go/synod/raft"
 	"github.com/synod-go/synod/replica"
 )
@@ -12,14 +12,14 @@ import (
 // pendingCall is a call of a client, or without one of the operator, that the
 // actor has not ended.
 type pendingCall struct {
-	raftnode.Call
+	group.Call
 	op      *operation
 	attempt int
 }
 
 // request is an operation arriving at a machine.
 func (w *ActorWorld) request(h *host, op *operation, attempt int) {
-	var call raftnode.Call
+	var call group.Call
 	var err error
 	switch op.kind {
 	case opLease:
@@ -104,11 +104,11 @@ func (w *ActorWorld) read(h *host, c pendingCall, index raft.Index) {
 	err := h.handle.Read(index, func(machine replica.StateMachine, applied uint64) {
 		seen.value, seen.index = machine.(*plantedMachine).value[c.op.key], raft.Index(applied)
 	})
-	if errors.Is(err, raftnode.ErrBehind) {
+	if errors.Is(err, group.ErrBehind) {
 		violated("R12", "replica %d answers a read at %d, it has applied %d", h.id, index, h.handle.Applied())
 	}
 	if err != nil { // it has stopped
-		w.refused(h, c.op, c.attempt, raftnode.ErrUnknown)
+		w.refused(h, c.op, c.attempt, group.ErrUnknown)
 		return
 	}
 	if h.view.Role != raft.Leader {
@@ -147,20 +147,20 @@ func (w *ActorWorld) refused(h *host, op *operation, attempt int, err error) {
 		answer.hint = slotOf(leader)
 	}
 	switch {
-	case errors.Is(err, raftnode.ErrUnknown):
+	case errors.Is(err, group.ErrUnknown):
 		w.sometimes.count(sawOutcomeUnknown)
 		return // the client waits in vain
-	case errors.Is(err, raftnode.ErrNotCommitted):
+	case errors.Is(err, group.ErrNotCommitted):
 		w.sometimes.count(sawNotCommitted)
 		w.model.notCommitted(op, attempt)
 		answer = reply{kind: replyNotCommitted}
-	case errors.Is(err, raftnode.ErrOverloaded), errors.Is(err, raft.ErrOverloaded):
+	case errors.Is(err, group.ErrOverloaded), errors.Is(err, raft.ErrOverloaded):
 		w.sometimes.count(sawOverloaded)
-	case errors.Is(err, raftnode.ErrDiskFull):
+	case errors.Is(err, group.ErrDiskFull):
 		w.sometimes.count(sawFullRefused)
 	case errors.Is(err, raft.ErrUnavailable), op.kind == opRead:
 		w.sometimes.count(sawReadRejected)
-	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrTransferring), errors.Is(err, raftnode.ErrStopped):
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrTransferring), errors.Is(err, group.ErrStopped):
 	case errors.Is(err, replica.ErrRequestFuture): // this leader's clock is behind the client's
 	default:
 		violated("reply", "replica %d answers %v %d with %v", h.id, op.kind, op.number, err)
@@ -171,7 +171,7 @@ func (w *ActorWorld) refused(h *host, op *operation, attempt int, err error) {
 // pictured is the end of a snapshot that the operator asked for.
 func (w *ActorWorld) pictured(h *host, err error) {
 	switch {
-	case err == nil, errors.Is(err, raft.ErrUnavailable), errors.Is(err, raftnode.ErrOverloaded), errors.Is(err, raftnode.ErrUnknown), errors.Is(err, raftnode.ErrStopped):
+	case err == nil, errors.Is(err, raft.ErrUnavailable), errors.Is(err, group.ErrOverloaded), errors.Is(err, group.ErrUnknown), errors.Is(err, group.ErrStopped):
 	case !w.excused(h, err):
 		violated("D10", "replica %d cannot take a snapshot: %v", h.id, err)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/synod-go/synod/messages"
 	"github.com/synod-go/synod/raft"
@@ -46,7 +47,7 @@ func (e *wireEnd) SendUserMessage(_ *actor.PID, message any) {
 	if envelope, ok := message.(*actor.MessageEnvelope); ok {
 		message = envelope.Message
 	}
-	m, ok := message.(*messages.RaftMessage)
+	m, ok := message.(proto.Message)
 	if !ok || e.life != e.from.life {
 		e.w.note("wire", "replica %d of life %d sends a %T in life %d", e.from.id, e.life, message, e.from.life)
 		return
@@ -61,8 +62,11 @@ func (e *wireEnd) SendSystemMessage(*actor.PID, any) {}
 func (e *wireEnd) Stop(*actor.PID) {}
 
 // send puts a message on its way.
-func (w *ActorWorld) send(h *host, to int, m *messages.RaftMessage) {
-	w.leaves(h, m)
+func (w *ActorWorld) send(h *host, to int, m proto.Message) {
+	raftMessage, isRaft := m.(*messages.RaftMessage)
+	if isRaft {
+		w.leaves(h, raftMessage)
+	}
 	frame, err := proto.Marshal(m)
 	if err != nil {
 		w.note("wire", "replica %d sends what cannot be encoded: %v", h.id, err)
@@ -70,28 +74,28 @@ func (w *ActorWorld) send(h *host, to int, m *messages.RaftMessage) {
 	}
 	w.fold(digest(frame))
 	if w.tracer != nil {
-		w.trace("send      %d → %d %s", h.id, m.To, short(m))
+		w.trace("send      %d → %d %s", h.id, w.hosts[to].id, short(m))
 	}
 	if w.net.cut[h.slot][to] > 0 || w.lost(h.slot, to) {
 		return
 	}
-	if w.has(Corrupt) {
+	if isRaft && w.has(Corrupt) {
 		if d := w.dice.roll(streamCorrupt, h.slot*maxSlots+to); d.perMille(w.weather.corrupt) {
-			if frame = damagedChunk(m, d.split()); frame == nil {
+			if frame = damagedChunk(raftMessage, d.split()); frame == nil {
 				w.sometimes.count(sawCorruptFrame)
 				return // the link's checksum finds it
 			}
 		}
 	}
-	w.carry(h, to, frame)
+	w.carry(h, to, m.ProtoReflect().Type(), frame)
 	if w.has(Duplicate) && w.dice.roll(streamDuplicate, h.slot*maxSlots+to).perMille(w.weather.duplicate) {
-		w.carry(h, to, frame)
+		w.carry(h, to, m.ProtoReflect().Type(), frame)
 	}
 }
 
-func (w *ActorWorld) carry(h *host, to int, frame []byte) {
+func (w *ActorWorld) carry(h *host, to int, kind protoreflect.MessageType, frame []byte) {
 	at := w.arrival(h.slot, to, w.delay(h.slot, to))
-	w.agenda.add(at, actorEvent{event: event{kind: evDeliver, slot: to, from: h.id}, frame: frame})
+	w.agenda.add(at, actorEvent{event: event{kind: evDeliver, slot: to, from: h.id}, of: kind, frame: frame})
 }
 
 // damagedChunk is a chunk of a snapshot with one bit changed, nil for every other message.
@@ -115,12 +119,12 @@ func (w *ActorWorld) deliver(h *host, e actorEvent) {
 	if w.net.cut[slotOf(e.from)][h.slot] > 0 {
 		return
 	}
-	m := new(messages.RaftMessage)
+	m := e.of.New().Interface()
 	if err := proto.Unmarshal(e.frame, m); err != nil {
 		violated("wire", "a message of replica %d cannot be decoded: %v", e.from, err)
 	}
 	if w.tracer != nil {
-		w.trace("deliver   %d → %d %s", m.From, m.To, short(m))
+		w.trace("deliver   %d → %d %s", e.from, h.id, short(m))
 	}
 	h.system.Root.Send(h.handle.PID(), m)
 }
@@ -186,7 +190,11 @@ func (w *ActorWorld) remembers(h *host, s raft.Status) {
 }
 
 // short prints a message for a transcript.
-func short(m *messages.RaftMessage) string {
+func short(message proto.Message) string {
+	m, ok := message.(*messages.RaftMessage)
+	if !ok {
+		return spaced(message)
+	}
 	switch b := m.Body.(type) {
 	case *messages.RaftMessage_AppendEntries:
 		entries, _ := raft.DecodeEntries(b.AppendEntries.GetEntries()) // only counted
@@ -196,6 +204,10 @@ func short(m *messages.RaftMessage) string {
 		return fmt.Sprintf("InstallSnapshot term %d, snapshot %d, %d bytes at %d of %d", m.Term, b.InstallSnapshot.GetIndex(),
 			len(b.InstallSnapshot.GetData()), b.InstallSnapshot.GetOffset(), b.InstallSnapshot.GetSize())
 	}
-	bare := &messages.RaftMessage{Term: m.Term, Body: m.Body}
-	return strings.Join(strings.Fields(fmt.Sprint(bare)), " ") // protobuf sets its spaces at random
+	return spaced(&messages.RaftMessage{Term: m.Term, Body: m.Body})
+}
+
+// spaced prints a message with single spaces: protobuf sets its own at random.
+func spaced(m proto.Message) string {
+	return strings.Join(strings.Fields(fmt.Sprint(m)), " ")
 }

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"google.golang.org/protobuf/reflect/protoreflect"
+
 	"github.com/synod-go/synod/raft"
 )
 
@@ -22,6 +24,7 @@ type ActorWorld struct {
 // what a timer or a mailbox then does.
 type actorEvent struct {
 	event
+	of    protoreflect.MessageType // the message in frame
 	frame []byte
 	run   func()
 }

@@ -167,11 +167,11 @@ func (w *World) snapshotTaken(n *node, meta raft.SnapshotMeta) {
 func (n *node) keepSnapshot(index raft.Index) {
 	n.snapshots = append(n.snapshots, index)
 	if len(n.snapshots) == 1 && n.store.Full() {
-		n.store.Release(group, uint64(index))
+		n.store.Release(groupNumber, uint64(index))
 	}
 	if len(n.snapshots) >= 2 {
 		n.snapshots = n.snapshots[len(n.snapshots)-2:]
-		n.store.Release(group, uint64(n.snapshots[0]))
+		n.store.Release(groupNumber, uint64(n.snapshots[0]))
 	}
 }
 
@@ -227,7 +227,7 @@ func (n *node) openSnapshot(ask raft.SnapshotRequest) (*storage.SnapshotReader, 
 	if n.snapshots[0] == ask.Index {
 		index = ask.Index
 	}
-	reader, err := n.store.OpenSnapshot(group, uint64(index))
+	reader, err := n.store.OpenSnapshot(groupNumber, uint64(index))
 	if err == nil {
 		n.reading[slot] = reader
 	}

@@ -27,7 +27,7 @@
 //
 // # Actors
 //
-// RunActors spawns raftnode's actors under protoactor, one actor system a
+// RunActors spawns the actors of package group under protoactor, one actor system a
 // process: the group's own with its mailbox and supervisor, the applier and the
 // snapshotter. An actors.SeededDispatcher picks whose turn it is, one batch or
 // one message at a time, and the world decides when; timers, clocks and the waits
@@ -118,7 +118,7 @@
 // # Differences
 //
 // A World persists and drives by its own short code and not by that of
-// actors/raftnode, which is five times slower. Bits are flipped only on a disk that
+// actors/group, which is five times slower. Bits are flipped only on a disk that
 // was closed in good order: damage to the very last batch of a torn log cannot be
 // told from a torn tail by anyone.
 package sim

@@ -16,7 +16,7 @@ const (
 	recordHardState = 1
 	recordEntries   = 2
 	recordBase      = 3
-	group           = storage.Group(1)
+	groupNumber     = storage.Group(1)
 )
 
 // records are what one save appends. high is the highest index that any record
@@ -26,18 +26,18 @@ func records(out *raft.Output, high *raft.Index) (batch []storage.Record) {
 	if out.HardState != nil {
 		data := binary.LittleEndian.AppendUint64(nil, uint64(out.HardState.Term))
 		data = binary.LittleEndian.AppendUint64(data, uint64(out.HardState.Vote))
-		batch = append(batch, storage.Record{Group: group, Type: recordHardState, Data: data})
+		batch = append(batch, storage.Record{Group: groupNumber, Type: recordHardState, Data: data})
 	}
 	if b := out.Base; b != nil {
 		*high = max(*high, b.Index)
 		data := binary.LittleEndian.AppendUint64(nil, uint64(b.Index))
 		data = binary.LittleEndian.AppendUint64(data, uint64(b.Term))
-		batch = append(batch, storage.Record{Group: group, Type: recordBase, Index: uint64(*high), Data: data})
+		batch = append(batch, storage.Record{Group: groupNumber, Type: recordBase, Index: uint64(*high), Data: data})
 	}
 	if n := len(out.Entries); n > 0 {
 		*high = max(*high, out.Entries[n-1].Index)
 		data := raft.AppendEntriesData(make([]byte, 0, raft.EntriesDataSize(out.Entries)), out.Entries)
-		batch = append(batch, storage.Record{Group: group, Type: recordEntries, Index: uint64(*high), Data: data})
+		batch = append(batch, storage.Record{Group: groupNumber, Type: recordEntries, Index: uint64(*high), Data: data})
 	}
 	return batch
 }

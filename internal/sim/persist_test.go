@@ -36,13 +36,13 @@ func TestReleasedRecordsStayDeadWithWhatTheyReplaced(t *testing.T) {
 		save(i, 1)
 	}
 	save(5, 2)
-	s.Release(group, 5)
+	s.Release(groupNumber, 5)
 	if err := s.Close(); err != nil { // the release mark is written with the last batch
 		t.Fatal(err)
 	}
 	s = open()
 	var r recovered
-	if err := s.Replay(group, r.add); err != nil {
+	if err := s.Replay(groupNumber, r.add); err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range r.entries {

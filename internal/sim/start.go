@@ -74,10 +74,10 @@ func (w *weather) raftConfig(seed uint64, id raft.ID, life uint32) raft.Config {
 // recover reads what the disk holds and restores the state machine.
 func (w *World) recover(n *node) (raft.State, error) {
 	var r recovered
-	if err := n.store.Replay(group, r.add); err != nil {
+	if err := n.store.Replay(groupNumber, r.add); err != nil {
 		return raft.State{}, err
 	}
-	n.high, r.released = r.high, raft.Index(n.store.Released(group))
+	n.high, r.released = r.high, raft.Index(n.store.Released(groupNumber))
 	snapshot, err := w.restore(n)
 	if err != nil {
 		return raft.State{}, err
@@ -87,7 +87,7 @@ func (w *World) recover(n *node) (raft.State, error) {
 
 // restore takes the newest snapshot that is whole, or the bootstrap.
 func (w *World) restore(n *node) (raft.SnapshotMeta, error) {
-	metas, err := n.store.Snapshots(group)
+	metas, err := n.store.Snapshots(groupNumber)
 	if err != nil {
 		return raft.SnapshotMeta{}, err
 	}
@@ -110,7 +110,7 @@ func (w *World) restore(n *node) (raft.SnapshotMeta, error) {
 
 // load restores the state machine from a snapshot on the disk.
 func (n *node) load(index uint64) (raft.SnapshotMeta, error) {
-	reader, err := n.store.OpenSnapshot(group, index)
+	reader, err := n.store.OpenSnapshot(groupNumber, index)
 	if err != nil {
 		return raft.SnapshotMeta{}, err
 	}
@@ -130,7 +130,7 @@ func raftMeta(m storage.SnapshotMeta) (raft.SnapshotMeta, error) {
 
 func storageMeta(m raft.SnapshotMeta) storage.SnapshotMeta {
 	return storage.SnapshotMeta{
-		Group: group, Index: uint64(m.Index), Term: uint64(m.Term), Header: raft.EncodeConfiguration(m.Configuration),
+		Group: groupNumber, Index: uint64(m.Index), Term: uint64(m.Term), Header: raft.EncodeConfiguration(m.Configuration),
 		Size: m.Size, Checksum: m.Checksum,
 	}
 }

@@ -28,6 +28,7 @@ const (
 	KindRaft         uint16 = 16
 	KindJoin         uint16 = 17
 	KindIntroduction uint16 = 18
+	KindGroup        uint16 = 19
 )
 
 // Hello is what a peer says first.
@@ -99,6 +100,11 @@ func Greet(conn net.Conn, h Hello) (refused string, err error) {
 // Raft is a RaftMessage without a body.
 func Raft(from, to uint64, group uint32, term uint64) []byte {
 	return number(number(fixed(fixed(nil, 1, from), 2, to), 3, uint64(group)), 4, term)
+}
+
+// Group is a GroupMessage without a body.
+func Group(from, to uint64, group uint32) []byte {
+	return number(fixed(fixed(nil, 1, from), 2, to), 3, uint64(group))
 }
 
 // JoinRequest is one.

@@ -1,4 +1,4 @@
-package raftnode
+package group
 
 import (
 	"cmp"
@@ -9,7 +9,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/synod-go/synod/actors"
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/consensus"
 	"github.com/synod-go/synod/replica"
 )
 
@@ -17,12 +17,12 @@ import (
 type (
 	// applyBatch holds committed entries and who waits for them.
 	applyBatch struct {
-		entries []raft.Entry
+		entries []consensus.Entry
 		calls   []*call // nil, or one place for each entry
 	}
 	// readAt ends calls when index is applied.
 	readAt struct {
-		index raft.Index
+		index consensus.Index
 		calls []*call
 	}
 	// checkDigest is a leader's word that this replica's state is wrong.
@@ -30,7 +30,7 @@ type (
 	// takeSnapshot asks for a picture of the state as it then is.
 	takeSnapshot struct{ call *call }
 	// installSnapshot replaces the state by a received snapshot that is durable.
-	installSnapshot struct{ meta raft.SnapshotMeta }
+	installSnapshot struct{ meta consensus.SnapshotMeta }
 )
 
 // Control lets what keeps the order of the log into a full mailbox: without it the
@@ -49,10 +49,10 @@ type applier struct {
 	checkpoint uint64 // the newest one published
 	logTime    int64  // likewise
 
-	index   raft.Index   // of the last applied entry
-	waiting []readAt     // by index
-	waits   int          // calls in waiting
-	reads   atomic.Int64 // calls in readAt messages that are not taken yet
+	index   consensus.Index // of the last applied entry
+	waiting []readAt        // by index
+	waits   int             // calls in waiting
+	reads   atomic.Int64    // calls in readAt messages that are not taken yet
 	entries []replica.Entry
 	results []replica.Result
 	behind  int // bytes applied since the group's actor was woken for it
@@ -88,7 +88,7 @@ func (p *applier) apply(b applyBatch) {
 	p.entries = p.entries[:0]
 	for _, e := range b.entries {
 		entry := replica.Entry{Index: uint64(e.Index)}
-		if e.Kind == raft.EntryCommand {
+		if e.Kind == consensus.EntryCommand {
 			entry.Data = e.Data
 		}
 		p.entries = append(p.entries, entry)
@@ -111,7 +111,7 @@ func (p *applier) apply(b applyBatch) {
 }
 
 // after drops what a snapshot has already brought.
-func (b applyBatch) after(applied raft.Index) applyBatch {
+func (b applyBatch) after(applied consensus.Index) applyBatch {
 	n := 0
 	for n < len(b.entries) && b.entries[n].Index <= applied {
 		if b.calls != nil && b.calls[n] != nil {
@@ -152,7 +152,7 @@ func (p *applier) advance() {
 // noteCheckpoint publishes the digests when there is a new one: the group's actor
 // must not wait for the replica's lock while a batch is applied.
 func (p *applier) noteCheckpoint() {
-	every := raft.Index(p.cfg.Replica.Limits.DigestEvery)
+	every := consensus.Index(p.cfg.Replica.Limits.DigestEvery)
 	at := uint64(p.index / every * every)
 	if at == 0 || p.checkpoint == at {
 		return
@@ -164,7 +164,7 @@ func (p *applier) noteCheckpoint() {
 	}
 }
 
-// wakeAfterBytes is well below raft.Config.MaxApplyBytes.
+// wakeAfterBytes is well below MaxApplyBytes of an engine.
 const wakeAfterBytes = 256 << 10
 
 func (p *applier) read(r readAt) {
@@ -186,7 +186,7 @@ func (p *applier) read(r readAt) {
 		}
 		return
 	}
-	at, _ := slices.BinarySearchFunc(p.waiting, r.index, func(w readAt, i raft.Index) int { return cmp.Compare(w.index, i) })
+	at, _ := slices.BinarySearchFunc(p.waiting, r.index, func(w readAt, i consensus.Index) int { return cmp.Compare(w.index, i) })
 	p.waiting = slices.Insert(p.waiting, at, r)
 	p.waits += len(r.calls)
 }
@@ -209,13 +209,13 @@ func (p *applier) fail(b applyBatch, err error) {
 			c.finish(outcome{err: ErrUnknown})
 		}
 	}
-	p.cfg.FailStop(fmt.Errorf("raftnode: apply in %s: %w", p.cfg.Name, err))
+	p.cfg.FailStop(fmt.Errorf("group: apply in %s: %w", p.cfg.Name, err))
 }
 
 // check believes the leader only if the own digest at the index is another.
 func (p *applier) check(m checkDigest) {
 	if own, ok := p.machine.DigestAt(m.index); ok && own != m.wanted {
-		p.handle.tell(func(a *Actor) { a.quarantineSelf(raft.Index(m.index), m.wanted) })
+		p.handle.tell(func(a *Actor) { a.quarantineSelf(consensus.Index(m.index), m.wanted) })
 	}
 }
 
@@ -225,7 +225,7 @@ func (p *applier) snapshot(m takeSnapshot) {
 	index := p.index
 	p.handle.tell(func(a *Actor) {
 		if err != nil {
-			a.snapshotDone(raft.SnapshotMeta{}, m.call, err)
+			a.snapshotDone(consensus.SnapshotMeta{}, m.call, err)
 			return
 		}
 		a.writePicture(index, picture, m.call)
@@ -235,7 +235,7 @@ func (p *applier) snapshot(m takeSnapshot) {
 // install restores the state machine from a received snapshot.
 func (p *applier) install(m installSnapshot) {
 	if m.meta.Index <= p.index {
-		p.handle.tell(func(a *Actor) { a.core.SnapshotFailed(m.meta.Index) })
+		p.handle.tell(func(a *Actor) { a.engine.SnapshotFailed(m.meta.Index) })
 		return
 	}
 	reader, err := p.cfg.Store.OpenSnapshot(p.cfg.Group, uint64(m.meta.Index))
@@ -244,7 +244,7 @@ func (p *applier) install(m installSnapshot) {
 		reader.Close()
 	}
 	if err != nil {
-		p.cfg.FailStop(fmt.Errorf("raftnode: install snapshot %d of %s: %w", m.meta.Index, p.cfg.Name, err))
+		p.cfg.FailStop(fmt.Errorf("group: install snapshot %d of %s: %w", m.meta.Index, p.cfg.Name, err))
 		return
 	}
 	p.index = m.meta.Index

@@ -1,4 +1,4 @@
-package raftnode
+package group_test
 
 import (
 	"context"
@@ -7,7 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/actors/group"
+	"github.com/synod-go/synod/consensus"
 	"github.com/synod-go/synod/replica"
 	"github.com/synod-go/synod/storage"
 )
@@ -30,7 +31,7 @@ func (s single) apply(t *testing.T, e replica.Envelope) replica.Result {
 		if err == nil {
 			return r
 		}
-		if !errors.Is(err, raft.ErrNotLeader) {
+		if !errors.Is(err, consensus.ErrNotLeader) {
 			t.Fatalf("propose: %v", err)
 		}
 	}
@@ -50,7 +51,7 @@ func TestALeaderWhoseWallClockIsSetGoesOnWithLogTime(t *testing.T) {
 			began, n := time.Now(), byte(0)
 			var wall settable
 			disk := storage.NewMemory(30)
-			s := startSingle(t, disk, func(c *Config) { c.WallClock = wall.now })
+			s := startSingle(t, disk, func(c *group.Config) { c.WallClock = wall.now })
 			session := s.apply(t, replica.Envelope{Kind: replica.KindRegister, Timeout: 60_000}).Index
 			first := s.Replica().LogTime()
 			check := func(when string) {
@@ -74,12 +75,12 @@ func TestALeaderWhoseWallClockIsSetGoesOnWithLogTime(t *testing.T) {
 			check("before")
 			wall.setTo(jump)
 			check("after the jump")
-			if _, err := ask(t.Context(), s.Handle, func(*Actor) (int, error) { panic("planted") }); !errors.Is(err, ErrUnknown) {
+			if _, err := group.Ask(t.Context(), s.Handle, func(*group.Actor) (int, error) { panic("planted") }); !errors.Is(err, group.ErrUnknown) {
 				t.Fatal(err)
 			}
 			check("another leader")
 			s.crash(disk)
-			s = startSingle(t, disk, func(c *Config) { c.WallClock = wall.now })
+			s = startSingle(t, disk, func(c *group.Config) { c.WallClock = wall.now })
 			check("another process")
 			wall.setTo(0)
 			check("set right")
@@ -94,16 +95,16 @@ func TestTheNextLeaderCountsTheTimeSinceTheLastStamp(t *testing.T) {
 	var elapsed atomic.Int64
 	var wall settable
 	began := time.Now()
-	s := startSingle(t, storage.NewMemory(31), func(c *Config) {
+	s := startSingle(t, storage.NewMemory(31), func(c *group.Config) {
 		c.WallClock = wall.now
-		c.Clock = func() raft.Time { return raft.Time(time.Since(began)) + raft.Time(elapsed.Load()) }
+		c.Clock = func() consensus.Time { return consensus.Time(time.Since(began)) + consensus.Time(elapsed.Load()) }
 	})
 	s.add(t)
 	before := s.Replica().LogTime()
 	elapsed.Store(int64(time.Hour))
 	wall.setTo(-year)
-	if _, err := ask(t.Context(), s.Handle, func(a *Actor) (int, error) {
-		a.clockTerm = 0 // as if it had just been elected
+	if _, err := group.Ask(t.Context(), s.Handle, func(a *group.Actor) (int, error) {
+		a.ForgetClock()
 		return 0, nil
 	}); err != nil {
 		t.Fatal(err)
@@ -119,7 +120,7 @@ func TestARequestIDOfTheFutureNeverReachesTheLog(t *testing.T) {
 	s.add(t)
 	future := replica.NewRequestID(time.Now().Add(2*time.Hour).UnixMilli(), [10]byte{1})
 	before := s.Applied()
-	var calls []Call
+	var calls []group.Call
 	for _, e := range []replica.Envelope{{Kind: replica.KindRequest, Request: requestNow(1)},
 		{Kind: replica.KindRequest, Request: future}, {Kind: replica.KindPlain}} {
 		c, err := s.StartPropose(e.Append(nil))

@@ -1,9 +1,9 @@
-package raftnode
+package group
 
 import (
 	"slices"
 
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/consensus"
 )
 
 // pendingCalls are the proposals whose entries are not committed yet, in the
@@ -17,13 +17,13 @@ type pendingCalls struct {
 }
 
 // add notes that calls were proposed from first on in term.
-func (p *pendingCalls) add(calls []*call, first raft.Index, term raft.Term) {
+func (p *pendingCalls) add(calls []*call, first consensus.Index, term consensus.Term) {
 	if len(p.queue) > 0 && p.queue[len(p.queue)-1].term != term {
 		p.stale = append(p.stale, p.queue...)
 		p.queue = nil
 	}
 	for i, c := range calls {
-		c.index, c.term, c.command = first+raft.Index(i), term, nil
+		c.index, c.term, c.command = first+consensus.Index(i), term, nil
 		p.queue = append(p.queue, c)
 	}
 }
@@ -32,7 +32,7 @@ func (p *pendingCalls) add(calls []*call, first raft.Index, term raft.Term) {
 // belongs to the i-th entry, nil if nobody here waits for it. A call whose
 // place was taken by an entry of another term is finished: it will never be
 // committed (the Log Matching Property, Raft section 5.3).
-func (p *pendingCalls) take(entries []raft.Entry) []*call {
+func (p *pendingCalls) take(entries []consensus.Entry) []*call {
 	if len(p.queue) == 0 && len(p.stale) == 0 {
 		return nil
 	}
@@ -48,7 +48,7 @@ func (p *pendingCalls) take(entries []raft.Entry) []*call {
 }
 
 // passed ends the calls whose entries a received snapshot has gone past.
-func (p *pendingCalls) passed(snapshot raft.Index) {
+func (p *pendingCalls) passed(snapshot consensus.Index) {
 	gone := func(c *call) bool {
 		if c.index > snapshot {
 			return false
@@ -61,7 +61,7 @@ func (p *pendingCalls) passed(snapshot raft.Index) {
 }
 
 // decide reports whether entries tell what becomes of c.
-func decide(c *call, entries []raft.Entry, matched []*call) bool {
+func decide(c *call, entries []consensus.Entry, matched []*call) bool {
 	first, last := entries[0].Index, entries[len(entries)-1].Index
 	switch {
 	case c.index > last:
@@ -69,7 +69,7 @@ func decide(c *call, entries []raft.Entry, matched []*call) bool {
 	case c.index < first:
 		// A snapshot went past it: the entry is not here to be compared.
 		c.finish(outcome{err: ErrUnknown})
-	case entries[c.index-first].Term == c.term:
+	case entries[c.index-first].Term == c.term && entries[c.index-first].Kind == consensus.EntryCommand:
 		matched[c.index-first] = c
 	default:
 		c.finish(outcome{err: ErrNotCommitted})

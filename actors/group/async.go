@@ -1,9 +1,9 @@
-package raftnode
+package group
 
 import (
 	"context"
 
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/consensus"
 	"github.com/synod-go/synod/replica"
 )
 
@@ -34,17 +34,17 @@ func (c Call) Ended() bool { return len(c.call.done) > 0 }
 
 // Wait returns what Propose or ReadIndex would have returned; a read has no
 // Result.
-func (c Call) Wait(ctx context.Context) (replica.Result, raft.Index, error) {
+func (c Call) Wait(ctx context.Context) (replica.Result, consensus.Index, error) {
 	o, err := c.handle.wait(ctx, c.call)
 	return o.result, o.index, err
 }
 
-// Do runs f inside the actor with its core and does not wait for it: for
+// Do runs f inside the actor with its engine and does not wait for it: for
 // simulated worlds, which look at the core, change the membership, or panic to
 // see the actor recover. Errors: ErrOverloaded, ErrStopped; then f never runs. Nor
 // does it if the actor fails first.
-func (h *Handle) Do(f func(core *raft.Node)) error {
-	_, err := h.do(func(a *Actor) { f(a.core) })
+func (h *Handle) Do(f func(e Engine)) error {
+	_, err := h.do(func(a *Actor) { f(a.engine) })
 	return err
 }
 

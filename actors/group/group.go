@@ -1,4 +1,4 @@
-package raftnode
+package group
 
 import (
 	"errors"
@@ -11,10 +11,11 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/synod-go/synod/actors"
+	"github.com/synod-go/synod/consensus"
 	"github.com/synod-go/synod/messages"
-	"github.com/synod-go/synod/raft"
 	"github.com/synod-go/synod/replica"
 	"github.com/synod-go/synod/storage"
 )
@@ -40,11 +41,11 @@ type Actor struct {
 	log    *slog.Logger
 
 	system *actor.ActorSystem
-	core   *raft.Node
+	engine Engine
 	in     inbox
 	timer  Timer
-	now    raft.Time // of this turn
-	due    raft.Time // what the timer runs towards, 0 if it does not
+	now    consensus.Time // of this turn
+	due    consensus.Time // what the timer runs towards, 0 if it does not
 
 	applier      *actor.PID
 	applierReads *atomic.Int64
@@ -57,24 +58,21 @@ type Actor struct {
 	reads   map[uint64][]*call // by the core's ref
 	nextRef uint64
 
-	high         raft.Index // the highest index any record of the group has reached
-	logBytes     int        // appended since the last snapshot
+	logBytes     int // appended since the last snapshot
 	snapshotting bool
-	lastSnapshot raft.Index
-	pinCheck     raft.Time        // when to ask next whether this group pins the log
+	lastSnapshot consensus.Index
+	pinCheck     consensus.Time   // when to ask next whether this group pins the log
 	clock        replica.LogClock // of the leader in clockTerm
-	clockTerm    raft.Term
+	clockTerm    consensus.Term
 	stamp        int64 // the greatest in the log, which may be ahead of the state machine
 	digests      digests
-	encoded      encodedEntries
-	received     []byte // the entries of this turn's newest AppendEntries, as they came
 	refused      uint64 // messages that could not be read
 }
 
 // heldSend waits for the saves before it, with nothing to save itself.
 type heldSend struct {
 	after uint64
-	send  []raft.Envelope
+	send  []Envelope
 }
 
 // Spawn starts the actor of one group under name. Its supervisor restarts it
@@ -91,7 +89,7 @@ func Spawn(system *actor.ActorSystem, c Config, name string, strategy actor.Supe
 		func() actor.Mailbox { return h.mailbox }, actor.WithGuardian(strategy), actor.WithSupervisor(childStrategy{h}))
 	h.pid = actor.NewPID(system.Address(), name)
 	if _, err := system.Root.SpawnNamed(props, name); err != nil {
-		return nil, fmt.Errorf("raftnode: spawn %s: %w", name, err)
+		return nil, fmt.Errorf("group: spawn %s: %w", name, err)
 	}
 	return h, nil
 }
@@ -103,7 +101,7 @@ type childStrategy struct{ handle *Handle }
 // HandleFailure leaves the child suspended; it goes with its parent.
 func (s childStrategy) HandleFailure(_ *actor.ActorSystem, _ actor.Supervisor, child *actor.PID,
 	_ *actor.RestartStatistics, reason, _ any) {
-	s.handle.tell(func(*Actor) { panic(fmt.Errorf("raftnode: %s failed: %v", child.Id, reason)) })
+	s.handle.tell(func(*Actor) { panic(fmt.Errorf("group: %s failed: %v", child.Id, reason)) })
 }
 
 // Receive has one case for each thing that can happen to the actor.
@@ -135,26 +133,23 @@ func (a *Actor) start(ctx actor.Context) {
 	if err != nil {
 		panic(&actors.FailStop{Err: err})
 	}
-	state, err := a.recover(machine)
+	snapshot, entries, err := a.recover(machine)
 	if err != nil {
 		panic(&actors.FailStop{Err: err})
 	}
-	for _, e := range state.Entries {
+	for _, e := range entries {
 		a.logBytes += len(e.Data)
 	}
-	a.noteStamp(state.Entries)
-	if a.core, err = raft.New(a.cfg.Raft, state); err != nil {
-		panic(&actors.FailStop{Err: err})
-	}
-	if state.Snapshot.Index > 0 || len(state.Entries) > 0 {
-		a.log.Info("replica recovered", "group", a.cfg.Name, "snapshot", uint64(state.Snapshot.Index),
-			"snapshot_bytes", state.Snapshot.Size, "entries", len(state.Entries), "entry_bytes", a.logBytes,
+	a.noteStamp(entries)
+	if snapshot.Index > 0 || len(entries) > 0 {
+		a.log.Info("replica recovered", "group", a.cfg.Name, "snapshot", uint64(snapshot.Index),
+			"snapshot_bytes", snapshot.Size, "entries", len(entries), "entry_bytes", a.logBytes,
 			"took", a.cfg.WallClock().Sub(began))
 	}
-	a.lastSnapshot = state.Snapshot.Index
-	a.handle.applied.Store(uint64(state.Snapshot.Index))
+	a.lastSnapshot = snapshot.Index
+	a.handle.applied.Store(uint64(snapshot.Index))
 	a.handle.instance.Store(&instance{replica: machine, machine: user})
-	a.spawnChildren(ctx, machine, state.Snapshot)
+	a.spawnChildren(ctx, machine, snapshot)
 	a.timer = a.cfg.Timer(func() { a.system.Root.Send(a.handle.pid, tick{}) })
 	a.publish()
 	a.turn(nil)
@@ -177,7 +172,7 @@ func (a *Actor) awaitLog() {
 		select {
 		case err = <-flushed:
 		case <-limit.C:
-			err = fmt.Errorf("raftnode: the log has not come to rest %v after a failure of %s", a.cfg.LogWait, a.cfg.Name)
+			err = fmt.Errorf("group: the log has not come to rest %v after a failure of %s", a.cfg.LogWait, a.cfg.Name)
 		}
 	}
 	if err != nil {
@@ -186,68 +181,78 @@ func (a *Actor) awaitLog() {
 	a.handle.forgetSaves() // they were numbered by the instance before
 }
 
-// recover reads the group's log and restores the newest whole snapshot.
-func (a *Actor) recover(machine *replica.Replica) (raft.State, error) {
-	var r recovery
-	if err := a.cfg.Store.Replay(a.cfg.Group, r.add); err != nil {
-		return raft.State{}, fmt.Errorf("raftnode: replay %s: %w", a.cfg.Name, err)
+// recover reads the group's log, restores the newest whole snapshot and makes
+// the engine from both. It returns the snapshot and the entries of the log.
+func (a *Actor) recover(machine *replica.Replica) (snapshot consensus.SnapshotMeta, entries []consensus.Entry, err error) {
+	r, records := a.cfg.Protocol.Recover(a.cfg), 0
+	if err := a.cfg.Store.Replay(a.cfg.Group, func(record storage.Record) error {
+		records++
+		return r.Add(record)
+	}); err != nil {
+		return snapshot, nil, fmt.Errorf("group: replay %s: %w", a.cfg.Name, err)
 	}
-	a.high = r.high
-	r.released = raft.Index(a.cfg.Store.Released(a.cfg.Group))
-	a.handle.setFresh(r.fresh())
-	var errs error
-	for before := uint64(math.MaxUint64); ; {
-		meta, found, err := a.cfg.Store.NewestSnapshot(a.cfg.Group, before)
-		if err != nil {
-			return raft.State{}, fmt.Errorf("raftnode: snapshots of %s: %w", a.cfg.Name, err)
-		}
-		if !found {
-			break
-		}
-		snapshot, err := restore(a.cfg, meta, machine)
-		if err == nil {
-			return r.state(snapshot)
-		}
-		errs, before = errors.Join(errs, err), meta.Index
+	a.handle.setFresh(r.Fresh())
+	if snapshot, err = a.restoreNewest(machine); err != nil {
+		return snapshot, nil, err
 	}
-	if errs != nil {
-		return raft.State{}, fmt.Errorf("raftnode: no snapshot of %s can be restored: %w", a.cfg.Name, errs)
-	}
-	if r.records == 0 && len(a.cfg.Bootstrap) > 0 {
-		record := bootstrapRecord(a.cfg.Group, a.cfg.Bootstrap)
-		if err := r.add(record); err != nil {
-			return raft.State{}, err
+	if snapshot.Index == 0 && records == 0 && len(a.cfg.Bootstrap) > 0 {
+		record := r.Bootstrap(a.cfg.Bootstrap)
+		if err := r.Add(record); err != nil {
+			return snapshot, nil, err
 		}
 		// It is durable before whatever the core saves next, a vote say.
 		a.cfg.Store.Append([]storage.Record{record}, func(err error) { a.failIf(err) })
 	}
-	return r.state(raft.SnapshotMeta{})
+	a.engine, entries, err = r.Engine(snapshot, consensus.Index(a.cfg.Store.Released(a.cfg.Group)))
+	return snapshot, entries, err
+}
+
+// restoreNewest loads the newest snapshot that is whole. Without any it returns
+// the zero meta.
+func (a *Actor) restoreNewest(machine *replica.Replica) (consensus.SnapshotMeta, error) {
+	var errs error
+	for before := uint64(math.MaxUint64); ; {
+		meta, found, err := a.cfg.Store.NewestSnapshot(a.cfg.Group, before)
+		switch {
+		case err != nil:
+			return consensus.SnapshotMeta{}, fmt.Errorf("group: snapshots of %s: %w", a.cfg.Name, err)
+		case !found && errs != nil:
+			return consensus.SnapshotMeta{}, fmt.Errorf("group: no snapshot of %s can be restored: %w", a.cfg.Name, errs)
+		case !found:
+			return consensus.SnapshotMeta{}, nil
+		}
+		snapshot, err := restore(a.cfg, meta, machine)
+		if err == nil {
+			return snapshot, nil
+		}
+		errs, before = errors.Join(errs, err), meta.Index
+	}
 }
 
 // failIf ends the node when its log has failed.
 func (a *Actor) failIf(err error) bool {
 	if err != nil {
-		a.cfg.FailStop(fmt.Errorf("raftnode: save of %s: %w", a.cfg.Name, err))
+		a.cfg.FailStop(fmt.Errorf("group: save of %s: %w", a.cfg.Name, err))
 	}
 	return err != nil
 }
 
 // restore loads one snapshot into the machine.
-func restore(c Config, meta storage.SnapshotMeta, machine *replica.Replica) (raft.SnapshotMeta, error) {
+func restore(c Config, meta storage.SnapshotMeta, machine *replica.Replica) (consensus.SnapshotMeta, error) {
 	reader, err := c.Store.OpenSnapshot(meta.Group, meta.Index)
 	if err != nil {
-		return raft.SnapshotMeta{}, err
+		return consensus.SnapshotMeta{}, err
 	}
 	defer reader.Close()
-	configuration, err := raft.DecodeConfiguration(meta.Header)
+	configuration, err := consensus.DecodeConfiguration(meta.Header)
 	if err != nil {
-		return raft.SnapshotMeta{}, err
+		return consensus.SnapshotMeta{}, err
 	}
 	progress := func(done int64) { c.Progress("restore", done, meta.Size) }
 	if err := machine.Restore(&countedReader{from: reader, progress: progress}); err != nil {
-		return raft.SnapshotMeta{}, fmt.Errorf("raftnode: restore snapshot %d: %w", meta.Index, err)
+		return consensus.SnapshotMeta{}, fmt.Errorf("group: restore snapshot %d: %w", meta.Index, err)
 	}
-	return raft.SnapshotMeta{Index: raft.Index(meta.Index), Term: raft.Term(meta.Term),
+	return consensus.SnapshotMeta{Index: consensus.Index(meta.Index), Term: consensus.Term(meta.Term),
 		Configuration: configuration, Size: meta.Size, Checksum: meta.Checksum}, nil
 }
 
@@ -270,63 +275,63 @@ func (a *Actor) turn(batch []actors.Item) {
 	a.handle.take(&a.in)
 	if a.in.saved > a.saved {
 		a.saved = a.in.saved
-		a.core.Saved(a.saved)
+		a.engine.Saved(a.saved)
 	}
 	a.now = a.cfg.Clock()
-	a.core.Tick(a.now)
+	a.engine.Tick(a.now)
 	for i := range batch {
 		switch m := batch[i].Message.(type) {
-		case *messages.RaftMessage:
-			a.receive(m)
+		case wake:
 		case tick:
 			a.due = 0 // the timer runs no more, perhaps a little too early
+		case *messages.GroupMessage:
+			a.receive(m)
+		case proto.Message:
+			if err := a.engine.Receive(m); err != nil {
+				a.refuseMessage(err)
+			}
 		}
 	}
-	a.core.Applied(a.handle.Applied())
+	a.engine.Applied(a.handle.Applied())
 	for _, id := range a.in.lost {
-		a.core.PeerLost(id)
+		a.engine.PeerLost(id)
 	}
 	a.startReads()
 	a.propose()
 	for _, task := range a.in.tasks {
 		task(a)
 	}
-	a.carryOut(a.core.Output())
+	a.carryOut(a.engine.Output())
 	a.compactIfDue()
 	a.reportDigests()
 	a.arm()
 	clear(a.in.tasks)
 	clear(a.in.proposals)
 	clear(a.in.reads)
-	a.received = nil
-	a.handle.rest(a.core.Gather())
+	a.handle.rest(a.engine.Gather())
 }
 
-// receive passes a message of a peer to the core. The link has checked that it
-// comes from whom it says.
-func (a *Actor) receive(w *messages.RaftMessage) {
-	if raft.ID(w.To) != a.cfg.Raft.ID || storage.Group(w.Group) != a.cfg.Group {
-		a.refused++
+// receive takes a message of the group's own. The link has checked that it comes
+// from whom it says.
+func (a *Actor) receive(m *messages.GroupMessage) {
+	if consensus.ID(m.To) != a.cfg.ID || storage.Group(m.Group) != a.cfg.Group {
+		a.refuseMessage(ErrMisdirected)
 		return
 	}
-	switch body := w.Body.(type) {
-	case *messages.RaftMessage_DigestReport:
-		a.onDigestReport(raft.ID(w.From), body.DigestReport)
-		return
-	case *messages.RaftMessage_Quarantine:
-		a.onQuarantine(raft.ID(w.From), body.Quarantine)
-		return
+	switch body := m.Body.(type) {
+	case *messages.GroupMessage_DigestReport:
+		a.onDigestReport(consensus.ID(m.From), body.DigestReport)
+	case *messages.GroupMessage_Quarantine:
+		a.onQuarantine(consensus.ID(m.From), body.Quarantine)
 	}
-	m, err := decode(w)
-	if err != nil {
-		a.refused++
-		a.log.Warn("message refused", "group", a.cfg.Name, "from", w.From, "error", err)
-		return
+}
+
+// refuseMessage counts a message that could not be read.
+func (a *Actor) refuseMessage(err error) {
+	a.refused++
+	if !errors.Is(err, ErrMisdirected) {
+		a.log.Warn("message refused", "group", a.cfg.Name, "error", err)
 	}
-	if data := w.GetAppendEntries().GetEntries(); len(data) > 0 {
-		a.received = data
-	}
-	a.core.Step(raft.ID(w.From), m)
 }
 
 // maxPendingBytes is what may wait for the disk before proposals are refused,
@@ -338,8 +343,8 @@ func (a *Actor) propose() {
 	if len(a.in.proposals) == 0 {
 		return
 	}
-	if a.core.Role() != raft.Leader {
-		a.refuse(raft.ErrNotLeader) // whatever our own disk says
+	if a.engine.Role() != consensus.Leader {
+		a.refuse(consensus.ErrNotLeader) // whatever our own disk says
 		return
 	}
 	if a.cfg.Store.Full() {
@@ -354,22 +359,24 @@ func (a *Actor) propose() {
 	if len(commands) == 0 {
 		return
 	}
-	first, err := a.core.Propose(commands)
-	if errors.Is(err, raft.ErrOverloaded) {
-		err = ErrOverloaded
-	}
-	if err != nil {
+	first, term, err := a.engine.Propose(commands)
+	switch {
+	case err == nil:
+		a.pending.add(a.in.proposals, first, term)
+	case errors.Is(err, consensus.ErrSealing):
+		a.handle.putBack(a.in.proposals)
+	case errors.Is(err, consensus.ErrOverloaded):
+		a.refuse(ErrOverloaded)
+	default:
 		a.refuse(err)
-		return
 	}
-	a.pending.add(a.in.proposals, first, a.core.Term())
 }
 
 // noteStamp keeps the greatest stamp of the log: a leader that has yet to apply
 // what it recovered must not take the group for a new one.
-func (a *Actor) noteStamp(entries []raft.Entry) {
+func (a *Actor) noteStamp(entries []consensus.Entry) {
 	for _, e := range slices.Backward(entries) {
-		if e.Kind == raft.EntryCommand {
+		if e.Kind == consensus.EntryCommand {
 			a.stamp = max(a.stamp, replica.Time(e.Data))
 			return // those before are hardly ever greater
 		}
@@ -378,7 +385,7 @@ func (a *Actor) noteStamp(entries []raft.Entry) {
 
 // stampAll puts log time into the waiting commands and refuses those of the future.
 func (a *Actor) stampAll() [][]byte {
-	if term := a.core.Term(); term != a.clockTerm {
+	if term := a.engine.Term(); term != a.clockTerm {
 		a.clockTerm, a.clock = term, a.handle.logClock(a.now)
 	}
 	wall := a.cfg.WallClock().UnixMilli()
@@ -409,7 +416,7 @@ func (a *Actor) startReads() {
 		return
 	}
 	a.nextRef++
-	if err := a.core.ReadIndex(a.nextRef); err != nil {
+	if err := a.engine.ReadIndex(a.nextRef); err != nil {
 		for _, c := range a.in.reads {
 			c.finish(outcome{err: err})
 		}
@@ -420,7 +427,7 @@ func (a *Actor) startReads() {
 
 // spawnChildren starts the applier and the snapshotter. They end with this
 // actor and are made anew with it.
-func (a *Actor) spawnChildren(ctx actor.Context, machine *replica.Replica, snapshot raft.SnapshotMeta) {
+func (a *Actor) spawnChildren(ctx actor.Context, machine *replica.Replica, snapshot consensus.SnapshotMeta) {
 	// Bounded by the core (MaxApplyBytes, one chunk a peer) and, for reads, by
 	// MaxReads: see Actor.readAt.
 	mailbox := actors.MailboxConfig{MaxMessages: 1 << 20}
@@ -436,7 +443,7 @@ func (a *Actor) spawnChildren(ctx actor.Context, machine *replica.Replica, snaps
 
 // arm sets the timer to the core's deadline, unless it runs towards it already.
 func (a *Actor) arm() {
-	due := a.core.Deadline()
+	due := a.engine.Deadline()
 	if due == a.due {
 		return
 	}
@@ -452,7 +459,7 @@ func (a *Actor) stopTimer() {
 
 // publish tells the rest of the process what changed.
 func (a *Actor) publish() {
-	status := a.core.Status()
+	status := a.engine.Status()
 	view := View{Role: status.Role, Term: status.Term, Leader: status.Leader, Configuration: status.Configuration,
 		Applied: a.handle.Applied(), Left: status.Left, Fresh: a.handle.isFresh()}
 	a.handle.view.Store(&view)

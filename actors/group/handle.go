@@ -1,4 +1,4 @@
-package raftnode
+package group
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/synod-go/synod/actors"
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/consensus"
 	"github.com/synod-go/synod/replica"
 )
 
@@ -19,16 +19,16 @@ import (
 var (
 	// ErrNotCommitted: another entry was committed in the place of the
 	// proposed one. The command was surely not applied and never will be.
-	ErrNotCommitted = errors.New("raftnode: surely not committed")
+	ErrNotCommitted = errors.New("group: surely not committed")
 	// ErrUnknown: the replica cannot tell any more whether the command was
 	// applied. It may have been.
-	ErrUnknown = errors.New("raftnode: outcome unknown")
+	ErrUnknown = errors.New("group: outcome unknown")
 	// ErrOverloaded: a bound of Config is reached; nothing was done.
-	ErrOverloaded = errors.New("raftnode: overloaded")
+	ErrOverloaded = errors.New("group: overloaded")
 	// ErrDiskFull: the disk is below its reserve; nothing was done.
-	ErrDiskFull = errors.New("raftnode: disk full")
+	ErrDiskFull = errors.New("group: disk full")
 	// ErrStopped: the actor has stopped for good.
-	ErrStopped = errors.New("raftnode: stopped")
+	ErrStopped = errors.New("group: stopped")
 )
 
 // Handle is how the rest of the process talks to a group's actor. Calls wait in
@@ -52,7 +52,7 @@ type Handle struct {
 	gone    chan struct{} // closed when the present instance of the actor ends
 	calls   calls
 
-	lease      atomic.Int64 // raft.Time: end of the lease, 0 is none
+	lease      atomic.Int64 // consensus.Time: end of the lease, 0 is none
 	leaseIndex atomic.Uint64
 	applied    atomic.Uint64
 	logTime    atomic.Int64 // how far log time was ahead of Clock when the last stamp was applied, in microseconds; 0 is not known
@@ -70,12 +70,12 @@ type instance struct {
 
 // View is what a replica last knew about its group.
 type View struct {
-	Role          raft.Role
-	Term          raft.Term
-	Leader        raft.ID
-	Configuration raft.Configuration
-	Applied       raft.Index // when the view was made
-	// Left is why this replica last ceased to lead: see raft.Status.
+	Role          consensus.Role
+	Term          consensus.Term
+	Leader        consensus.ID
+	Configuration consensus.Configuration
+	Applied       consensus.Index // when the view was made
+	// Left is why this replica last ceased to lead: see consensus.Status.
 	Left string
 	// Fresh: the log held nothing of the group when the process started. Only
 	// such a replica may ask for a place: another had one, and may have been
@@ -85,9 +85,9 @@ type View struct {
 
 // Propose replicates command, an entry in package replica's envelope, and
 // returns its result once it is applied here. The command must not be changed
-// afterwards. Errors: replica.ErrMalformed, raft.ErrNotLeader and ErrOverloaded (nothing was done),
+// afterwards. Errors: replica.ErrMalformed, consensus.ErrNotLeader and ErrOverloaded (nothing was done),
 // ErrNotCommitted (surely not), ErrUnknown and ctx's error (may have been).
-func (h *Handle) Propose(ctx context.Context, command []byte) (replica.Result, raft.Index, error) {
+func (h *Handle) Propose(ctx context.Context, command []byte) (replica.Result, consensus.Index, error) {
 	// An envelope that replicas cannot read must not reach the log: it would
 	// stop all of them, at every replay.
 	if _, err := replica.Decode(command); err != nil {
@@ -103,7 +103,7 @@ func (h *Handle) Propose(ctx context.Context, command []byte) (replica.Result, r
 
 // ReadIndex returns once the local state machine holds everything that was
 // acknowledged anywhere before the call.
-func (h *Handle) ReadIndex(ctx context.Context) (raft.Index, error) {
+func (h *Handle) ReadIndex(ctx context.Context) (consensus.Index, error) {
 	c, err := h.enqueue(nil, true)
 	if err != nil {
 		return 0, err
@@ -150,7 +150,7 @@ func (h *Handle) put(command []byte, read bool) (c *call, turn bool, err error) 
 }
 
 // WaitApplied returns once the local state machine has applied index.
-func (h *Handle) WaitApplied(ctx context.Context, index raft.Index) error {
+func (h *Handle) WaitApplied(ctx context.Context, index consensus.Index) error {
 	if h.Applied() >= index {
 		return nil
 	}
@@ -200,33 +200,33 @@ func ask[T any](ctx context.Context, h *Handle, f func(*Actor) (T, error)) (T, e
 }
 
 // Status asks the core.
-func (h *Handle) Status(ctx context.Context) (raft.Status, error) {
-	return ask(ctx, h, func(a *Actor) (raft.Status, error) { return a.core.Status(), nil })
+func (h *Handle) Status(ctx context.Context) (consensus.Status, error) {
+	return ask(ctx, h, func(a *Actor) (consensus.Status, error) { return a.engine.Status(), nil })
 }
 
 // ChangeMembership proposes the wanted members, if the configuration's version
 // is still version. It returns the index of the change; WaitApplied of that
 // index tells when it is committed.
-func (h *Handle) ChangeMembership(ctx context.Context, members []raft.Member, version raft.Index) (raft.Index, error) {
-	return ask(ctx, h, func(a *Actor) (raft.Index, error) { return a.core.ChangeMembership(members, version) })
+func (h *Handle) ChangeMembership(ctx context.Context, members []consensus.Member, version consensus.Index) (consensus.Index, error) {
+	return ask(ctx, h, func(a *Actor) (consensus.Index, error) { return a.engine.ChangeMembership(members, version) })
 }
 
-// TransferLeadership starts handing the leadership to to, or with raft.None to
+// TransferLeadership starts handing the leadership to to, or with consensus.None to
 // the best follower. The View tells when it has happened.
-func (h *Handle) TransferLeadership(ctx context.Context, to raft.ID) error {
-	_, err := ask(ctx, h, func(a *Actor) (struct{}, error) { return struct{}{}, a.core.TransferLeadership(to) })
+func (h *Handle) TransferLeadership(ctx context.Context, to consensus.ID) error {
+	_, err := ask(ctx, h, func(a *Actor) (struct{}, error) { return struct{}{}, a.engine.TransferLeadership(to) })
 	return err
 }
 
 // Snapshot takes a snapshot of the state machine now, whatever the compaction
 // policy says, and returns its index once it is durable.
-func (h *Handle) Snapshot(ctx context.Context) (raft.Index, error) {
+func (h *Handle) Snapshot(ctx context.Context) (consensus.Index, error) {
 	o, err := h.call(ctx, (*Actor).snapshot)
 	return o.index, err
 }
 
 // PeerLost tells the replica that the connection to a peer closed.
-func (h *Handle) PeerLost(id raft.ID) {
+func (h *Handle) PeerLost(id consensus.ID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed == nil && len(h.in.lost) < maxLostHints {
@@ -242,7 +242,7 @@ const maxLostHints = 64
 func (h *Handle) View() View { return *h.view.Load() }
 
 // Applied is the last index the local state machine has applied.
-func (h *Handle) Applied() raft.Index { return raft.Index(h.applied.Load()) }
+func (h *Handle) Applied() consensus.Index { return consensus.Index(h.applied.Load()) }
 
 // Replica is what runs the state machine, nil before the first start; restarts
 // of the actor replace it.
@@ -255,18 +255,18 @@ func (h *Handle) Replica() *replica.Replica {
 
 // ErrBehind: the state machine has not applied the wanted index. It had, if the
 // caller waited for it, but the actor was restarted meanwhile.
-var ErrBehind = errors.New("raftnode: the state machine is behind")
+var ErrBehind = errors.New("group: the state machine is behind")
 
 // Read runs f on the state machine, which stands still meanwhile, if it has
 // applied at least index. f is given the machine and the index it has applied.
-func (h *Handle) Read(index raft.Index, f func(machine replica.StateMachine, index uint64)) error {
+func (h *Handle) Read(index consensus.Index, f func(machine replica.StateMachine, index uint64)) error {
 	i := h.instance.Load()
 	if i == nil {
 		return ErrBehind
 	}
 	behind := false
 	err := i.replica.View(func(applied uint64) {
-		if behind = raft.Index(applied) < index; !behind {
+		if behind = consensus.Index(applied) < index; !behind {
 			f(i.machine, applied)
 		}
 	})
@@ -283,7 +283,7 @@ func (h *Handle) noteLogTime(stamp int64) {
 }
 
 // logClock is log time as it must be now, by the last stamp that was applied here.
-func (h *Handle) logClock(now raft.Time) replica.LogClock {
+func (h *Handle) logClock(now consensus.Time) replica.LogClock {
 	at, ahead := time.Duration(now), h.logTime.Load()
 	if ahead == 0 {
 		return replica.NewLogClock(0, at) // no stamp was applied since the process started
@@ -315,8 +315,8 @@ func (h *Handle) forgetSaves() {
 // It waits until what was committed when it was called is applied.
 func (h *Handle) ReadLease(ctx context.Context, f func(machine replica.StateMachine, index uint64)) bool {
 	until := h.lease.Load()
-	index := raft.Index(h.leaseIndex.Load())
-	if until == 0 || index == 0 || h.cfg.Clock() >= raft.Time(until) {
+	index := consensus.Index(h.leaseIndex.Load())
+	if until == 0 || index == 0 || h.cfg.Clock() >= consensus.Time(until) {
 		return false
 	}
 	if h.Applied() < index && h.WaitApplied(ctx, index) != nil {
@@ -327,7 +327,7 @@ func (h *Handle) ReadLease(ctx context.Context, f func(machine replica.StateMach
 
 // HoldsLease reports whether ReadLease would work now.
 func (h *Handle) HoldsLease() bool {
-	until := raft.Time(h.lease.Load())
+	until := consensus.Time(h.lease.Load())
 	return until != 0 && h.cfg.Clock() < until
 }
 

@@ -1,4 +1,4 @@
-package raftnode
+package group_test
 
 import (
 	"context"
@@ -16,6 +16,9 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/synod-go/synod/actors"
+	"github.com/synod-go/synod/actors/group"
+	"github.com/synod-go/synod/actors/raftnode"
+	"github.com/synod-go/synod/consensus"
 	"github.com/synod-go/synod/raft"
 	"github.com/synod-go/synod/replica"
 	"github.com/synod-go/synod/storage"
@@ -38,26 +41,26 @@ func (c *counter) Restore(r io.Reader) error {
 
 // single is a group of one voter on a disk in memory.
 type single struct {
-	*Handle
+	*group.Handle
 	store  *storage.Store
 	failed chan error
 }
 
-func startSingle(t *testing.T, disk *storage.Memory, change func(*Config)) single {
+func startSingle(t *testing.T, disk *storage.Memory, change func(*group.Config)) single {
 	t.Helper()
 	store, err := storage.Open("data", storage.Options{FS: disk, Node: "n1", SegmentBytes: 1 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := single{store: store, failed: make(chan error, 1)}
-	id := raft.ID(store.Identity().Incarnation)
+	id := consensus.ID(store.Identity().Incarnation)
 	begin := time.Now()
-	config := Config{
-		Raft: raft.Config{ID: id}, Group: 1, Name: "test", Store: store,
-		Bootstrap: []raft.Member{{ID: id, Voter: true, Name: "n1"}},
+	config := group.Config{
+		Protocol: raftnode.New(raft.Config{}), ID: id, Group: 1, Name: "test", Store: store,
+		Bootstrap: []consensus.Member{{ID: id, Voter: true, Name: "n1"}},
 		Machine:   func() replica.StateMachine { return &counter{} },
-		Peer:      func(raft.ID) *actor.PID { return nil },
-		Clock:     func() raft.Time { return raft.Time(time.Since(begin)) },
+		Peer:      func(consensus.ID) *actor.PID { return nil },
+		Clock:     func() consensus.Time { return consensus.Time(time.Since(begin)) },
 		FailStop: func(err error) {
 			select {
 			case s.failed <- err:
@@ -71,7 +74,7 @@ func startSingle(t *testing.T, disk *storage.Memory, change func(*Config)) singl
 	system := actors.NewSystem(slog.New(slog.DiscardHandler))
 	strategy := actors.NewStrategy(actors.StrategyConfig{MinDelay: time.Millisecond,
 		OnFailStop: func(_ *actor.PID, reason any) { config.FailStop(fmt.Errorf("%v", reason)) }})
-	if s.Handle, err = Spawn(system, config, "raft/test", strategy); err != nil {
+	if s.Handle, err = group.Spawn(system, config, "raft/test", strategy); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -98,7 +101,7 @@ func (s single) add(t *testing.T) string {
 		switch {
 		case err == nil:
 			return string(r.Value)
-		case errors.Is(err, raft.ErrNotLeader):
+		case errors.Is(err, consensus.ErrNotLeader):
 			// the restarted replica has not elected itself yet
 		default:
 			t.Fatalf("propose: %v", err)
@@ -113,9 +116,9 @@ func TestAPanickedActorRebuildsItselfFromTheLogAndLosesNothing(t *testing.T) {
 			t.Fatalf("count %s, want %d", got, i)
 		}
 	}
-	_, err := ask(t.Context(), s.Handle, func(*Actor) (int, error) { panic("planted") })
-	if !errors.Is(err, ErrUnknown) {
-		t.Fatalf("a call under way at the panic ended with %v, want ErrUnknown", err)
+	_, err := group.Ask(t.Context(), s.Handle, func(*group.Actor) (int, error) { panic("planted") })
+	if !errors.Is(err, group.ErrUnknown) {
+		t.Fatalf("a call under way at the panic ended with %v, want group.ErrUnknown", err)
 	}
 	if got := s.add(t); got != "6" {
 		t.Fatalf("count %s after the panic, want 6", got)
@@ -165,10 +168,10 @@ func TestAFailedSaveEndsTheNode(t *testing.T) {
 }
 
 func TestMoreThanTheBoundIsRefusedAsOverloaded(t *testing.T) {
-	s := startSingle(t, storage.NewMemory(4), func(c *Config) { c.MaxProposals = 1 })
+	s := startSingle(t, storage.NewMemory(4), func(c *group.Config) { c.MaxProposals = 1 })
 	s.add(t)
 	hold := make(chan struct{})
-	if _, err := s.do(func(*Actor) { <-hold }); err != nil { // the actor stands still
+	if _, err := s.Task(func(*group.Actor) { <-hold }); err != nil { // the actor stands still
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -182,7 +185,7 @@ func TestMoreThanTheBoundIsRefusedAsOverloaded(t *testing.T) {
 		}()
 		select {
 		case err := <-done:
-			overloaded = overloaded || errors.Is(err, ErrOverloaded)
+			overloaded = overloaded || errors.Is(err, group.ErrOverloaded)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
@@ -208,7 +211,7 @@ func TestAnEnvelopeThatReplicasCannotReadNeverReachesTheLog(t *testing.T) {
 
 func TestAPanicWhileASaveIsUnderWayIsOneFailureOnly(t *testing.T) {
 	var starts atomic.Int32
-	s := startSingle(t, storage.NewMemory(6), func(c *Config) {
+	s := startSingle(t, storage.NewMemory(6), func(c *group.Config) {
 		machine := c.Machine
 		c.Machine = func() replica.StateMachine { starts.Add(1); return machine() }
 	})
@@ -216,14 +219,14 @@ func TestAPanicWhileASaveIsUnderWayIsOneFailureOnly(t *testing.T) {
 	for range 3 {
 		hold := make(chan struct{})
 		s.store.Append(nil, func(error) { <-hold }) // the disk is slow
-		_, err := ask(t.Context(), s.Handle, func(a *Actor) (int, error) {
-			_, _ = a.core.Propose([][]byte{replica.Envelope{Kind: replica.KindPlain}.Append(nil)})
-			a.carryOut(a.core.Output())
+		_, err := group.Ask(t.Context(), s.Handle, func(a *group.Actor) (int, error) {
+			_, _, _ = a.Engine().Propose([][]byte{replica.Envelope{Kind: replica.KindPlain}.Append(nil)})
+			a.CarryOut()
 			panic("planted")
 		})
 		close(hold)
-		if !errors.Is(err, ErrUnknown) {
-			t.Fatalf("the call ended with %v, want ErrUnknown", err)
+		if !errors.Is(err, group.ErrUnknown) {
+			t.Fatalf("the call ended with %v, want group.ErrUnknown", err)
 		}
 		s.add(t)
 	}
@@ -248,7 +251,7 @@ func (b *blocking) Apply(index uint64, now int64, command []byte) []byte {
 
 func TestASlowStateMachineNeverHoldsUpTheActor(t *testing.T) {
 	machine := &blocking{begun: make(chan struct{}), hold: make(chan struct{})}
-	s := startSingle(t, storage.NewMemory(7), func(c *Config) {
+	s := startSingle(t, storage.NewMemory(7), func(c *group.Config) {
 		c.Replica.Limits.DigestEvery = 1
 		c.Machine = func() replica.StateMachine { return machine }
 	})
@@ -273,13 +276,13 @@ func TestASlowStateMachineNeverHoldsUpTheActor(t *testing.T) {
 }
 
 func TestWaitingForAnIndexThatNeverComesHoldsNobodyElseUp(t *testing.T) {
-	s := startSingle(t, storage.NewMemory(8), func(c *Config) { c.MaxReads = 8 })
+	s := startSingle(t, storage.NewMemory(8), func(c *group.Config) { c.MaxReads = 8 })
 	s.add(t)
 	for range 50 { // many more than the bound: those who gave up make room
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		err := s.WaitApplied(ctx, math.MaxUint64)
-		if !errors.Is(err, context.Canceled) && !errors.Is(err, ErrOverloaded) {
+		if !errors.Is(err, context.Canceled) && !errors.Is(err, group.ErrOverloaded) {
 			t.Fatalf("wait ended with %v, want canceled or overloaded", err)
 		}
 	}
@@ -289,7 +292,7 @@ func TestWaitingForAnIndexThatNeverComesHoldsNobodyElseUp(t *testing.T) {
 	next := s.Applied() + 1
 	go func() {
 		err := s.WaitApplied(ctx, next)
-		for errors.Is(err, ErrOverloaded) { // until the applier has seen who gave up
+		for errors.Is(err, group.ErrOverloaded) { // until the applier has seen who gave up
 			err = s.WaitApplied(ctx, next)
 		}
 		waited <- err
@@ -319,7 +322,7 @@ func (u *unsnappable) Snapshot() (io.WriterTo, error) {
 
 func TestAFailedSnapshotLeavesTheReplicaRunning(t *testing.T) {
 	var fixed atomic.Bool
-	s := startSingle(t, storage.NewMemory(9), func(c *Config) {
+	s := startSingle(t, storage.NewMemory(9), func(c *group.Config) {
 		c.Machine = func() replica.StateMachine { return &unsnappable{fixed: &fixed} }
 	})
 	s.add(t)
@@ -338,7 +341,9 @@ func TestAFailedSnapshotLeavesTheReplicaRunning(t *testing.T) {
 func TestAFailedChildFailsItsParentAndNothingIsLost(t *testing.T) {
 	s := startSingle(t, storage.NewMemory(10), nil)
 	s.add(t)
-	gone, err := s.do(func(a *Actor) { a.toApplier(applyBatch{entries: []raft.Entry{{Index: 99, Data: []byte("a gap")}}}) })
+	gone, err := s.Task(func(a *group.Actor) {
+		a.ApplyEntries([]consensus.Entry{{Index: 99, Data: []byte("a gap")}})
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -352,7 +357,7 @@ func TestAFailedChildFailsItsParentAndNothingIsLost(t *testing.T) {
 // must not grow without bound, nor take the place of committed entries.
 func TestReadsThatGaveUpAreBoundedWhileApplyIsHeld(t *testing.T) {
 	machine := &blocking{begun: make(chan struct{}), hold: make(chan struct{})}
-	s := startSingle(t, storage.NewMemory(11), func(c *Config) {
+	s := startSingle(t, storage.NewMemory(11), func(c *group.Config) {
 		c.MaxReads = 8
 		c.Machine = func() replica.StateMachine { return machine }
 	})
@@ -372,11 +377,11 @@ func TestReadsThatGaveUpAreBoundedWhileApplyIsHeld(t *testing.T) {
 	for range 100 {
 		_ = s.WaitApplied(gaveUp, next)
 	}
-	if n, err := ask(ctx, s.Handle, func(a *Actor) (int64, error) { return a.applierReads.Load(), nil }); n != 8 || err != nil {
+	if n, err := group.Ask(ctx, s.Handle, func(a *group.Actor) (int64, error) { return a.ApplierReads(), nil }); n != 8 || err != nil {
 		t.Errorf("%d reads wait for the state machine, %v; want MaxReads, 8", n, err)
 	}
-	if err := s.WaitApplied(ctx, next); !errors.Is(err, ErrOverloaded) {
-		t.Errorf("one more ended with %v, want ErrOverloaded", err)
+	if err := s.WaitApplied(ctx, next); !errors.Is(err, group.ErrOverloaded) {
+		t.Errorf("one more ended with %v, want group.ErrOverloaded", err)
 	}
 	release()
 	if _, _, err := slow.Wait(ctx); err != nil {
@@ -385,28 +390,20 @@ func TestReadsThatGaveUpAreBoundedWhileApplyIsHeld(t *testing.T) {
 	if err := s.WaitApplied(ctx, next); err != nil {
 		t.Errorf("a read after all was applied: %v", err)
 	}
-	if n, err := ask(ctx, s.Handle, func(a *Actor) (int64, error) { return a.applierReads.Load(), nil }); n != 0 || err != nil {
+	if n, err := group.Ask(ctx, s.Handle, func(a *group.Actor) (int64, error) { return a.ApplierReads(), nil }); n != 0 || err != nil {
 		t.Errorf("%d reads are counted, %v; want none", n, err)
-	}
-}
-
-func TestCommittedEntriesEnterAFullMailbox(t *testing.T) {
-	for _, message := range []any{applyBatch{}, takeSnapshot{}, installSnapshot{}} {
-		if _, ok := message.(actors.Control); !ok {
-			t.Errorf("a full mailbox refuses %T: the applier would see a gap", message)
-		}
 	}
 }
 
 // A log that cannot be flushed, on a full disk say, must not hold up a restarted
 // actor for ever.
 func TestALogThatDoesNotComeToRestEndsTheNode(t *testing.T) {
-	s := startSingle(t, storage.NewMemory(12), func(c *Config) { c.LogWait = 50 * time.Millisecond })
+	s := startSingle(t, storage.NewMemory(12), func(c *group.Config) { c.LogWait = 50 * time.Millisecond })
 	s.add(t)
 	hold := make(chan struct{})
 	defer close(hold)
 	s.store.Append(nil, func(error) { <-hold })
-	if _, err := ask(t.Context(), s.Handle, func(*Actor) (int, error) { panic("planted") }); !errors.Is(err, ErrUnknown) {
+	if _, err := group.Ask(t.Context(), s.Handle, func(*group.Actor) (int, error) { panic("planted") }); !errors.Is(err, group.ErrUnknown) {
 		t.Fatal(err)
 	}
 	select {
@@ -418,3 +415,6 @@ func TestALogThatDoesNotComeToRestEndsTheNode(t *testing.T) {
 		t.Error("the actor waits for ever")
 	}
 }
+
+// plain is a command that nobody repeats.
+func plain() []byte { return replica.Envelope{Kind: replica.KindPlain}.Append(nil) }

@@ -1,4 +1,4 @@
-package raftnode
+package group
 
 import (
 	"errors"
@@ -10,16 +10,16 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/synod-go/synod/actors"
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/consensus"
 	"github.com/synod-go/synod/storage"
 )
 
 // writeSnapshot asks for a picture to be written and made durable.
 type writeSnapshot struct {
-	meta    raft.SnapshotMeta
+	meta    consensus.SnapshotMeta
 	picture io.WriterTo
-	call    *call                  // who asked, or nil
-	sending map[raft.ID]raft.Index // the snapshots on their way to followers
+	call    *call                            // who asked, or nil
+	sending map[consensus.ID]consensus.Index // the snapshots on their way to followers
 }
 
 // snapshotter does the slow disk work of snapshots in an actor of its own. It
@@ -30,11 +30,11 @@ type snapshotter struct {
 	applier atomic.Pointer[actor.PID]
 
 	receiving *storage.SnapshotReceiver
-	meta      raft.SnapshotMeta // of receiving
+	meta      consensus.SnapshotMeta // of receiving
 	// reading are the snapshots on their way to followers, each kept open: it
 	// stays readable when newer ones have taken its place on the disk. The next
 	// one that is written closes those that are no longer sent.
-	reading map[raft.ID]*storage.SnapshotReader
+	reading map[consensus.ID]*storage.SnapshotReader
 }
 
 func (s *snapshotter) Receive(ctx actor.Context) {
@@ -57,41 +57,41 @@ func (s *snapshotter) handleMessage(ctx actor.Context, message any) {
 	case writeSnapshot:
 		meta, err := s.write(m)
 		s.handle.tell(func(a *Actor) { a.snapshotDone(meta, m.call, err) })
-	case raft.SnapshotRequest:
+	case consensus.SnapshotRequest:
 		if err := s.send(ctx, m); err != nil {
 			s.cfg.Logger.Warn("snapshot not sent", "group", s.cfg.Name, "to", m.To, "index", m.Index, "error", err)
-			s.handle.tell(func(a *Actor) { a.core.SnapshotUnsent(m.To) })
+			s.handle.tell(func(a *Actor) { a.engine.SnapshotUnsent(m.To) })
 		}
-	case raft.Chunk:
+	case consensus.Chunk:
 		if err := s.receive(ctx, m); err != nil {
 			s.cfg.Logger.Warn("snapshot not received", "group", s.cfg.Name, "index", m.Snapshot.Index, "error", err)
-			s.handle.tell(func(a *Actor) { a.core.SnapshotFailed(m.Snapshot.Index) })
+			s.handle.tell(func(a *Actor) { a.engine.SnapshotFailed(m.Snapshot.Index) })
 		}
 	}
 }
 
 // write makes a picture durable and lets go of the log before the snapshot
 // before it: that one stays, in case this one cannot be read one day.
-func (s *snapshotter) write(m writeSnapshot) (raft.SnapshotMeta, error) {
+func (s *snapshotter) write(m writeSnapshot) (consensus.SnapshotMeta, error) {
 	if s.receiving != nil && s.meta.Index <= m.meta.Index {
 		s.abort() // the state machine went past it by the log: that file may be in the way of this one
 	}
 	previous, err := s.cfg.Store.Snapshots(s.cfg.Group)
 	if err != nil {
-		return raft.SnapshotMeta{}, err
+		return consensus.SnapshotMeta{}, err
 	}
 	w, err := s.cfg.Store.CreateSnapshot(storage.SnapshotMeta{Group: s.cfg.Group, Index: uint64(m.meta.Index),
-		Term: uint64(m.meta.Term), Header: raft.EncodeConfiguration(m.meta.Configuration)})
+		Term: uint64(m.meta.Term), Header: consensus.EncodeConfiguration(m.meta.Configuration)})
 	if err != nil {
-		return raft.SnapshotMeta{}, err
+		return consensus.SnapshotMeta{}, err
 	}
 	if _, err := m.picture.WriteTo(w); err != nil {
 		w.Abort()
-		return raft.SnapshotMeta{}, err
+		return consensus.SnapshotMeta{}, err
 	}
 	committed, err := w.Commit()
 	if err != nil {
-		return raft.SnapshotMeta{}, err
+		return consensus.SnapshotMeta{}, err
 	}
 	switch {
 	case len(previous) > 0:
@@ -107,17 +107,17 @@ func (s *snapshotter) write(m writeSnapshot) (raft.SnapshotMeta, error) {
 
 // send reads one chunk and sends it. If the wanted snapshot is gone, the
 // newest one is sent from its start.
-func (s *snapshotter) send(ctx actor.Context, r raft.SnapshotRequest) error {
+func (s *snapshotter) send(ctx actor.Context, r consensus.SnapshotRequest) error {
 	reader, offset, err := s.open(r)
 	if err != nil {
 		return err
 	}
 	meta := reader.Meta()
-	configuration, err := raft.DecodeConfiguration(meta.Header)
+	configuration, err := consensus.DecodeConfiguration(meta.Header)
 	if err != nil {
 		return err
 	}
-	data := make([]byte, min(int64(s.cfg.Raft.MaxChunkBytes), meta.Size-offset))
+	data := make([]byte, min(int64(s.cfg.MaxChunkBytes), meta.Size-offset))
 	if _, err := reader.ReadAt(data, offset); err != nil && !errors.Is(err, io.EOF) {
 		s.closeReader(r.To)
 		return err
@@ -126,16 +126,16 @@ func (s *snapshotter) send(ctx actor.Context, r raft.SnapshotRequest) error {
 	if pid == nil {
 		return fmt.Errorf("no address of %x", r.To)
 	}
-	m := raft.InstallSnapshot{Term: r.Term, Offset: offset, Data: data, Checksum: raft.ChunkChecksum(data),
-		Snapshot: raft.SnapshotMeta{Index: raft.Index(meta.Index), Term: raft.Term(meta.Term),
-			Configuration: configuration, Size: meta.Size, Checksum: meta.Checksum}}
-	ctx.Send(pid, encode(s.cfg.Raft.ID, r.To, uint32(s.cfg.Group), m, nil))
+	ctx.Send(pid, s.cfg.Protocol.EncodeChunk(s.cfg, r, consensus.Chunk{Offset: offset, Data: data,
+		Last: offset+int64(len(data)) == meta.Size,
+		Snapshot: consensus.SnapshotMeta{Index: consensus.Index(meta.Index), Term: consensus.Term(meta.Term),
+			Configuration: configuration, Size: meta.Size, Checksum: meta.Checksum}}))
 	return nil
 }
 
 // open returns the reader of the snapshot that r asks for, or of the newest if
 // that is gone, and where to read.
-func (s *snapshotter) open(r raft.SnapshotRequest) (reader *storage.SnapshotReader, offset int64, err error) {
+func (s *snapshotter) open(r consensus.SnapshotRequest) (reader *storage.SnapshotReader, offset int64, err error) {
 	reader = s.reading[r.To]
 	if reader != nil && reader.Meta().Index == uint64(r.Index) {
 		return reader, min(r.Offset, reader.Meta().Size), nil
@@ -159,14 +159,14 @@ func (s *snapshotter) open(r raft.SnapshotRequest) (reader *storage.SnapshotRead
 	return reader, 0, nil
 }
 
-func (s *snapshotter) keepReader(to raft.ID, reader *storage.SnapshotReader) {
+func (s *snapshotter) keepReader(to consensus.ID, reader *storage.SnapshotReader) {
 	if s.reading == nil {
-		s.reading = make(map[raft.ID]*storage.SnapshotReader)
+		s.reading = make(map[consensus.ID]*storage.SnapshotReader)
 	}
 	s.reading[to] = reader
 }
 
-func (s *snapshotter) closeReader(to raft.ID) {
+func (s *snapshotter) closeReader(to consensus.ID) {
 	if reader := s.reading[to]; reader != nil {
 		reader.Close()
 		delete(s.reading, to)
@@ -174,9 +174,9 @@ func (s *snapshotter) closeReader(to raft.ID) {
 }
 
 // closeReaders closes all readers but those of the snapshots in sending.
-func (s *snapshotter) closeReaders(sending map[raft.ID]raft.Index) {
+func (s *snapshotter) closeReaders(sending map[consensus.ID]consensus.Index) {
 	for to, reader := range s.reading {
-		if raft.Index(reader.Meta().Index) != sending[to] {
+		if consensus.Index(reader.Meta().Index) != sending[to] {
 			s.closeReader(to)
 		}
 	}
@@ -184,7 +184,7 @@ func (s *snapshotter) closeReaders(sending map[raft.ID]raft.Index) {
 
 // receive writes one chunk; with the last one the snapshot becomes durable and
 // goes to the state machine.
-func (s *snapshotter) receive(ctx actor.Context, c raft.Chunk) error {
+func (s *snapshotter) receive(ctx actor.Context, c consensus.Chunk) error {
 	if err := s.receiver(c); err != nil {
 		return err
 	}
@@ -193,7 +193,7 @@ func (s *snapshotter) receive(ctx actor.Context, c raft.Chunk) error {
 		return err
 	}
 	if !c.Last {
-		s.handle.tell(func(a *Actor) { a.core.ChunkWritten(c.Snapshot.Index, c.Offset+int64(len(c.Data))) })
+		s.handle.tell(func(a *Actor) { a.engine.ChunkWritten(c.Snapshot.Index, c.Offset+int64(len(c.Data))) })
 		return nil
 	}
 	_, err := s.receiving.Commit()
@@ -206,7 +206,7 @@ func (s *snapshotter) receive(ctx actor.Context, c raft.Chunk) error {
 }
 
 // receiver makes receiving the one for c, at c's offset.
-func (s *snapshotter) receiver(c raft.Chunk) (err error) {
+func (s *snapshotter) receiver(c consensus.Chunk) (err error) {
 	same := s.receiving != nil && s.meta.Index == c.Snapshot.Index && s.meta.Term == c.Snapshot.Term &&
 		s.meta.Checksum == c.Snapshot.Checksum
 	if same && c.Offset == s.receiving.Offset() {
@@ -218,7 +218,7 @@ func (s *snapshotter) receiver(c raft.Chunk) (err error) {
 	s.meta = c.Snapshot
 	s.receiving, err = s.cfg.Store.ReceiveSnapshot(storage.SnapshotMeta{Group: s.cfg.Group,
 		Index: uint64(c.Snapshot.Index), Term: uint64(c.Snapshot.Term), Size: c.Snapshot.Size,
-		Checksum: c.Snapshot.Checksum, Header: raft.EncodeConfiguration(c.Snapshot.Configuration)})
+		Checksum: c.Snapshot.Checksum, Header: consensus.EncodeConfiguration(c.Snapshot.Configuration)})
 	if err != nil {
 		s.receiving = nil
 		return err
@@ -258,7 +258,7 @@ func (a *Actor) pinsLog() bool {
 }
 
 const (
-	pinCheckEvery = raft.Time(5e9)
+	pinCheckEvery = consensus.Time(5e9)
 	longLog       = 8 // segments
 )
 
@@ -275,7 +275,7 @@ func (a *Actor) snapshot(c *call) {
 }
 
 // writePicture has the applier's picture of the state at index written.
-func (a *Actor) writePicture(index raft.Index, picture io.WriterTo, c *call) {
+func (a *Actor) writePicture(index consensus.Index, picture io.WriterTo, c *call) {
 	if index <= a.lastSnapshot { // nothing was applied since
 		a.snapshotting = false
 		if c != nil {
@@ -283,11 +283,11 @@ func (a *Actor) writePicture(index raft.Index, picture io.WriterTo, c *call) {
 		}
 		return
 	}
-	meta, ok := a.core.MetaAt(index)
+	meta, ok := a.engine.MetaAt(index)
 	if !ok { // it has just joined: no configuration is known there yet
 		a.snapshotting, a.logBytes = false, 0 // after as much log again
 		if c != nil {
-			c.finish(outcome{err: fmt.Errorf("%w: no configuration is known at index %d", raft.ErrUnavailable, index)})
+			c.finish(outcome{err: fmt.Errorf("%w: no configuration is known at index %d", consensus.ErrUnavailable, index)})
 		}
 		return
 	}
@@ -295,10 +295,10 @@ func (a *Actor) writePicture(index raft.Index, picture io.WriterTo, c *call) {
 }
 
 // sending are the snapshots that this leader sends, by follower.
-func (a *Actor) sending() map[raft.ID]raft.Index {
-	indexes := make(map[raft.ID]raft.Index)
-	for _, p := range a.core.Status().Peers {
-		if p.State == raft.Snapshot {
+func (a *Actor) sending() map[consensus.ID]consensus.Index {
+	indexes := make(map[consensus.ID]consensus.Index)
+	for _, p := range a.engine.Status().Peers {
+		if p.State == consensus.Snapshot {
 			indexes[p.ID] = p.Snapshot
 		}
 	}
@@ -306,14 +306,14 @@ func (a *Actor) sending() map[raft.ID]raft.Index {
 }
 
 // snapshotDone comes back from the snapshotter.
-func (a *Actor) snapshotDone(meta raft.SnapshotMeta, c *call, err error) {
+func (a *Actor) snapshotDone(meta consensus.SnapshotMeta, c *call, err error) {
 	a.snapshotting = false
 	a.logBytes = 0 // also after an error: try again after as much log
 	if err != nil {
 		a.log.Error("snapshot failed", "group", a.cfg.Name, "index", uint64(meta.Index), "error", err)
 		a.cfg.Event("snapshot failed", slog.String("error", err.Error()))
 	} else {
-		a.core.SnapshotTaken(meta)
+		a.engine.SnapshotTaken(meta)
 		a.lastSnapshot = meta.Index
 		a.cfg.Event("snapshot taken", slog.Uint64("index", uint64(meta.Index)), slog.Int64("bytes", meta.Size))
 	}
@@ -323,8 +323,8 @@ func (a *Actor) snapshotDone(meta raft.SnapshotMeta, c *call, err error) {
 }
 
 // installed comes back from the applier.
-func (a *Actor) installed(meta raft.SnapshotMeta) {
-	a.core.SnapshotInstalled(meta)
+func (a *Actor) installed(meta consensus.SnapshotMeta) {
+	a.engine.SnapshotInstalled(meta)
 	a.pending.passed(meta.Index)
 	a.logBytes = 0
 	a.lastSnapshot = meta.Index

@@ -1,8 +1,10 @@
-package raftnode
+package group
 
 import (
+	"slices"
+
 	"github.com/synod-go/synod/actors"
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/consensus"
 )
 
 // inbox collects what happened since the actor's last turn.
@@ -11,7 +13,7 @@ type inbox struct {
 	bytes     int // of proposals
 	reads     []*call
 	saved     uint64
-	lost      []raft.ID
+	lost      []consensus.ID
 	tasks     []func(*Actor)
 }
 
@@ -69,7 +71,7 @@ func (h *Handle) claimTurn() bool {
 }
 
 // rest ends a turn. gather is the core's word on which proposals are worth the
-// next one (raft.Node.Gather); everything else that came meanwhile always is.
+// next one (Engine.Gather); everything else that came meanwhile always is.
 func (h *Handle) rest(gather int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -95,6 +97,25 @@ func (h *Handle) take(in *inbox) {
 		saved:     saved,
 	}
 	h.awake = false
+}
+
+// putBack returns proposals that could not be taken yet to the front of the
+// inbox. Those beyond the bound are refused.
+func (h *Handle) putBack(proposals []*call) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	room := max(0, h.cfg.MaxProposals-len(h.in.proposals))
+	if h.closed != nil {
+		room = 0
+	}
+	kept := proposals[:min(room, len(proposals))]
+	for _, c := range proposals[len(kept):] {
+		c.finish(outcome{err: ErrOverloaded})
+	}
+	for _, c := range kept {
+		h.in.bytes += len(c.command)
+	}
+	h.in.proposals = slices.Insert(h.in.proposals, 0, kept...)
 }
 
 // renew starts a new instance's life: what waited for the one before ends as

@@ -1,18 +1,18 @@
-package raftnode
+package group
 
 import (
 	"context"
 	"sync/atomic"
 
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/consensus"
 	"github.com/synod-go/synod/replica"
 )
 
 // call is one proposal or read on its way. Whoever has it ends it by finish.
 type call struct {
 	command []byte
-	index   raft.Index // of the entry; for a read, the index to wait for
-	term    raft.Term
+	index   consensus.Index // of the entry; for a read, the index to wait for
+	term    consensus.Term
 	done    chan outcome // holds one
 	at      int          // its place in calls.out, -1 when it is not there; under Handle.mu
 	// abandoned: nobody waits any more.
@@ -21,7 +21,7 @@ type call struct {
 
 type outcome struct {
 	result replica.Result
-	index  raft.Index
+	index  consensus.Index
 	err    error
 }
 

@@ -1,11 +1,20 @@
-package raftnode
+package group
 
 import (
 	"errors"
 	"testing"
 
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/consensus"
 )
+
+// run makes commands first..last of one term.
+func run(term consensus.Term, first, last consensus.Index) []consensus.Entry {
+	var entries []consensus.Entry
+	for i := first; i <= last; i++ {
+		entries = append(entries, consensus.Entry{Term: term, Index: i})
+	}
+	return entries
+}
 
 func newCalls(n int) []*call {
 	calls := make([]*call, n)
@@ -62,6 +71,22 @@ func TestAnOverwrittenProposalEndsAsNotCommittedOnlyWhenAnotherIsCommitted(t *te
 	}
 }
 
+// M15: a ghost that an engine suppresses is handed out as a no-op. It has not run,
+// whoever waits for it.
+func TestAProposalWhoseEntryWasSuppressedEndsAsNotCommitted(t *testing.T) {
+	var p pendingCalls
+	calls := newCalls(1)
+	p.add(calls, 5, 2)
+	entries := run(2, 5, 5)
+	entries[0].Kind = consensus.EntryNoOp
+	if got := p.take(entries); got[0] != nil {
+		t.Fatal("matched with a no-op")
+	}
+	if err, is := ended(calls[0]); !is || !errors.Is(err, ErrNotCommitted) {
+		t.Fatalf("ended %v with %v, want ErrNotCommitted", is, err)
+	}
+}
+
 func TestAProposalThatASnapshotPassedIsUnknown(t *testing.T) {
 	var p pendingCalls
 	calls := newCalls(1)
@@ -74,7 +99,7 @@ func TestAProposalThatASnapshotPassedIsUnknown(t *testing.T) {
 
 func TestPendingCallsDoNotPileUp(t *testing.T) {
 	var p pendingCalls
-	for i := raft.Index(1); i < 1000; i++ {
+	for i := consensus.Index(1); i < 1000; i++ {
 		p.add(newCalls(1), i, 1)
 		p.take(run(1, i, i))
 	}

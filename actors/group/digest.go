@@ -1,4 +1,4 @@
-package raftnode
+package group
 
 import (
 	"fmt"
@@ -6,8 +6,8 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/synod-go/synod/consensus"
 	"github.com/synod-go/synod/messages"
-	"github.com/synod-go/synod/raft"
 	"github.com/synod-go/synod/replica"
 )
 
@@ -15,8 +15,8 @@ import (
 // each checkpoint to the leader; one that differs from a majority's is told to
 // stop. With no majority nobody can say who is right.
 type digests struct {
-	reported raft.Index                        // the newest checkpoint this replica has reported
-	by       map[raft.Index]map[raft.ID]uint64 // what the newest maxCheckpoints are by whom, as the leader
+	reported consensus.Index                             // the newest checkpoint this replica has reported
+	by       map[consensus.Index]map[consensus.ID]uint64 // what the newest maxCheckpoints are by whom, as the leader
 }
 
 // maxCheckpoints is how many checkpoints a leader keeps, so that who is behind is
@@ -26,7 +26,7 @@ const maxCheckpoints = 64
 
 // at returns the digests that were reported of a checkpoint, nil if it is older
 // than those that are kept.
-func (d *digests) at(index raft.Index) map[raft.ID]uint64 {
+func (d *digests) at(index consensus.Index) map[consensus.ID]uint64 {
 	if by := d.by[index]; by != nil {
 		return by
 	}
@@ -38,9 +38,9 @@ func (d *digests) at(index raft.Index) map[raft.ID]uint64 {
 		delete(d.by, oldest)
 	}
 	if d.by == nil {
-		d.by = make(map[raft.Index]map[raft.ID]uint64)
+		d.by = make(map[consensus.Index]map[consensus.ID]uint64)
 	}
-	d.by[index] = make(map[raft.ID]uint64)
+	d.by[index] = make(map[consensus.ID]uint64)
 	return d.by[index]
 }
 
@@ -48,34 +48,34 @@ func (d *digests) at(index raft.Index) map[raft.ID]uint64 {
 // them, since other replicas may have passed some within one batch.
 func (a *Actor) reportDigests() {
 	reached := a.handle.digests.Load()
-	leader := a.core.Leader()
-	if reached == nil || leader == raft.None {
+	leader := a.engine.Leader()
+	if reached == nil || leader == consensus.None {
 		return
 	}
 	for _, c := range *reached {
-		if raft.Index(c.Index) > a.digests.reported {
-			a.digests.reported = raft.Index(c.Index)
+		if consensus.Index(c.Index) > a.digests.reported {
+			a.digests.reported = consensus.Index(c.Index)
 			a.reportDigest(leader, &messages.DigestReport{Index: c.Index, Digest: c.Digest})
 		}
 	}
 }
 
-func (a *Actor) reportDigest(leader raft.ID, report *messages.DigestReport) {
-	if leader == a.cfg.Raft.ID {
+func (a *Actor) reportDigest(leader consensus.ID, report *messages.DigestReport) {
+	if leader == a.cfg.ID {
 		a.onDigestReport(leader, report)
 		return
 	}
-	a.sendWire(leader, &messages.RaftMessage{From: uint64(a.cfg.Raft.ID), To: uint64(leader), Group: uint32(a.cfg.Group),
-		Body: &messages.RaftMessage_DigestReport{DigestReport: report}})
+	a.sendTo(leader, &messages.GroupMessage{From: uint64(a.cfg.ID), To: uint64(leader), Group: uint32(a.cfg.Group),
+		Body: &messages.GroupMessage_DigestReport{DigestReport: report}})
 }
 
 // onDigestReport collects the digests of the newest checkpoints.
-func (a *Actor) onDigestReport(from raft.ID, report *messages.DigestReport) {
-	member, known := a.core.Configuration().Find(from)
-	if a.core.Role() != raft.Leader || !known || !member.Voter {
+func (a *Actor) onDigestReport(from consensus.ID, report *messages.DigestReport) {
+	member, known := a.engine.Configuration().Find(from)
+	if a.engine.Role() != consensus.Leader || !known || !member.Voter {
 		return
 	}
-	index := raft.Index(report.GetIndex())
+	index := consensus.Index(report.GetIndex())
 	if by := a.digests.at(index); by != nil {
 		by[from] = report.GetDigest()
 		a.judgeDigests(index, by)
@@ -84,9 +84,9 @@ func (a *Actor) onDigestReport(from raft.ID, report *messages.DigestReport) {
 
 // judgeDigests looks for a majority of voters with one digest, and quarantines
 // who has another.
-func (a *Actor) judgeDigests(index raft.Index, by map[raft.ID]uint64) {
+func (a *Actor) judgeDigests(index consensus.Index, by map[consensus.ID]uint64) {
 	voters, votes := 0, make(map[uint64]int)
-	for _, m := range a.core.Configuration().Members {
+	for _, m := range a.engine.Configuration().Members {
 		if !m.Voter {
 			continue
 		}
@@ -107,24 +107,24 @@ func (a *Actor) judgeDigests(index raft.Index, by map[raft.ID]uint64) {
 	}
 }
 
-func (a *Actor) quarantine(id raft.ID, index raft.Index, wanted uint64) {
-	if id == a.cfg.Raft.ID {
+func (a *Actor) quarantine(id consensus.ID, index consensus.Index, wanted uint64) {
+	if id == a.cfg.ID {
 		a.toApplier(checkDigest{index: uint64(index), wanted: wanted})
 		return
 	}
 	a.log.Error("replica differs from the majority", "group", a.cfg.Name, "replica", id, "index", index)
-	a.sendWire(id, &messages.RaftMessage{From: uint64(a.cfg.Raft.ID), To: uint64(id), Group: uint32(a.cfg.Group),
-		Body: &messages.RaftMessage_Quarantine{Quarantine: &messages.Quarantine{Index: uint64(index), Wanted: wanted}}})
+	a.sendTo(id, &messages.GroupMessage{From: uint64(a.cfg.ID), To: uint64(id), Group: uint32(a.cfg.Group),
+		Body: &messages.GroupMessage_Quarantine{Quarantine: &messages.Quarantine{Index: uint64(index), Wanted: wanted}}})
 }
 
 // onQuarantine has the applier compare: it alone may wait for the replica.
-func (a *Actor) onQuarantine(from raft.ID, m *messages.Quarantine) {
-	if from == a.core.Leader() {
+func (a *Actor) onQuarantine(from consensus.ID, m *messages.Quarantine) {
+	if from == a.engine.Leader() {
 		a.toApplier(checkDigest{index: m.GetIndex(), wanted: m.GetWanted()})
 	}
 }
 
-func (a *Actor) quarantineSelf(index raft.Index, wanted uint64) {
+func (a *Actor) quarantineSelf(index consensus.Index, wanted uint64) {
 	err := &QuarantineError{Group: a.cfg.Name, Index: index, Wanted: wanted}
 	a.handle.Replica().Quarantine(err)
 	a.cfg.Event("quarantined", slog.Uint64("index", uint64(index)))
@@ -137,12 +137,12 @@ func (a *Actor) quarantineSelf(index raft.Index, wanted uint64) {
 // errors.Is(err, replica.ErrQuarantined) holds.
 type QuarantineError struct {
 	Group  string
-	Index  raft.Index
+	Index  consensus.Index
 	Wanted uint64
 }
 
 func (e *QuarantineError) Error() string {
-	return fmt.Sprintf("raftnode: state of %s at index %d differs from the majority's (digest %016x)", e.Group, e.Index, e.Wanted)
+	return fmt.Sprintf("group: state of %s at index %d differs from the majority's (digest %016x)", e.Group, e.Index, e.Wanted)
 }
 
 // Unwrap returns what the error matches.

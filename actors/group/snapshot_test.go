@@ -1,11 +1,11 @@
-package raftnode
+package group
 
 import (
 	"bytes"
 	"strings"
 	"testing"
 
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/consensus"
 	"github.com/synod-go/synod/storage"
 )
 
@@ -19,18 +19,18 @@ func TestASnapshotStaysReadableWhileItIsSent(t *testing.T) {
 	}
 	defer store.Close()
 	s := &snapshotter{cfg: Config{Group: 1, Store: store}}
-	members := raft.Bootstrap(raft.Member{ID: 1, Voter: true}).Configuration
-	write := func(index raft.Index, sending map[raft.ID]raft.Index) {
+	members := consensus.Configuration{Members: []consensus.Member{{ID: 1, Voter: true}}}
+	write := func(index consensus.Index, sending map[consensus.ID]consensus.Index) {
 		t.Helper()
-		_, err := s.write(writeSnapshot{meta: raft.SnapshotMeta{Index: index, Term: 1, Configuration: members},
+		_, err := s.write(writeSnapshot{meta: consensus.SnapshotMeta{Index: index, Term: 1, Configuration: members},
 			picture: strings.NewReader(strings.Repeat("x", int(index))), sending: sending})
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	wants := func(to raft.ID, index, want raft.Index) {
+	wants := func(to consensus.ID, index, want consensus.Index) {
 		t.Helper()
-		reader, _, err := s.open(raft.SnapshotRequest{To: to, Index: index, Offset: 1})
+		reader, _, err := s.open(consensus.SnapshotRequest{To: to, Index: index, Offset: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,14 +41,14 @@ func TestASnapshotStaysReadableWhileItIsSent(t *testing.T) {
 	}
 	write(1, nil)
 	wants(2, 1, 1)
-	write(2, map[raft.ID]raft.Index{2: 1})
+	write(2, map[consensus.ID]consensus.Index{2: 1})
 	wants(3, 2, 2)
-	for index := raft.Index(3); index < 8; index++ {
-		write(index, map[raft.ID]raft.Index{2: 1, 3: 2})
+	for index := consensus.Index(3); index < 8; index++ {
+		write(index, map[consensus.ID]consensus.Index{2: 1, 3: 2})
 		wants(2, 1, 1)
 		wants(3, 2, 2)
 	}
-	write(8, map[raft.ID]raft.Index{3: 2})
+	write(8, map[consensus.ID]consensus.Index{3: 2})
 	if len(s.reading) != 1 {
 		t.Errorf("%d snapshots are kept open, want the one that is still sent", len(s.reading))
 	}
@@ -65,8 +65,8 @@ func TestAnOwnSnapshotGoesBeforeOneThatIsReceived(t *testing.T) {
 	}
 	defer store.Close()
 	s := &snapshotter{cfg: Config{Group: 1, Store: store}}
-	meta := raft.SnapshotMeta{Index: 5, Term: 1, Size: 100, Configuration: raft.Bootstrap(raft.Member{ID: 1, Voter: true}).Configuration}
-	if err := s.receiver(raft.Chunk{Snapshot: meta, Data: []byte("beginning")}); err != nil {
+	meta := consensus.SnapshotMeta{Index: 5, Term: 1, Size: 100, Configuration: consensus.Configuration{Members: []consensus.Member{{ID: 1, Voter: true}}}}
+	if err := s.receiver(consensus.Chunk{Snapshot: meta, Data: []byte("beginning")}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.write(writeSnapshot{meta: meta, picture: strings.NewReader("own")}); err != nil {

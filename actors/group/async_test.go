@@ -1,11 +1,12 @@
-package raftnode
+package group_test
 
 import (
 	"context"
 	"errors"
 	"testing"
 
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/actors/group"
+	"github.com/synod-go/synod/consensus"
 	"github.com/synod-go/synod/replica"
 	"github.com/synod-go/synod/storage"
 )
@@ -13,7 +14,7 @@ import (
 func TestCallsMayBeginBeforeAnybodyWaits(t *testing.T) {
 	s := startSingle(t, storage.NewMemory(20), nil)
 	s.add(t)
-	var begun []Call
+	var begun []group.Call
 	for range 10 {
 		c, err := s.StartPropose(replica.Envelope{Kind: replica.KindPlain, Command: []byte("x")}.Append(nil))
 		if err != nil {
@@ -21,7 +22,7 @@ func TestCallsMayBeginBeforeAnybodyWaits(t *testing.T) {
 		}
 		begun = append(begun, c)
 	}
-	var last raft.Index
+	var last consensus.Index
 	for i, c := range begun {
 		_, index, err := c.Wait(t.Context())
 		if err != nil || index <= last {
@@ -42,7 +43,7 @@ func TestACallEndsWhenItsActorIsRestarted(t *testing.T) {
 	s := startSingle(t, storage.NewMemory(21), nil)
 	s.add(t)
 	hold := make(chan struct{})
-	if _, err := s.do(func(*Actor) { <-hold; panic("planted") }); err != nil {
+	if _, err := s.Task(func(*group.Actor) { <-hold; panic("planted") }); err != nil {
 		t.Fatal(err)
 	}
 	c, err := s.StartPropose(replica.Envelope{Kind: replica.KindPlain}.Append(nil))
@@ -53,7 +54,7 @@ func TestACallEndsWhenItsActorIsRestarted(t *testing.T) {
 		t.Fatal("the call has ended before the actor saw it")
 	}
 	close(hold)
-	if _, _, err := c.Wait(context.Background()); !errors.Is(err, ErrUnknown) {
-		t.Fatalf("ended with %v, want ErrUnknown", err)
+	if _, _, err := c.Wait(context.Background()); !errors.Is(err, group.ErrUnknown) {
+		t.Fatalf("ended with %v, want group.ErrUnknown", err)
 	}
 }

@@ -1,4 +1,4 @@
-package raftnode_test
+package group_test
 
 import (
 	"context"
@@ -12,7 +12,9 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/synod-go/synod/actors"
+	"github.com/synod-go/synod/actors/group"
 	"github.com/synod-go/synod/actors/raftnode"
+	"github.com/synod-go/synod/consensus"
 	"github.com/synod-go/synod/raft"
 	"github.com/synod-go/synod/replica"
 	"github.com/synod-go/synod/storage"
@@ -45,14 +47,14 @@ func Example() {
 		return
 	}
 	defer store.Close()
-	id, begin := raft.ID(store.Identity().Incarnation), time.Now()
+	id, begin := consensus.ID(store.Identity().Incarnation), time.Now()
 	system := actors.NewSystem(slog.New(slog.DiscardHandler))
-	h, err := raftnode.Spawn(system, raftnode.Config{
-		Raft: raft.Config{ID: id}, Group: 1, Name: "lines", Store: store,
-		Bootstrap: []raft.Member{{ID: id, Voter: true, Name: "n1"}},
+	h, err := group.Spawn(system, group.Config{
+		Protocol: raftnode.New(raft.Config{}), ID: id, Group: 1, Name: "lines", Store: store,
+		Bootstrap: []consensus.Member{{ID: id, Voter: true, Name: "n1"}},
 		Machine:   func() replica.StateMachine { return &lines{} },
-		Peer:      func(raft.ID) *actor.PID { return nil }, // there are none
-		Clock:     func() raft.Time { return raft.Time(time.Since(begin)) },
+		Peer:      func(consensus.ID) *actor.PID { return nil }, // there are none
+		Clock:     func() consensus.Time { return consensus.Time(time.Since(begin)) },
 		FailStop:  func(err error) { fmt.Println(err) },
 	}, "raft/lines", actors.NewStrategy(actors.StrategyConfig{}))
 	if err != nil {
@@ -65,7 +67,7 @@ func Example() {
 	defer cancel()
 	command := replica.Envelope{Kind: replica.KindPlain, Command: []byte("hello")}.Append(nil)
 	result, _, err := h.Propose(ctx, command)
-	for errors.Is(err, raft.ErrNotLeader) { // it has yet to elect itself
+	for errors.Is(err, consensus.ErrNotLeader) { // it has yet to elect itself
 		result, _, err = h.Propose(ctx, command)
 	}
 	fmt.Printf("%s %v\n", result.Value, err)

@@ -1,4 +1,4 @@
-package raftnode
+package group
 
 import (
 	"errors"
@@ -9,15 +9,17 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/synod-go/synod/actors"
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/consensus"
 	"github.com/synod-go/synod/replica"
 	"github.com/synod-go/synod/storage"
 )
 
 // Config of a group's replica. Fields without a default are required.
 type Config struct {
-	// Raft configures the core; Raft.ID is the node's storage incarnation.
-	Raft raft.Config
+	// Protocol makes the engine: raftnode.New or paxosnode.New.
+	Protocol Protocol
+	// ID of the replica: the node's storage incarnation.
+	ID consensus.ID
 	// Group numbers the group in the log and on the wire, Name names it in
 	// logs and events.
 	Group storage.Group
@@ -26,7 +28,7 @@ type Config struct {
 	Store *storage.Store
 	// Bootstrap is the first configuration. It is used only if the log holds
 	// nothing of the group.
-	Bootstrap []raft.Member
+	Bootstrap []consensus.Member
 	// Machine makes an empty state machine. It is called at each start of the
 	// actor, also after a panic.
 	Machine func() replica.StateMachine
@@ -34,14 +36,16 @@ type Config struct {
 	Replica replica.Config
 	// Peer returns the actor that takes a peer's messages. A message to a nil
 	// PID is dropped.
-	Peer func(raft.ID) *actor.PID
+	Peer func(consensus.ID) *actor.PID
 	// Clock must count on while the machine is suspended.
-	Clock func() raft.Time
+	Clock func() consensus.Time
 
 	// SnapshotBytes of log since the last snapshot make the next one. Default
-	// 64 MiB. Raft.CatchUpBytes, which lets a follower catch up while snapshots go
-	// on, is four times that by default.
+	// 64 MiB. What an engine keeps of the log so that a follower catches up while
+	// snapshots go on is four times that by default.
 	SnapshotBytes int
+	// MaxChunkBytes is the size of a snapshot's chunk on the wire. Default 256 KiB.
+	MaxChunkBytes int
 	// MaxProposals and MaxProposalBytes bound what waits in the inbox, and
 	// MaxReads the reads that do, and likewise those that wait for the state
 	// machine; more is ErrOverloaded. Defaults 65536, 64 MiB, 65536.
@@ -92,22 +96,23 @@ func newTimer(f func()) Timer {
 
 func (c Config) withDefaults() (Config, error) {
 	switch {
-	case c.Raft.ID == raft.None:
-		return c, errors.New("raftnode: Config.Raft.ID is missing")
+	case c.Protocol == nil:
+		return c, errors.New("group: Config.Protocol is missing")
+	case c.ID == consensus.None:
+		return c, errors.New("group: Config.ID is missing")
 	case c.Store == nil:
-		return c, errors.New("raftnode: Config.Store is missing")
+		return c, errors.New("group: Config.Store is missing")
 	case c.Machine == nil:
-		return c, errors.New("raftnode: Config.Machine is missing")
+		return c, errors.New("group: Config.Machine is missing")
 	case c.Peer == nil:
-		return c, errors.New("raftnode: Config.Peer is missing")
+		return c, errors.New("group: Config.Peer is missing")
 	case c.Clock == nil:
-		return c, errors.New("raftnode: Config.Clock is missing")
+		return c, errors.New("group: Config.Clock is missing")
 	case c.FailStop == nil:
-		return c, errors.New("raftnode: Config.FailStop is missing")
+		return c, errors.New("group: Config.FailStop is missing")
 	}
-	setDefault(&c.Raft.MaxChunkBytes, 256<<10)
+	setDefault(&c.MaxChunkBytes, 256<<10)
 	setDefault(&c.SnapshotBytes, 64<<20)
-	setDefault(&c.Raft.CatchUpBytes, 4*c.SnapshotBytes)
 	setDefault(&c.MaxProposals, 65536)
 	setDefault(&c.MaxProposalBytes, 64<<20)
 	setDefault(&c.MaxReads, 65536)
@@ -135,7 +140,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.WallClock == nil {
 		c.WallClock = time.Now
 	}
-	return c, nil
+	return c, c.Protocol.Check(c)
 }
 
 func setDefault(value *int, to int) {

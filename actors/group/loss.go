@@ -1,28 +1,28 @@
-package raftnode
+package group
 
 import (
 	"fmt"
 	"log/slog"
 
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/consensus"
 )
 
 // LossError tells that this replica's log ends before what it had acknowledged
-// (raft.Loss). It is the end of the node and of its data directory: the host must
+// (consensus.Loss). It is the end of the node and of its data directory: the host must
 // not start from the directory again, see storage.Store.Condemn.
 type LossError struct {
 	Group string
-	raft.Loss
+	consensus.Loss
 }
 
 func (e *LossError) Error() string {
-	return fmt.Sprintf("raftnode: group %s has lost entries %d to %d of its log, which it had acknowledged to leader %016x in term %d: its disk has lost what it had confirmed, or its data directory is an older copy",
+	return fmt.Sprintf("group: group %s has lost entries %d to %d of its log, which it had acknowledged to leader %016x in term %d: its disk has lost what it had confirmed, or its data directory is an older copy",
 		e.Group, e.Last+1, e.Acknowledged, uint64(e.Leader), e.Term)
 }
 
 // lose ends the replica: whoever waits is told, and nobody may ask any more. The
 // answer to the leader has left.
-func (a *Actor) lose(loss raft.Loss) {
+func (a *Actor) lose(loss consensus.Loss) {
 	err := &LossError{Group: a.cfg.Name, Loss: loss}
 	a.log.Error("entries lost that were acknowledged", "group", a.cfg.Name, "term", uint64(loss.Term), "leader", loss.Leader,
 		"acknowledged", uint64(loss.Acknowledged), "last", uint64(loss.Last))
@@ -33,10 +33,10 @@ func (a *Actor) lose(loss raft.Loss) {
 
 // reportLosses tells of peers that have lost entries. The core counts on them no
 // more.
-func (a *Actor) reportLosses(peers []raft.ID) {
+func (a *Actor) reportLosses(peers []consensus.ID) {
 	for _, id := range peers {
 		name := fmt.Sprintf("%016x", uint64(id))
-		if m, ok := a.core.Configuration().Find(id); ok && m.Name != "" {
+		if m, ok := a.engine.Configuration().Find(id); ok && m.Name != "" {
 			name = m.Name
 		}
 		a.log.Error("a peer has lost entries that it had acknowledged", "group", a.cfg.Name, "peer", name)

@@ -1,0 +1,203 @@
+package raftnode
+
+import (
+	"fmt"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/synod-go/synod/actors/group"
+	"github.com/synod-go/synod/consensus"
+	"github.com/synod-go/synod/messages"
+	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/storage"
+)
+
+// New returns the protocol of a Raft group, for group.Config. c's ID and
+// MaxChunkBytes are those of group.Config, and CatchUpBytes is four times its
+// SnapshotBytes by default.
+func New(c raft.Config) group.Protocol { return protocol{c} }
+
+type protocol struct{ config raft.Config }
+
+// Check has raft.New report what is wrong.
+func (p protocol) Check(c group.Config) error {
+	_, err := raft.New(p.raft(c), raft.State{})
+	return err
+}
+
+// raft is the core's configuration in a group.
+func (p protocol) raft(c group.Config) raft.Config {
+	r := p.config
+	r.ID, r.MaxChunkBytes = c.ID, c.MaxChunkBytes
+	if r.CatchUpBytes == 0 {
+		r.CatchUpBytes = 4 * c.SnapshotBytes
+	}
+	return r
+}
+
+func (p protocol) Recover(c group.Config) group.Recovery {
+	return &recovery{group: c.Group, raft: p.raft(c), maxRecordBytes: c.Store.MaxRecordBytes()}
+}
+
+func (p protocol) EncodeChunk(c group.Config, r consensus.SnapshotRequest, chunk consensus.Chunk) proto.Message {
+	return encode(c.ID, r.To, uint32(c.Group), raft.InstallSnapshot{Term: r.Term, Snapshot: chunk.Snapshot,
+		Offset: chunk.Offset, Data: chunk.Data, Checksum: raft.ChunkChecksum(chunk.Data)}, nil)
+}
+
+// Bootstrap is the first configuration as a record.
+func (r *recovery) Bootstrap(members []consensus.Member) storage.Record {
+	return bootstrapRecord(r.group, members)
+}
+
+// Engine makes the core.
+func (r *recovery) Engine(snapshot consensus.SnapshotMeta, released consensus.Index) (group.Engine, []consensus.Entry, error) {
+	r.released = released
+	state, err := r.state(snapshot)
+	if err != nil {
+		return nil, nil, err
+	}
+	entries := state.Entries
+	node, err := raft.New(r.raft, state)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &engine{Node: node, id: r.raft.ID, group: r.group, maxRecordBytes: r.maxRecordBytes, high: r.high}, entries, nil
+}
+
+// engine is a raft.Node with the wire form of its messages and the records of
+// its state.
+type engine struct {
+	*raft.Node
+	id             raft.ID
+	group          storage.Group
+	maxRecordBytes int
+
+	high     raft.Index // see the table of records
+	encoded  encodedEntries
+	received []byte // the entries of this turn's newest AppendEntries, as they came
+	sendNow  []group.Envelope
+}
+
+// Core is the core of an engine that New's protocol has made: for simulated
+// worlds, which look into it. It panics for any other.
+func Core(e group.Engine) *raft.Node { return e.(*engine).Node }
+
+// Receive decodes a RaftMessage and has the core take it.
+func (e *engine) Receive(message proto.Message) error {
+	w, ok := message.(*messages.RaftMessage)
+	if !ok {
+		return fmt.Errorf("raftnode: a %T is no message of a Raft group", message)
+	}
+	if raft.ID(w.To) != e.id || storage.Group(w.Group) != e.group {
+		return group.ErrMisdirected
+	}
+	m, err := decode(w)
+	if err != nil {
+		return fmt.Errorf("from %016x: %w", w.From, err)
+	}
+	if data := w.GetAppendEntries().GetEntries(); len(data) > 0 {
+		e.received = data
+	}
+	e.Step(raft.ID(w.From), m)
+	return nil
+}
+
+// Propose adds the term in which the entries stand.
+func (e *engine) Propose(commands [][]byte) (raft.Index, raft.Term, error) {
+	first, err := e.Node.Propose(commands)
+	return first, e.Term(), err
+}
+
+// Output gives the core's output the forms of wire and disk.
+func (e *engine) Output() group.Output {
+	out := e.Node.Output()
+	clear(e.sendNow)
+	e.sendNow = e.appendEnvelopes(e.sendNow[:0], out.SendNow)
+	o := group.Output{
+		Lease: out.Lease, LeaseIndex: out.LeaseIndex, SendNow: e.sendNow,
+		Save: out.Save, Entries: out.Entries,
+		Chunks: out.Chunks, Apply: out.Apply, Reads: out.Reads, Changed: out.Changed,
+		Loss: out.Loss, PeerLosses: out.PeerLosses, SendSnapshots: out.SendSnapshots,
+	}
+	if out.Save != 0 {
+		o.Records = e.records(&out)
+	}
+	if len(out.Send) > 0 {
+		o.Send = e.appendEnvelopes(make([]group.Envelope, 0, len(out.Send)), out.Send)
+	}
+	e.received = nil
+	return o
+}
+
+func (e *engine) appendEnvelopes(to []group.Envelope, from []raft.Envelope) []group.Envelope {
+	for _, envelope := range from {
+		var data []byte
+		if m, ok := envelope.Message.(raft.AppendEntries); ok && len(m.Entries) > 0 {
+			data = e.encode(m.Entries)
+		}
+		to = append(to, group.Envelope{To: envelope.To, Message: encode(e.id, envelope.To, uint32(e.group), envelope.Message, data)})
+	}
+	return to
+}
+
+// records are what a save writes down, in its order.
+func (e *engine) records(out *raft.Output) []storage.Record {
+	var records []storage.Record
+	if out.HardState != nil {
+		records = append(records, hardStateRecord(e.group, *out.HardState))
+	}
+	if out.Base != nil {
+		e.high = max(e.high, out.Base.Index)
+		records = append(records, baseRecord(e.group, e.high, *out.Base))
+	}
+	for rest := out.Entries; len(rest) > 0; {
+		run := e.run(rest)
+		rest = rest[len(run):]
+		e.high = max(e.high, run[len(run)-1].Index)
+		records = append(records, entriesRecord(e.group, e.high, e.encode(run)))
+	}
+	return records
+}
+
+// run is as many of entries as fit into one record.
+func (e *engine) run(entries []raft.Entry) []raft.Entry {
+	n := len(entries)
+	for n > 1 && raft.EntriesDataSize(entries[:n]) > e.maxRecordBytes {
+		n = (n + 1) / 2
+	}
+	return slices.Clip(entries[:n])
+}
+
+// encodedEntries remembers the flat form of the entries encoded last: the
+// leader sends the same ones to each follower and to its own log.
+type encodedEntries struct {
+	first, last raft.Index
+	term        raft.Term // of the last entry: with its index it names the run
+	data        []byte
+}
+
+// encode returns the flat form of entries.
+func (e *engine) encode(entries []raft.Entry) []byte {
+	if isFormOf(e.received, entries) {
+		return e.received // a follower writes down what it was sent
+	}
+	first, last := entries[0].Index, entries[len(entries)-1]
+	c := &e.encoded
+	if c.data == nil || c.first != first || c.last != last.Index || c.term != last.Term {
+		*c = encodedEntries{first, last.Index, last.Term,
+			raft.AppendEntriesData(make([]byte, 0, raft.EntriesDataSize(entries)), entries)}
+	}
+	return c.data
+}
+
+// isFormOf reports whether entries, all of them, were decoded from data: they
+// follow each other, take as many bytes, and the first and the last lie in it.
+func isFormOf(data []byte, entries []raft.Entry) bool {
+	first, last := entries[0].Data, entries[len(entries)-1].Data
+	if len(first) == 0 || len(last) == 0 || raft.EntriesDataSize(entries) != len(data) {
+		return false
+	}
+	head := raft.EntriesDataSize(entries[:1]) - len(first)
+	return &first[0] == &data[head] && &last[len(last)-1] == &data[len(data)-1]
+}
