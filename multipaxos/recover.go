@@ -1,0 +1,75 @@
+package multipaxos
+
+// recover takes over what the disk holds.
+func (n *Node) recover(s State) error {
+	if err := checkSnapshot(s.Snapshot); err != nil {
+		return err
+	}
+	h := s.HardState
+	if h.Promised > maxBallot || h.Proposed > maxBallot {
+		return &StateError{s.Snapshot.Index, "a ballot out of range"}
+	}
+	at := s.Snapshot.Index
+	n.snapshot = s.Snapshot
+	n.configs = []Configuration{s.Snapshot.Configuration}
+	n.leads = []lead{{at: at, ballot: s.Snapshot.Term}}
+	n.log.trim(at)
+	n.chosen, n.handed, n.applied = at, at, at
+	for _, r := range s.Runs {
+		if err := n.recoverRun(r); err != nil {
+			return err
+		}
+	}
+	n.promised, n.proposed = h.Promised, h.Proposed
+	n.see(max(h.Promised, h.Proposed))
+	// A crash between two saves cannot come between a vote and its promise: they
+	// are one save. But a promise may be newer than the votes.
+	n.saves.hard = h
+	return n.recoverChosen(s.Chosen)
+}
+
+// recoverRun takes votes or chosen entries over, in the order in which they were
+// saved.
+func (n *Node) recoverRun(r Run) error {
+	if err := checkEntries(r.Entries); err != nil || !r.Chosen && Epoch(r.Ballot) == 0 || r.Ballot > maxBallot {
+		return &StateError{firstIndex(r.Entries), "a damaged vote"}
+	}
+	for _, e := range r.Entries {
+		if e.Index > n.snapshot.Index {
+			s := n.log.put(e, r.Ballot)
+			s.chosen = r.Chosen
+		}
+	}
+	return nil
+}
+
+// recoverChosen goes through the chosen prefix, as choose did before the crash.
+// What was learned comes in order, so chosen entries behind a hole in it are
+// damage.
+func (n *Node) recoverChosen(upTo Index) error {
+	for i := n.chosen + 1; ; i++ {
+		s := n.log.at(i)
+		known := s != nil && s.known
+		if i <= upTo && !known {
+			return &StateError{i, "a chosen entry is missing"}
+		}
+		if !known || i > upTo && !s.chosen {
+			break
+		}
+		n.choose(s)
+	}
+	for i := n.chosen + 1; i <= n.log.end; i++ {
+		if s := n.log.at(i); s != nil && s.known && s.chosen {
+			return &StateError{i, "a chosen entry behind a hole"}
+		}
+	}
+	n.saves.chosen = n.chosen
+	return nil
+}
+
+func firstIndex(entries []Entry) Index {
+	if len(entries) == 0 {
+		return 0
+	}
+	return entries[0].Index
+}
