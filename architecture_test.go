@@ -13,22 +13,29 @@ const module = "github.com/synod-go/synod"
 // mayImport holds, for each package, the packages of ours that it may import.
 // It is the table of docs/architecture.md; a package that is not here fails.
 var mayImport = map[string][]string{
-	"":                 {"actors", "actors/group", "actors/raftnode", "cluster", "messages", "raft", "replica", "storage"},
-	"consensus":        {},
-	"paxos":            {},
-	"multipaxos":       {"consensus"},
-	"raft":             {"consensus"},
-	"replica":          {},
-	"coordination":     {},
-	"storage":          {},
-	"messages":         {},
-	"actors":           {},
-	"actors/group":     {"actors", "consensus", "messages", "replica", "storage"},
-	"actors/raftnode":  {"actors/group", "consensus", "messages", "raft", "storage"},
-	"cluster":          {"messages"},
-	"api":              {"", "cluster", "coordination"},
-	"internal/sim":     {"raft", "replica", "storage", "coordination", "messages", "actors", "actors/group", "actors/raftnode"},
-	"internal/chaos":   {"api", "internal/stranger"},
+	"": {"actors", "actors/group", "actors/raftnode", "cluster", "messages", "raft", "replica", "storage",
+		"actors/acceptor", "actors/decree", "actors/learner", "actors/proposer", "paxos"},
+	"consensus":       {},
+	"paxos":           {},
+	"paxos/founding":  {"paxos"},
+	"multipaxos":      {"consensus"},
+	"raft":            {"consensus"},
+	"replica":         {},
+	"coordination":    {},
+	"storage":         {},
+	"messages":        {},
+	"actors":          {},
+	"actors/group":    {"actors", "consensus", "messages", "replica", "storage"},
+	"actors/raftnode": {"actors/group", "consensus", "messages", "raft", "storage"},
+	// The roles know nothing of each other: what they share is actors/decree.
+	"actors/decree":   {"actors", "messages", "paxos", "paxos/founding", "storage"},
+	"actors/acceptor": {"actors", "actors/decree", "messages", "paxos", "paxos/founding", "storage"},
+	"actors/proposer": {"actors", "actors/decree", "messages", "paxos", "paxos/founding", "storage"},
+	"actors/learner":  {"actors", "actors/decree", "messages", "paxos", "paxos/founding", "storage"},
+	"cluster":         {"messages"},
+	"api":             {"", "cluster", "coordination"},
+	"internal/sim":    {"raft", "replica", "storage", "coordination", "messages", "actors", "actors/group", "actors/raftnode"},
+	"internal/chaos":  {"api", "internal/stranger"},
 	// What no node of ours would send, for the tests of the root and of internal/chaos.
 	"internal/stranger": {},
 	"internal/explore":  {},
@@ -40,7 +47,7 @@ var mayImport = map[string][]string{
 // pure packages import nothing but the standard library, and of that nothing
 // that could bring in a clock, a disk, a network or a goroutine's disorder.
 var (
-	pure      = []string{"consensus", "paxos", "multipaxos", "raft", "replica", "coordination"}
+	pure      = []string{"consensus", "paxos", "paxos/founding", "multipaxos", "raft", "replica", "coordination"}
 	forbidden = []string{"os", "net", "net/http", "log", "log/slog", "os/exec", "syscall", "context"}
 )
 
