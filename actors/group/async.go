@@ -48,6 +48,12 @@ func (h *Handle) Do(f func(e Engine)) error {
 	return err
 }
 
+// Inspect runs f inside the actor with its engine and returns its answer. f may
+// look at what its engine alone knows, but not keep it.
+func Inspect[T any](ctx context.Context, h *Handle, f func(e Engine) (T, error)) (T, error) {
+	return ask(ctx, h, func(a *Actor) (T, error) { return f(a.engine) })
+}
+
 // StartSnapshot is the first half of Snapshot; Call.Wait is the second.
 func (h *Handle) StartSnapshot() Call {
 	h.mu.Lock()

@@ -54,6 +54,9 @@ type Engine interface {
 	SnapshotFailed(index consensus.Index)
 	SnapshotUnsent(to consensus.ID)
 	ChunkWritten(index consensus.Index, end int64)
+	// Sending are the snapshots that peers are being sent, by peer: they stay
+	// readable.
+	Sending() map[consensus.ID]consensus.Index
 
 	Status() consensus.Status
 	Role() consensus.Role

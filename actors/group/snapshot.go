@@ -19,7 +19,7 @@ type writeSnapshot struct {
 	meta    consensus.SnapshotMeta
 	picture io.WriterTo
 	call    *call                            // who asked, or nil
-	sending map[consensus.ID]consensus.Index // the snapshots on their way to followers
+	sending map[consensus.ID]consensus.Index // the snapshots on their way to peers
 }
 
 // snapshotter does the slow disk work of snapshots in an actor of its own. It
@@ -291,18 +291,7 @@ func (a *Actor) writePicture(index consensus.Index, picture io.WriterTo, c *call
 		}
 		return
 	}
-	a.system.Root.Send(a.snapshotter, writeSnapshot{meta: meta, picture: picture, call: c, sending: a.sending()})
-}
-
-// sending are the snapshots that this leader sends, by follower.
-func (a *Actor) sending() map[consensus.ID]consensus.Index {
-	indexes := make(map[consensus.ID]consensus.Index)
-	for _, p := range a.engine.Status().Peers {
-		if p.State == consensus.Snapshot {
-			indexes[p.ID] = p.Snapshot
-		}
-	}
-	return indexes
+	a.system.Root.Send(a.snapshotter, writeSnapshot{meta: meta, picture: picture, call: c, sending: a.engine.Sending()})
 }
 
 // snapshotDone comes back from the snapshotter.

@@ -109,6 +109,17 @@ func (e *engine) Propose(commands [][]byte) (raft.Index, raft.Term, error) {
 	return first, e.Term(), err
 }
 
+// Sending are the snapshots that this leader sends, by follower.
+func (e *engine) Sending() map[raft.ID]raft.Index {
+	indexes := make(map[raft.ID]raft.Index)
+	for _, p := range e.Status().Peers {
+		if p.State == raft.Snapshot {
+			indexes[p.ID] = p.Snapshot
+		}
+	}
+	return indexes
+}
+
 // Output gives the core's output the forms of wire and disk.
 func (e *engine) Output() group.Output {
 	out := e.Node.Output()
