@@ -194,7 +194,7 @@ func (f *Founder) Waiting() string {
 			missing = append(missing, name+" has another identity than the one pinned by others: its disk was lost")
 		case !f.hasAnswered(id):
 			missing = append(missing, name+" has not answered")
-		case f.answers[id].set.IsZero():
+		case !target.IsZero() && f.answers[id].set.IsZero():
 			missing = append(missing, name+" has not pinned the set")
 		}
 	}
