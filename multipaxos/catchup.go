@@ -167,11 +167,12 @@ const chunkWindow = 3
 type incoming struct {
 	meta      SnapshotMeta
 	from      ID
-	requested int64 // everything before this is asked for
-	received  int64 // handed to the host
-	written   int64 // written by the host
-	tries     int   // without an answer
-	complete  bool  // the host verifies and installs it
+	requested int64             // everything before this is asked for
+	received  int64             // handed to the host
+	written   int64             // written by the host
+	tries     int               // without an answer
+	early     []InstallSnapshot // chunks that came before one that is missing
+	complete  bool              // the host verifies and installs it
 }
 
 // installing reports whether the host is replacing the state machine: nothing
@@ -247,19 +248,29 @@ func (n *Node) onInstallSnapshot(from ID, m InstallSnapshot) {
 	n.receiveChunk(in, m)
 }
 
-// receiveChunk hands a chunk that comes next to the host.
+// receiveChunk hands a chunk that comes next to the host, and those after it that
+// came too early.
 func (n *Node) receiveChunk(in *incoming, m InstallSnapshot) {
 	size := int64(len(m.Data))
-	if m.Offset != in.received || size > in.meta.Size-in.received ||
-		size == 0 && in.meta.Size > 0 || m.Checksum != ChunkChecksum(m.Data) {
+	if m.Offset < in.received || size > in.meta.Size-m.Offset || size == 0 && in.meta.Size > 0 || m.Checksum != ChunkChecksum(m.Data) {
+		return
+	}
+	in.tries = 0
+	n.pull.at = n.now + n.patience()
+	if m.Offset > in.received {
+		if len(in.early) < chunkWindow {
+			in.early = append(in.early, m)
+		}
 		return
 	}
 	in.received += size
 	in.requested = max(in.requested, in.received)
 	in.complete = in.received == in.meta.Size
-	in.tries = 0
-	n.pull.at = n.now + n.patience()
 	n.out.Chunks = append(n.out.Chunks, Chunk{Snapshot: in.meta, Offset: m.Offset, Data: m.Data, Last: in.complete})
+	in.early = slices.DeleteFunc(in.early, func(e InstallSnapshot) bool { return e.Offset < in.received })
+	if next := slices.IndexFunc(in.early, func(e InstallSnapshot) bool { return e.Offset == in.received }); next >= 0 && !in.complete {
+		n.receiveChunk(in, in.early[next])
+	}
 }
 
 // ChunkWritten tells the core that the chunks of the snapshot at index are written

@@ -25,7 +25,7 @@ func (n *Node) findLoss(from ID, m Heartbeat) bool {
 	if s := n.log.at(m.Match); s != nil && s.known && (s.vote == m.Ballot || s.chosen) {
 		return false
 	}
-	n.loss = &Loss{Ballot: m.Ballot, Leader: from, Acknowledged: m.Match, Last: n.log.end}
+	n.loss = &Loss{Term: m.Ballot, Leader: from, Acknowledged: m.Match, Last: n.log.end}
 	n.out.Loss = n.loss
 	n.acks, n.loops = nil, nil
 	n.tellLoss(from, m)
@@ -35,7 +35,7 @@ func (n *Node) findLoss(from ID, m Heartbeat) bool {
 // tellLoss answers a heartbeat of the leader that has proved the loss, and
 // nothing else.
 func (n *Node) tellLoss(from ID, m Message) {
-	if h, ok := m.(Heartbeat); ok && h.Ballot == n.loss.Ballot && from == n.loss.Leader {
+	if h, ok := m.(Heartbeat); ok && h.Ballot == n.loss.Term && from == n.loss.Leader {
 		n.sendNow(from, HeartbeatReply{Ballot: h.Ballot, Lost: true})
 	}
 }

@@ -86,12 +86,3 @@ type Alarm struct {
 	Ballot Ballot
 	What   string
 }
-
-// Loss tells that this replica no longer has votes that it had acknowledged:
-// see loss.go.
-type Loss struct {
-	Ballot       Ballot
-	Leader       ID    // who has proved it
-	Acknowledged Index // with this ballot, to this leader
-	Last         Index // the last slot of which anything is left
-}

@@ -22,6 +22,7 @@ type (
 	SnapshotRequest = consensus.SnapshotRequest
 	Status          = consensus.Status
 	PeerStatus      = consensus.PeerStatus
+	Loss            = consensus.Loss // see loss.go
 )
 
 // Values of those types.
