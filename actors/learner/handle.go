@@ -65,6 +65,7 @@ type Handle struct {
 
 	mu      sync.Mutex
 	waiting map[string][]*call // by decree; they outlive a restart of the actor
+	stopped bool               // for good
 }
 
 // call is one Learn. It ends once.
@@ -101,9 +102,9 @@ func (h *Handle) Hint(hints decree.Hints) { h.Tell(hints) }
 // ends first it returns ctx's error; Missing tells whether the acceptors are known.
 func (h *Handle) Learn(ctx context.Context, name string) (paxos.Value, error) {
 	c := &call{decree: name, done: make(chan outcome, 1)}
-	h.mu.Lock()
-	h.waiting[name] = append(h.waiting[name], c)
-	h.mu.Unlock()
+	if !h.wait(c) {
+		return nil, decree.ErrStopped
+	}
 	h.Tell(learn{h, c})
 	select {
 	case o := <-c.done:
@@ -114,6 +115,29 @@ func (h *Handle) Learn(ctx context.Context, name string) (paxos.Value, error) {
 		o := <-c.done // it may have been ended by another at the same moment
 		return o.value, o.err
 	}
+}
+
+// wait notes a call, unless the actor has stopped for good.
+func (h *Handle) wait(c *call) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.stopped {
+		h.waiting[c.decree] = append(h.waiting[c.decree], c)
+	}
+	return !h.stopped
+}
+
+// stop ends everything for good.
+func (h *Handle) stop() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.stopped = true
+	for _, calls := range h.waiting {
+		for _, c := range calls {
+			c.done <- outcome{err: decree.ErrStopped}
+		}
+	}
+	clear(h.waiting)
 }
 
 // end ends one call.

@@ -56,9 +56,7 @@ func (a *Actor) Receive(ctx actor.Context) {
 		a.timer.Stop()
 	case *actor.Stopping:
 		a.timer.Stop()
-		for _, name := range a.handle.wanted() {
-			a.handle.endAll(name, outcome{err: decree.ErrStopped})
-		}
+		a.handle.stop()
 	}
 }
 

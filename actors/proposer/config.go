@@ -67,7 +67,7 @@ func Spawn(system *actor.ActorSystem, c Config, name string, strategy actor.Supe
 	if err != nil {
 		return nil, err
 	}
-	handle := new(Handle)
+	handle := &Handle{gone: make(chan struct{})}
 	var known decree.Hints // outlives a restart
 	handle.Handle, err = c.Spawn(system, name, strategy, func(h *decree.Handle) actor.Actor {
 		return &Actor{cfg: c, host: h, handle: handle, hints: &known}

@@ -13,6 +13,8 @@ import (
 type Handle struct {
 	*decree.Handle
 
+	gone chan struct{} // closed when the actor has stopped for good
+
 	mu    sync.Mutex
 	taken map[*call]struct{} // by the present instance of the actor
 }
@@ -77,6 +79,10 @@ func (h *Handle) call(ctx context.Context, c *call) (paxos.Result, error) {
 	select {
 	case o := <-c.done:
 		return o.result, o.err
+	case <-h.gone:
+		c.finish(outcome{paxos.Result{Fate: paxos.SurelyNot}, decree.ErrStopped}) // unless it was taken, and so has ended
+		o := <-c.done
+		return o.result, o.err
 	case <-ctx.Done():
 	}
 	h.Tell(giveUp{c})
@@ -115,6 +121,12 @@ func (h *Handle) end(c *call, o outcome) {
 	delete(h.taken, c)
 	h.mu.Unlock()
 	c.finish(o)
+}
+
+// stop ends everything for good.
+func (h *Handle) stop() {
+	h.endAll()
+	close(h.gone)
 }
 
 // endAll ends the calls of an instance that is no more: nobody can tell their fate.

@@ -66,7 +66,7 @@ func (a *Actor) Receive(ctx actor.Context) {
 		a.timer.Stop()
 	case *actor.Stopping:
 		a.timer.Stop()
-		a.handle.endAll()
+		a.handle.stop()
 	}
 }
 
