@@ -35,8 +35,8 @@ func TestALogOfTwoEpochsIsSafe(t *testing.T) {
 	}
 	holds(t, m, explore.Config[epochState]{Sometimes: map[string]func(epochState) bool{
 		"the new voter applies a command of epoch 2": newVoterApplies,
-		"the old leader is voted for after epoch 2 has chosen": func(s epochState) bool {
-			return newVoterApplies(s) && s.accepted[0][1] != 0
+		"an old leader is voted for after epoch 2 has chosen": func(s epochState) bool {
+			return newVoterApplies(s) && (s.accepted[0][1]|s.accepted[1][1]) != 0
 		},
 		"the second leader of epoch 2 re-proposes": func(s epochState) bool {
 			last := m.first + m.second - 1
