@@ -42,7 +42,8 @@ sim: ## SEEDS simulated clusters, 10^8 steps in all by default, a fifth as many 
 	$(GO) test ./internal/sim -run 'TestCampaign|TestRunsAreDeterministic' -count=1 -v -seeds=$(SEEDS) -steps=50000 -timeout=60m
 	$(GO) test ./internal/sim -run 'TestActor' -count=1 -v -seeds=$$(($(SEEDS) / 5)) -steps=10000 -timeout=60m
 
-mutants: ## every planted bug, which the simulators must find within 60 s each
+mutants: ## every planted bug, which the exhaustive check must find, or the simulators within 60 s each
+	$(GO) test ./paxos -run 'TestMutants$$' -count=1 -v
 	$(GO) test ./internal/sim -run 'TestMutants$$' -mutants=all -count=1 -v -timeout=60m
 
 chaos-short: ## real processes: CYCLES kills, a fifth as many power cuts and network cuts
