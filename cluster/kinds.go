@@ -64,20 +64,30 @@ const (
 	lanes = 2
 )
 
-// DefaultLane puts Raft's entries and snapshot chunks into Bulk and everything
-// else into Control.
+// DefaultLane puts entries and snapshot chunks of both engines into Bulk and
+// everything else into Control.
 func DefaultLane(m proto.Message) Lane {
-	raft, ok := m.(*messages.RaftMessage)
-	if !ok {
-		return Control
-	}
-	switch body := raft.Body.(type) {
-	case *messages.RaftMessage_InstallSnapshot:
-		return Bulk
-	case *messages.RaftMessage_AppendEntries:
-		if len(body.AppendEntries.GetEntries()) > 0 {
-			return Bulk
+	bulk := false
+	switch m := m.(type) {
+	case *messages.RaftMessage:
+		switch body := m.Body.(type) {
+		case *messages.RaftMessage_InstallSnapshot:
+			bulk = true
+		case *messages.RaftMessage_AppendEntries:
+			bulk = len(body.AppendEntries.GetEntries()) > 0
 		}
+	case *messages.PaxosMessage:
+		switch body := m.Body.(type) {
+		case *messages.PaxosMessage_InstallSnapshot, *messages.PaxosMessage_Learned:
+			bulk = true
+		case *messages.PaxosMessage_Accept:
+			bulk = len(body.Accept.GetEntries()) > 0
+		case *messages.PaxosMessage_Promise:
+			bulk = len(body.Promise.GetRuns()) > 0
+		}
+	}
+	if bulk {
+		return Bulk
 	}
 	return Control
 }
