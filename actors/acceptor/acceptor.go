@@ -93,7 +93,7 @@ func (a *Actor) start() {
 		panic(&actors.FailStop{Err: err})
 	}
 	a.cores = make(map[string]*paxos.Acceptor)
-	a.cfg.Recorder.Record(decree.Event{Role: decree.Acceptor, Kind: "recovered",
+	a.cfg.Record(decree.Event{Role: decree.Acceptor, Kind: "recovered",
 		Note: fmt.Sprintf("%d decrees, acceptors %v", a.rows.Len(), saved.Set)})
 }
 
@@ -124,13 +124,14 @@ func (a *Actor) onMessage(w *messages.DecreeMessage) {
 	if !a.cfg.Mine(w) {
 		return
 	}
-	a.cfg.Recorder.Record(decree.Message(decree.Acceptor, w, true))
 	if body, ok := w.GetBody().(*messages.DecreeMessage_Found); ok {
+		a.cfg.Received(decree.Acceptor, w, false, 0)
 		a.onFound(paxos.ID(w.GetFrom()), body.Found)
 		return
 	}
 	m, err := decree.Decode(w)
 	if err != nil || !decree.ValidName(w.GetDecree()) {
+		a.cfg.Received(decree.Acceptor, w, false, 0)
 		return
 	}
 	a.onDecree(w, m)
@@ -167,12 +168,14 @@ func (a *Actor) onDecree(w *messages.DecreeMessage, m paxos.Message) {
 		reason = founding.Full
 	}
 	if reason != founding.Accepted {
+		a.cfg.Received(decree.Acceptor, w, false, 0)
 		if _, told := m.(paxos.Chosen); !told {
 			a.send(from, name, decree.EncodeRefusal(reason, a.pin.State().Set))
 		}
 		return
 	}
 	core := a.core(name)
+	a.cfg.Received(decree.Acceptor, w, true, 0)
 	before := core.State()
 	out := core.Step(from, m)
 	a.cfg.Alarms(decree.Acceptor, name, out.Alarms)
@@ -209,11 +212,15 @@ func (a *Actor) core(name string) *paxos.Acceptor {
 			panic(&actors.FailStop{Err: fmt.Errorf("acceptor: decree %q: %w", name, err)})
 		}
 	}
-	core, err := paxos.NewAcceptor(paxos.AcceptorConfig{ID: a.cfg.ID, Scheme: a.hints.Scheme(a.cfg.Scheme),
-		Learners: a.hints.Learners, Distinguished: a.hints.Distinguished, MaxValueBytes: a.cfg.MaxValueBytes}, state)
+	config := paxos.AcceptorConfig{ID: a.cfg.ID, Scheme: a.hints.Scheme(a.cfg.Scheme),
+		Learners: a.hints.Learners, Distinguished: a.hints.Distinguished, MaxValueBytes: a.cfg.MaxValueBytes}
+	core, err := paxos.NewAcceptor(config, state)
 	if err != nil {
 		panic(&actors.FailStop{Err: fmt.Errorf("acceptor: decree %q: %w", name, err)})
 	}
+	a.cfg.Record(decree.Event{Role: decree.Acceptor, Kind: "begins", Decree: name, Start: &decree.Start{
+		Promised: state.Promised, Vote: state.Accepted, Learners: config.Learners, Distinguished: config.Distinguished,
+		Scheme: config.Scheme, MaxValueBytes: config.MaxValueBytes}})
 	return core
 }
 

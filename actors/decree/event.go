@@ -11,27 +11,68 @@ import (
 	"github.com/synod-go/synod/paxos/founding"
 )
 
-// Event is one thing that a role has sent, received or found out.
+// Event is one thing that a role has sent, received, been told or found out. As JSON
+// it is a line of a recording: see MarshalJSON.
 type Event struct {
-	Time time.Time `json:"time"`
-	Role Role      `json:"role"`
+	Time time.Time
+	// Node is whose role it is, Name what people call it, "" if that is not known.
+	Node paxos.ID
+	Name string
+	Role Role
 	// Kind is a message's name (prepare, promise, accept, accepted, nack, chosen,
-	// ask, finish, propose, found, pinned, refusal), or: learned, founded, recovered, alarm.
-	Kind string `json:"kind"`
+	// ask, finish, propose, found, pinned, refusal), or what else there is:
+	//
+	//	recovered      the role's actor has started; Note tells what its log holds
+	//	founded        it knows the acceptors, in Note
+	//	begins         a core takes up a decree; Start has what from
+	//	wanted         a caller proposes Value, or asks what is chosen if there is none
+	//	gave up        no caller waits any more
+	//	tick           time has passed
+	//	distinguished  To is the distinguished proposer
+	//	learned        Value is chosen, in Ballot
+	//	ended          the caller is told what Note says
+	//	alarm          From has sent what no honest node sends
+	Kind string
 	// Received: the message came in. Otherwise it has left, or is no message.
-	Received bool         `json:"received,omitempty"`
-	Decree   string       `json:"decree,omitempty"`
-	Ballot   paxos.Ballot `json:"ballot"`
+	Received bool
+	// Taken: it was a core's input, at the time At of the host's clock. What is
+	// received and not taken was not looked at.
+	Taken  bool
+	At     paxos.Time
+	Decree string
+	Ballot paxos.Ballot
 	// Other is the ballot of the last vote in promise, the ballot to beat in nack.
-	Other paxos.Ballot `json:"other"`
-	From  paxos.ID     `json:"from,omitempty"`
-	To    paxos.ID     `json:"to,omitempty"`
+	Other    paxos.Ballot
+	From, To paxos.ID
 	// FromName and ToName are what people call these nodes, "" if it is not known.
-	FromName string `json:"from_name,omitempty"`
-	ToName   string `json:"to_name,omitempty"`
-	Value    []byte `json:"value,omitempty"` // not to be changed
+	FromName, ToName string
+	Value            []byte // not to be changed
 	// Note says in words what an alarm, a refusal or a set of acceptors is about.
-	Note string `json:"note,omitempty"`
+	Note string
+	// Start is set in begins alone.
+	Start *Start
+}
+
+// Start is what a core begins from: with it and what is Taken afterwards the core can
+// be run again.
+type Start struct {
+	// Promised and Vote are an acceptor's state. Vote of a learner is what it has
+	// learned before.
+	Promised paxos.Ballot
+	Vote     paxos.Vote
+	// Round is the last one that a proposer must not use.
+	Round uint64
+	// Acceptors are those that a proposer or a learner counts.
+	Acceptors []paxos.ID
+	// Learners, Distinguished and Scheme are an acceptor's and a learner's.
+	Learners, Distinguished []paxos.ID
+	Scheme                  paxos.Scheme
+	// Proposers are asked by a learner to finish.
+	Proposers []paxos.ID
+	// Wait is a proposer's Retransmit and a learner's Timeout, WaitMost a proposer's
+	// HoldBack and a learner's MaxTimeout; 0 is the core's default.
+	Wait, WaitMost paxos.Time
+	MaxValueBytes  int
 }
 
 // String is the event in one line.
@@ -66,8 +107,9 @@ type Recorder struct {
 	next int // where the oldest is, once ring is full
 }
 
-// NewRecorder keeps size events and calls tell with each, on the goroutine of
-// whoever has it. name gives the names of nodes. Both must not block, and may be nil.
+// NewRecorder keeps size events and calls tell with each, one after the other in
+// their order, on the goroutine of whoever has it. name gives the names of nodes.
+// Both may be nil; they must neither block nor use the Recorder.
 func NewRecorder(size int, name func(paxos.ID) string, tell func(Event)) *Recorder {
 	return &Recorder{size: max(1, size), name: name, tell: tell}
 }
@@ -77,18 +119,18 @@ func (r *Recorder) Record(e Event) {
 	if r == nil {
 		return
 	}
-	e.Time = time.Now()
 	if r.name != nil {
-		e.FromName, e.ToName = r.name(e.From), r.name(e.To)
+		e.Name, e.FromName, e.ToName = r.name(e.Node), r.name(e.From), r.name(e.To)
 	}
 	r.mu.Lock()
+	defer r.mu.Unlock()
+	e.Time = time.Now()
 	if len(r.ring) < r.size {
 		r.ring = append(r.ring, e)
 	} else {
 		r.ring[r.next] = e
 		r.next = (r.next + 1) % r.size
 	}
-	r.mu.Unlock()
 	if r.tell != nil {
 		r.tell(e)
 	}
@@ -104,6 +146,10 @@ func (r *Recorder) Events() []Event {
 // Message makes the event of a message that role has received or sent.
 func Message(role Role, w *messages.DecreeMessage, received bool) Event {
 	e := Event{Role: role, Received: received, Decree: w.GetDecree(), From: paxos.ID(w.GetFrom()), To: paxos.ID(w.GetTo())}
+	e.Node = e.From
+	if received {
+		e.Node = e.To
+	}
 	switch body := w.GetBody().(type) {
 	case *messages.DecreeMessage_Prepare:
 		e.Kind, e.Ballot = "prepare", decodeBallot(body.Prepare.GetBallot())

@@ -159,6 +159,21 @@ func (h *Handle) Begin(c Host, load func(storage.Record) error) *Log {
 	return log
 }
 
+// Record records what a role has been told or found out.
+func (h Host) Record(e Event) {
+	e.Node = h.ID
+	h.Recorder.Record(e)
+}
+
+// Received records a message; taken says that a core takes it, at the time now.
+func (h Host) Received(role Role, w *messages.DecreeMessage, taken bool, now paxos.Time) {
+	if h.Recorder != nil {
+		e := Message(role, w, true)
+		e.Taken, e.At = taken, now
+		h.Recorder.Record(e)
+	}
+}
+
 // Deliver completes the envelopes, records the messages and sends them.
 func (h Host) Deliver(role Role, out []Outgoing) {
 	for _, o := range out {
@@ -170,7 +185,7 @@ func (h Host) Deliver(role Role, out []Outgoing) {
 // Alarms records what a core has reported.
 func (h Host) Alarms(role Role, decree string, alarms []paxos.Alarm) {
 	for _, a := range alarms {
-		h.Recorder.Record(Event{Role: role, Kind: "alarm", Decree: decree, Ballot: a.Ballot, From: a.From, Note: a.Kind.String()})
+		h.Record(Event{Role: role, Kind: "alarm", Decree: decree, Ballot: a.Ballot, From: a.From, Note: a.Kind.String()})
 		h.Logger.Error("a message that no honest node sends", "role", string(role), "decree", decree,
 			"from", fmt.Sprintf("%016x", uint64(a.From)), "ballot", a.Ballot.String(), "what", a.Kind.String())
 	}

@@ -86,7 +86,7 @@ func (a *Actor) start() {
 	if a.founding, err = decree.NewFounding(a.cfg.Acceptors, saved); err != nil {
 		panic(&actors.FailStop{Err: err})
 	}
-	a.cfg.Recorder.Record(decree.Event{Role: decree.Learner, Kind: "recovered",
+	a.cfg.Record(decree.Event{Role: decree.Learner, Kind: "recovered",
 		Note: fmt.Sprintf("%d decrees, acceptors %v", a.rows.Len(), saved.Set)})
 	a.open = make(map[string]*open)
 	a.timer = a.host.NewTimer(a.cfg.Clock)
@@ -133,8 +133,8 @@ func (a *Actor) onHints(now paxos.Time, hints decree.Hints) {
 	if same || !a.founding.Done() {
 		return
 	}
-	for _, o := range a.open {
-		o.core = a.core(now, paxos.Vote{})
+	for name, o := range a.open {
+		o.core = a.core(now, name, paxos.Vote{})
 	}
 }
 
@@ -153,7 +153,7 @@ func (a *Actor) want(now paxos.Time, name string) {
 func (a *Actor) opened(now paxos.Time, name string) *open {
 	o := a.open[name]
 	if o == nil && len(a.open) < a.cfg.MaxOpen {
-		o = &open{core: a.core(now, paxos.Vote{})}
+		o = &open{core: a.core(now, name, paxos.Vote{})}
 		a.open[name] = o
 	}
 	return o
@@ -170,17 +170,20 @@ func (a *Actor) onMessage(now paxos.Time, w *messages.DecreeMessage) {
 	if !a.cfg.Mine(w) {
 		return
 	}
-	a.cfg.Recorder.Record(decree.Message(decree.Learner, w, true))
 	switch w.GetBody().(type) {
 	case *messages.DecreeMessage_Pinned, *messages.DecreeMessage_Refusal:
+		a.cfg.Received(decree.Learner, w, false, now)
 		a.onFounding(now, w)
 		return
 	}
 	m, err := decree.Decode(w)
 	if err != nil || !decree.ValidName(w.GetDecree()) || !a.founding.Done() || w.GetAcceptors() != a.founding.Digest() {
+		a.cfg.Received(decree.Learner, w, false, now)
 		return
 	}
-	if core := a.taker(now, w.GetDecree(), m); core != nil {
+	core := a.taker(now, w.GetDecree(), m)
+	a.cfg.Received(decree.Learner, w, core != nil, now)
+	if core != nil {
 		a.effects(w.GetDecree(), core.Step(paxos.ID(w.GetFrom()), m))
 	}
 }
@@ -189,7 +192,7 @@ func (a *Actor) onMessage(now paxos.Time, w *messages.DecreeMessage) {
 // with its value; of one that is not, its own, and a new one for a vote or a choice.
 func (a *Actor) taker(now paxos.Time, name string, m paxos.Message) *paxos.Learner {
 	if vote, known := a.row(name); known {
-		return a.core(now, vote)
+		return a.core(now, name, vote)
 	}
 	switch m.(type) {
 	case paxos.Accepted, paxos.Chosen:
@@ -222,7 +225,7 @@ func (a *Actor) onFounding(now paxos.Time, w *messages.DecreeMessage) {
 		return
 	}
 	a.records = append(a.records, *record)
-	a.cfg.Recorder.Record(decree.Event{Role: decree.Learner, Kind: "founded", Note: a.founding.Set().String()})
+	a.cfg.Record(decree.Event{Role: decree.Learner, Kind: "founded", Note: a.founding.Set().String()})
 	for _, name := range a.handle.wanted() {
 		a.want(now, name)
 	}
@@ -235,14 +238,19 @@ func (a *Actor) askToFound(now paxos.Time) {
 	}
 }
 
-func (a *Actor) core(now paxos.Time, chosen paxos.Vote) *paxos.Learner {
-	core, err := paxos.NewLearner(paxos.LearnerConfig{ID: a.cfg.ID, Quorums: a.founding.Quorums(),
+func (a *Actor) core(now paxos.Time, name string, chosen paxos.Vote) *paxos.Learner {
+	config := paxos.LearnerConfig{ID: a.cfg.ID, Quorums: a.founding.Quorums(),
 		Scheme: a.hints.Scheme(a.cfg.Scheme), Learners: a.hints.Learners, Distinguished: a.hints.Distinguished,
 		Proposers: a.hints.Proposers, Timeout: paxos.Time(a.cfg.Timeout), MaxTimeout: paxos.Time(a.cfg.MaxTimeout),
-		MaxValueBytes: a.cfg.MaxValueBytes, Chosen: chosen}, now)
+		MaxValueBytes: a.cfg.MaxValueBytes, Chosen: chosen}
+	core, err := paxos.NewLearner(config, now)
 	if err != nil {
 		panic(&actors.FailStop{Err: err})
 	}
+	a.cfg.Record(decree.Event{Role: decree.Learner, Kind: "begins", At: now, Decree: name, Start: &decree.Start{
+		Vote: chosen, Acceptors: config.Quorums.Acceptors(), Learners: config.Learners, Distinguished: config.Distinguished,
+		Scheme: config.Scheme, Proposers: config.Proposers, Wait: config.Timeout, WaitMost: config.MaxTimeout,
+		MaxValueBytes: config.MaxValueBytes}})
 	return core
 }
 
@@ -261,7 +269,7 @@ func (a *Actor) effects(name string, out paxos.Output) {
 		a.records = append(a.records, a.rows.Put(name, data))
 	}
 	a.learned = append(a.learned, learned{name, out.Chosen.Value})
-	a.cfg.Recorder.Record(decree.Event{Role: decree.Learner, Kind: "learned", Decree: name,
+	a.cfg.Record(decree.Event{Role: decree.Learner, Kind: "learned", Decree: name,
 		Ballot: out.Chosen.Ballot, Value: out.Chosen.Value})
 }
 
@@ -278,6 +286,7 @@ func (a *Actor) tick(now paxos.Time) {
 	}
 	slices.Sort(due)
 	for _, name := range due {
+		a.cfg.Record(decree.Event{Role: decree.Learner, Kind: "tick", Decree: name, Taken: true, At: now})
 		a.effects(name, a.open[name].core.Tick(now))
 	}
 }

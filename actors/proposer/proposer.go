@@ -92,7 +92,7 @@ func (a *Actor) start() {
 	if a.founding, err = decree.NewFounding(a.cfg.Acceptors, saved); err != nil {
 		panic(&actors.FailStop{Err: err})
 	}
-	a.cfg.Recorder.Record(decree.Event{Role: decree.Proposer, Kind: "recovered",
+	a.cfg.Record(decree.Event{Role: decree.Proposer, Kind: "recovered",
 		Note: fmt.Sprintf("rounds up to %d are used, acceptors %v", a.base, saved.Set)})
 	a.timer = a.host.NewTimer(a.cfg.Clock)
 	a.hint()
@@ -122,11 +122,16 @@ func (a *Actor) turn(items []actors.Item) {
 
 // onHints takes who may be an acceptor, and who is the distinguished proposer.
 func (a *Actor) onHints(now paxos.Time, hints decree.Hints) {
+	same := a.hints.Proposer == hints.Proposer
 	*a.hints = hints
 	a.hint()
 	a.foundNext = 0
+	if same {
+		return
+	}
 	for _, name := range slices.Sorted(maps.Keys(a.proposals)) {
 		p := a.proposals[name]
+		a.told(now, name, decree.Event{Kind: "distinguished", To: hints.Proposer})
 		a.take(now, name, p, p.core.Distinguish(now, hints.Proposer))
 	}
 }
@@ -141,35 +146,39 @@ func (a *Actor) onMessage(now paxos.Time, w *messages.DecreeMessage) {
 	if !a.cfg.Mine(w) {
 		return
 	}
-	a.cfg.Recorder.Record(decree.Message(decree.Proposer, w, true))
 	switch body := w.GetBody().(type) {
 	case *messages.DecreeMessage_Pinned:
+		a.cfg.Received(decree.Proposer, w, false, now)
 		a.onFounding(now, w)
 		return
 	case *messages.DecreeMessage_Refusal:
+		a.cfg.Received(decree.Proposer, w, false, now)
 		a.onRefusal(now, w, founding.Reason(min(body.Refusal.GetReason(), 255)))
 		return
 	}
 	m, err := decree.Decode(w)
 	if err != nil || !decree.ValidName(w.GetDecree()) || !a.founding.Done() || w.GetAcceptors() != a.founding.Digest() {
+		a.cfg.Received(decree.Proposer, w, false, now)
 		return
 	}
 	p := a.proposals[w.GetDecree()]
 	if p == nil {
-		if p = a.asked(w.GetDecree(), m); p == nil {
-			return
-		}
+		p = a.asked(now, w.GetDecree(), m)
+	}
+	a.cfg.Received(decree.Proposer, w, p != nil, now)
+	if p == nil {
+		return
 	}
 	a.take(now, w.GetDecree(), p, p.core.Step(now, paxos.ID(w.GetFrom()), m))
 }
 
 // asked makes a proposer for a decree that others want it to work on. Everything
 // else is an answer to one that was put away.
-func (a *Actor) asked(name string, m paxos.Message) *proposal {
+func (a *Actor) asked(now paxos.Time, name string, m paxos.Message) *proposal {
 	switch m.(type) {
 	case paxos.Propose, paxos.Finish:
 		if len(a.proposals) < a.cfg.MaxCalls+a.cfg.MaxIdle {
-			return a.proposal(name)
+			return a.proposal(now, name)
 		}
 	}
 	return nil
@@ -191,7 +200,7 @@ func (a *Actor) onFounding(now paxos.Time, w *messages.DecreeMessage) {
 		return
 	}
 	a.records = append(a.records, *record)
-	a.cfg.Recorder.Record(decree.Event{Role: decree.Proposer, Kind: "founded", Note: a.founding.Set().String()})
+	a.cfg.Record(decree.Event{Role: decree.Proposer, Kind: "founded", Note: a.founding.Set().String()})
 	waiting := a.waiting
 	a.waiting = nil
 	for _, c := range waiting {
@@ -209,6 +218,7 @@ func (a *Actor) onRefusal(now paxos.Time, w *messages.DecreeMessage, reason foun
 	case p != nil && p.begun && a.founding.Set().Has(from):
 		p.refused[from] = reason
 		if n := len(a.founding.Set().IDs()); n-len(p.refused) <= n/2 {
+			a.told(now, w.GetDecree(), decree.Event{Kind: "gave up"})
 			a.take(now, w.GetDecree(), p, p.core.GiveUp(now))
 		}
 	}
@@ -235,21 +245,26 @@ func (a *Actor) onCall(now paxos.Time, c *call) {
 }
 
 func (a *Actor) begin(now paxos.Time, c *call) {
-	p := a.proposal(c.decree)
+	p := a.proposal(now, c.decree)
 	p.calls = append(p.calls, c)
 	a.next(now, c.decree, p)
 }
 
 // proposal returns the proposer of a decree, beginning above all rounds that one
 // before it may have used.
-func (a *Actor) proposal(name string) *proposal {
+func (a *Actor) proposal(now paxos.Time, name string) *proposal {
 	p := a.proposals[name]
 	if p == nil {
-		core, err := paxos.NewProposer(a.core())
+		config := a.core()
+		core, err := paxos.NewProposer(config)
 		if err != nil {
 			panic(&actors.FailStop{Err: err})
 		}
-		core.Distinguish(a.cfg.Clock(), a.hints.Proposer) // nothing comes of it yet
+		a.cfg.Record(decree.Event{Role: decree.Proposer, Kind: "begins", At: now, Decree: name, Start: &decree.Start{
+			Round: config.Round, Acceptors: config.Quorums.Acceptors(), Wait: config.Retransmit, WaitMost: config.HoldBack,
+			MaxValueBytes: config.MaxValueBytes}})
+		a.told(now, name, decree.Event{Kind: "distinguished", To: a.hints.Proposer})
+		core.Distinguish(now, a.hints.Proposer) // nothing comes of it yet
 		p = &proposal{core: core, reserved: a.base, refused: make(map[paxos.ID]founding.Reason)}
 		a.proposals[name] = p
 	}
@@ -260,6 +275,7 @@ func (a *Actor) proposal(name string) *proposal {
 func (a *Actor) next(now paxos.Time, name string, p *proposal) {
 	for len(p.calls) > 0 && !p.begun {
 		p.begun = true
+		a.told(now, name, decree.Event{Kind: "wanted", Value: p.calls[0].value})
 		out, err := a.propose(now, p.core, p.calls[0])
 		if err != nil {
 			a.ended(p, outcome{paxos.Result{Fate: paxos.SurelyNot}, err})
@@ -313,11 +329,18 @@ func (a *Actor) onGiveUp(now paxos.Time, c *call) {
 	}
 	switch i := slices.Index(p.calls, c); {
 	case i == 0 && p.begun:
+		a.told(now, c.decree, decree.Event{Kind: "gave up"})
 		a.take(now, c.decree, p, p.core.GiveUp(now))
 	case i >= 0:
 		p.calls = slices.Delete(p.calls, i, i+1)
 		a.handle.end(c, never)
 	}
+}
+
+// told records what a decree's core is about to be told, messages apart.
+func (a *Actor) told(now paxos.Time, name string, e decree.Event) {
+	e.Role, e.Decree, e.Taken, e.At = decree.Proposer, name, true, now
+	a.cfg.Record(e)
 }
 
 // take carries out an Output and goes on with the next call if one has ended.
@@ -337,10 +360,12 @@ func (a *Actor) effects(name string, p *proposal, out paxos.Output) {
 		a.sends = append(a.sends, o.Fill(a.cfg.ID, name, a.founding.Digest()))
 	}
 	if out.Chosen != nil {
-		a.cfg.Recorder.Record(decree.Event{Role: decree.Proposer, Kind: "learned", Decree: name,
+		a.cfg.Record(decree.Event{Role: decree.Proposer, Kind: "learned", Decree: name,
 			Ballot: out.Chosen.Ballot, Value: out.Chosen.Value})
 	}
 	if out.Result != nil {
+		a.cfg.Record(decree.Event{Role: decree.Proposer, Kind: "ended", Decree: name, Value: out.Result.Value,
+			Note: out.Result.Fate.String()})
 		o := outcome{result: *out.Result}
 		if o.result.Value == nil {
 			o.err = a.refusals(p)
@@ -376,6 +401,7 @@ func (a *Actor) tick(now paxos.Time) {
 	}
 	slices.Sort(due)
 	for _, name := range due {
+		a.told(now, name, decree.Event{Kind: "tick"})
 		a.take(now, name, a.proposals[name], a.proposals[name].core.Tick(now))
 	}
 }
