@@ -125,7 +125,7 @@ func (d *Decrees) startRoles() (err error) {
 
 func (d *Decrees) host(role Role) decree.Host {
 	return decree.Host{ID: d.id, Name: d.cfg.Name, Acceptors: d.cfg.Acceptors, Store: d.store,
-		Group: groupID("decrees/" + string(role)), Send: d.send, FailStop: d.fail, Recorder: d.recorder,
+		Group: groupID("decrees/" + string(role)), Send: d.sendOrLose, FailStop: d.fail, Recorder: d.recorder,
 		Clock:         func() paxos.Time { return paxos.Time(clock()) },
 		MaxValueBytes: d.cfg.MaxValueBytes, Limits: decree.Limits{Rows: d.cfg.MaxDecrees, Bytes: d.cfg.MaxBytes},
 		Logger: d.cfg.Logger}

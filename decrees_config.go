@@ -90,9 +90,13 @@ type DecreesConfig struct {
 
 	// Recorded is how many events Recording keeps. Default 1024.
 	Recorded int
-	// Event is told of each event as it happens, by several goroutines; it must not
-	// block nor change the value. Optional.
+	// Event is told of each event as it happens, one after the other; it must not
+	// block nor change the value nor call this process. Optional.
 	Event func(DecreeEvent)
+	// Intercept, for tests and demonstrations of a bad network, is handed each message
+	// that leaves for another process, and what sends it: at once, later, more than
+	// once or never. It is called by several goroutines and must not block. Optional.
+	Intercept func(m DecreeEvent, send func())
 	// Logger defaults to discarding.
 	Logger *slog.Logger
 }
