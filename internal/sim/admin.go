@@ -3,7 +3,7 @@ package sim
 import (
 	"slices"
 
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/consensus"
 )
 
 // changeSome asks the leader for a random change, as an operator would.
@@ -17,13 +17,13 @@ func (w *World) changeSome(d draw) {
 // never leaves a group without a quorum of replicas whose disks are whole.
 func (w *World) change(n *node, in *input) {
 	s := n.core.Status()
-	if s.Role != raft.Leader || w.healed {
+	if s.Role != consensus.Leader || w.healed {
 		return
 	}
 	d := draw(in.a)
 	members := w.target(slices.Clone(s.Configuration.Members), d)
-	wanted := raft.Configuration{Members: members}
-	if !survives(&wanted, w.safe) {
+	wanted := consensus.Configuration{Members: members}
+	if !w.survives(&wanted, w.safe) {
 		return
 	}
 	version := s.Configuration.Version
@@ -44,8 +44,8 @@ func (w *World) change(n *node, in *input) {
 
 // target is the wanted membership: lost replicas are replaced, and by chance
 // others join, leave, or change places.
-func (w *World) target(members []raft.Member, d draw) []raft.Member {
-	members = slices.DeleteFunc(members, func(m raft.Member) bool { return !m.Voter && !m.Outgoing && !w.safe(m.ID) })
+func (w *World) target(members []consensus.Member, d draw) []consensus.Member {
+	members = slices.DeleteFunc(members, func(m consensus.Member) bool { return !m.Voter && !m.Outgoing && !w.safe(m.ID) })
 	for i := range members {
 		members[i].Outgoing, members[i].Leaving = false, false
 	}
@@ -56,15 +56,15 @@ func (w *World) target(members []raft.Member, d draw) []raft.Member {
 	}
 	switch choice := d.below(10); {
 	case choice < 3:
-		return w.join(members, d.split(), raft.Member{Promote: true})
+		return w.join(members, d.split(), consensus.Member{Promote: true})
 	case choice < 5 && len(members) > 2:
 		return slices.Delete(members, 0, 1+d.split().below(min(2, len(members)-2)))
 	case choice < 7 && len(members) > 1:
 		i := d.split().below(len(members))
 		members = slices.Delete(members, i, i+1)
-		return w.join(members, d.split().split(), raft.Member{Voter: true})
+		return w.join(members, d.split().split(), consensus.Member{Voter: true})
 	case choice < 8:
-		return w.join(members, d.split(), raft.Member{})
+		return w.join(members, d.split(), consensus.Member{})
 	case choice < 9:
 		members[d.split().below(len(members))].Priority = int32(d.split().split().below(4))
 		return members
@@ -74,7 +74,7 @@ func (w *World) target(members []raft.Member, d draw) []raft.Member {
 	return members
 }
 
-func countVoters(members []raft.Member) (n int) {
+func countVoters(members []consensus.Member) (n int) {
 	for _, m := range members {
 		n += int(bit01(m.Voter))
 	}
@@ -83,24 +83,24 @@ func countVoters(members []raft.Member) (n int) {
 
 // replace lets the replica that the machine of a lost one has now take its
 // place: through a non-voter that is promoted, or at once.
-func (w *World) replace(members []raft.Member, lost raft.Member, d draw) []raft.Member {
+func (w *World) replace(members []consensus.Member, lost consensus.Member, d draw) []consensus.Member {
 	id := w.nodes[slotOf(lost.ID)].id
-	if id == lost.ID || slices.ContainsFunc(members, func(m raft.Member) bool { return m.ID == id }) {
-		return slices.DeleteFunc(members, func(m raft.Member) bool { return m.ID == lost.ID })
+	if id == lost.ID || slices.ContainsFunc(members, func(m consensus.Member) bool { return m.ID == id }) {
+		return slices.DeleteFunc(members, func(m consensus.Member) bool { return m.ID == lost.ID })
 	}
 	if d.perMille(700) {
-		return append(members, raft.Member{ID: id, Promote: true, Replaces: lost.ID})
+		return append(members, consensus.Member{ID: id, Promote: true, Replaces: lost.ID})
 	}
-	members = slices.DeleteFunc(members, func(m raft.Member) bool { return m.ID == lost.ID })
-	return append(members, raft.Member{ID: id, Voter: true})
+	members = slices.DeleteFunc(members, func(m consensus.Member) bool { return m.ID == lost.ID })
+	return append(members, consensus.Member{ID: id, Voter: true})
 }
 
 // join adds one machine that is not a member.
-func (w *World) join(members []raft.Member, d draw, as raft.Member) []raft.Member {
+func (w *World) join(members []consensus.Member, d draw, as consensus.Member) []consensus.Member {
 	first := d.below(len(w.nodes))
 	for i := range w.nodes {
 		n := w.nodes[(first+i)%len(w.nodes)]
-		if n.lost || slices.ContainsFunc(members, func(m raft.Member) bool { return m.ID == n.id }) {
+		if n.lost || slices.ContainsFunc(members, func(m consensus.Member) bool { return m.ID == n.id }) {
 			continue
 		}
 		as.ID = n.id

@@ -3,7 +3,7 @@ package sim
 import (
 	"time"
 
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/consensus"
 	"github.com/synod-go/synod/replica"
 	"github.com/synod-go/synod/storage"
 )
@@ -44,21 +44,21 @@ func (w *World) apply(n *node) {
 	for i, e := range queue {
 		w.oracle.applies(n, e)
 		entries[i].Index = uint64(e.Index)
-		if e.Kind == raft.EntryCommand {
+		if e.Kind == consensus.EntryCommand {
 			entries[i].Data = e.Data
 		}
 	}
 	if err := n.replica.Apply(entries, results); err != nil {
 		violated("R5", "replica %d stopped: %v", n.id, err)
 	}
-	w.oracle.digests(n, queue[0].Index)
+	w.digests(n, queue[0].Index)
 	w.answer(n, queue, results)
 	w.answerReads(n)
 	w.put(n, input{kind: inApplied, a: uint64(queue[len(queue)-1].Index)})
 }
 
 // answer tells clients whose commands were applied.
-func (w *World) answer(n *node, queue []raft.Entry, results []replica.Result) {
+func (w *World) answer(n *node, queue []consensus.Entry, results []replica.Result) {
 	last := queue[len(queue)-1].Index
 	rest := n.waiters[:0]
 	for _, x := range n.waiters {
@@ -68,11 +68,11 @@ func (w *World) answer(n *node, queue []raft.Entry, results []replica.Result) {
 		case x.index < queue[0].Index: // a snapshot went over it: nobody knows
 		case queue[x.index-queue[0].Index].Term != x.term:
 			w.sometimes.count(sawNotCommitted)
-			w.oracle.notCommitted(x.op, x.attempt)
+			w.model.notCommitted(x.op, x.attempt)
 			w.clients.reply(x.op, x.attempt, reply{kind: replyNotCommitted})
 		default:
 			result := results[x.index-queue[0].Index]
-			w.oracle.replies(x.op, result)
+			w.model.replies(x.op, result)
 			w.clients.reply(x.op, x.attempt, reply{kind: replyDone, result: result})
 		}
 	}
@@ -81,18 +81,18 @@ func (w *World) answer(n *node, queue []raft.Entry, results []replica.Result) {
 
 // picture is a snapshot on its way to the disk.
 type picture struct {
-	meta raft.SnapshotMeta
+	meta consensus.SnapshotMeta
 	data *replica.Snapshot
 }
 
 // maybeSnapshot follows the compaction policy: a snapshot every so many
 // entries, also while transfers are slower than that.
 func (w *World) maybeSnapshot(n *node) {
-	var newest raft.Index
+	var newest consensus.Index
 	if len(n.snapshots) > 0 {
 		newest = n.snapshots[len(n.snapshots)-1]
 	}
-	if raft.Index(n.replica.Applied()) >= newest+w.weather.snapshotEvery {
+	if consensus.Index(n.replica.Applied()) >= newest+w.weather.snapshotEvery {
 		w.takeSnapshot(n)
 	}
 }
@@ -101,7 +101,7 @@ func (w *World) takeSnapshot(n *node) {
 	if n.taking != nil || n.receiver != nil {
 		return
 	}
-	index := raft.Index(n.replica.Applied())
+	index := consensus.Index(n.replica.Applied())
 	if len(n.snapshots) > 0 && index <= n.snapshots[len(n.snapshots)-1] {
 		return
 	}
@@ -139,7 +139,7 @@ func (w *World) writeSnapshot(n *node) {
 		w.snapshotFailed(n, err)
 		return
 	}
-	got, err := raftMeta(meta)
+	got, err := coreMeta(meta)
 	if err != nil {
 		violated("D10", "replica %d wrote a snapshot without a configuration: %v", n.id, err)
 	}
@@ -155,7 +155,7 @@ func (w *World) snapshotFailed(n *node, err error) {
 	}
 }
 
-func (w *World) snapshotTaken(n *node, meta raft.SnapshotMeta) {
+func (w *World) snapshotTaken(n *node, meta consensus.SnapshotMeta) {
 	w.trace("snapshot  replica %d at %d", n.id, meta.Index)
 	n.core.SnapshotTaken(meta)
 	n.keepSnapshot(meta.Index)
@@ -164,7 +164,7 @@ func (w *World) snapshotTaken(n *node, meta raft.SnapshotMeta) {
 // keepSnapshot releases the log up to the older of the two snapshots that are
 // kept, so that a damaged newest one does not end the replica. Only a full log
 // lets go of everything that the first snapshot covers, or it would stay full.
-func (n *node) keepSnapshot(index raft.Index) {
+func (n *node) keepSnapshot(index consensus.Index) {
 	n.snapshots = append(n.snapshots, index)
 	if len(n.snapshots) == 1 && n.store.Full() {
 		n.store.Release(groupNumber, uint64(index))
@@ -178,12 +178,12 @@ func (n *node) keepSnapshot(index raft.Index) {
 // sendChunk reads a piece of a snapshot and sends it: of the one asked for, or
 // of the newest if that is gone. A snapshot under way stays open, so that it
 // goes on when newer ones have taken its place on the disk.
-func (w *World) sendChunk(n *node, ask raft.SnapshotRequest) {
+func (w *World) sendChunk(n *node, ask consensus.SnapshotRequest) {
 	if len(n.snapshots) == 0 {
 		w.put(n, input{kind: inUnsent, from: ask.To})
 		return
 	}
-	m, err := n.readChunk(ask, w.weather.chunk)
+	m, err := w.readChunk(n, ask)
 	if err != nil {
 		if !n.damaged && n.disk.Fault == nil {
 			violated("D14", "replica %d cannot read its snapshot %d at %d: %v", n.id, ask.Index, ask.Offset, err)
@@ -192,34 +192,33 @@ func (w *World) sendChunk(n *node, ask raft.SnapshotRequest) {
 		w.put(n, input{kind: inUnsent, from: ask.To})
 		return
 	}
-	m.Term = ask.Term
 	w.sometimes.count(sawSnapshotSent)
-	w.send(n, raft.Envelope{To: ask.To, Message: m})
+	w.send(n, envelope{ask.To, m})
 }
 
-func (n *node) readChunk(ask raft.SnapshotRequest, size int) (m raft.InstallSnapshot, err error) {
+func (w *World) readChunk(n *node, ask consensus.SnapshotRequest) (message, error) {
 	reader, err := n.openSnapshot(ask)
 	if err != nil {
-		return m, err
+		return nil, err
 	}
-	meta, err := raftMeta(reader.Meta())
+	meta, err := coreMeta(reader.Meta())
 	if err != nil {
-		return m, err
+		return nil, err
 	}
 	offset := min(ask.Offset, meta.Size)
 	if meta.Index != ask.Index {
 		offset = 0
 	}
-	data := make([]byte, min(int64(size), meta.Size-offset))
+	data := make([]byte, min(int64(w.weather.chunk), meta.Size-offset))
 	if _, err := reader.ReadAt(data, offset); err != nil && len(data) > 0 {
-		return m, err
+		return nil, err
 	}
-	return raft.InstallSnapshot{Snapshot: meta, Offset: offset, Data: data, Checksum: raft.ChunkChecksum(data)}, nil
+	return w.engine.chunk(ask, meta, offset, data), nil
 }
 
-func (n *node) openSnapshot(ask raft.SnapshotRequest) (*storage.SnapshotReader, error) {
+func (n *node) openSnapshot(ask consensus.SnapshotRequest) (*storage.SnapshotReader, error) {
 	slot := slotOf(ask.To)
-	if r := n.reading[slot]; r != nil && raft.Index(r.Meta().Index) == ask.Index {
+	if r := n.reading[slot]; r != nil && consensus.Index(r.Meta().Index) == ask.Index {
 		return r, nil
 	}
 	n.closeReader(slot)
@@ -242,7 +241,7 @@ func (n *node) closeReader(slot int) {
 }
 
 // receiveChunk writes a piece of a snapshot that is being received.
-func (w *World) receiveChunk(n *node, c *raft.Chunk) {
+func (w *World) receiveChunk(n *node, c *consensus.Chunk) {
 	if err := n.writeChunk(c); err != nil {
 		w.trace("snapshot  replica %d cannot receive: %v", n.id, err)
 		n.dropReceiver()
@@ -255,7 +254,7 @@ func (w *World) receiveChunk(n *node, c *raft.Chunk) {
 	w.put(n, input{kind: inWritten, a: uint64(c.Snapshot.Index), b: uint64(c.Offset) + uint64(len(c.Data))})
 }
 
-func (n *node) writeChunk(c *raft.Chunk) (err error) {
+func (n *node) writeChunk(c *consensus.Chunk) (err error) {
 	if c.Offset == 0 {
 		n.dropReceiver()
 		if n.receiver, err = n.store.ReceiveSnapshot(storageMeta(c.Snapshot)); err != nil {
@@ -299,13 +298,13 @@ func (w *World) install(n *node) {
 	if _, err := n.load(uint64(meta.Index)); err != nil {
 		violated("D10", "replica %d cannot restore snapshot %d, which it received: %v", n.id, meta.Index, err)
 	}
-	w.oracle.digests(n, meta.Index+1)
+	w.digests(n, meta.Index+1)
 	w.stats.Installs++
 	w.answerReads(n)
 	w.put(n, input{kind: inInstalled, meta: meta})
 }
 
-func (w *World) snapshotInstalled(n *node, meta raft.SnapshotMeta) {
+func (w *World) snapshotInstalled(n *node, meta consensus.SnapshotMeta) {
 	w.trace("install   replica %d at %d", n.id, meta.Index)
 	n.taking = nil
 	n.core.SnapshotInstalled(meta)

@@ -3,7 +3,7 @@ package sim
 import (
 	"encoding/binary"
 
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/consensus"
 	"github.com/synod-go/synod/replica"
 )
 
@@ -38,7 +38,7 @@ type operation struct {
 	key      byte // of a read
 
 	called  int64
-	floor   raft.Index // the highest index of any operation that had returned before
+	floor   consensus.Index // the highest index of any operation that had returned before
 	attempt int
 	slot    int  // where the present attempt went
 	sure    bool // no attempt so far can have had an effect
@@ -70,7 +70,7 @@ type reply struct {
 	hint   int
 	result replica.Result
 	value  uint64
-	index  raft.Index
+	index  consensus.Index
 }
 
 // callers are the clients of a world.

@@ -1,6 +1,6 @@
 package sim
 
-import "github.com/synod-go/synod/raft"
+import "github.com/synod-go/synod/consensus"
 
 // clock is one machine's own idea of time: a line through (world, local) with
 // a rate in parts per million of the world's time. It never runs backwards and
@@ -14,12 +14,12 @@ type clock struct {
 const million = 1_000_000
 
 // at is what the machine's clock shows at a moment of the world.
-func (c *clock) at(world int64) raft.Time {
-	return raft.Time(c.local + (world-c.world)*c.ppm/million)
+func (c *clock) at(world int64) consensus.Time {
+	return consensus.Time(c.local + (world-c.world)*c.ppm/million)
 }
 
 // when is the first moment of the world at which the clock shows local or more.
-func (c *clock) when(local raft.Time) int64 {
+func (c *clock) when(local consensus.Time) int64 {
 	if local == never {
 		return never
 	}

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"runtime/debug"
 
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/consensus"
 )
 
 // course is what every kind of world has: a plan and what its seed draws, the
@@ -34,9 +34,9 @@ func newCourse(p Plan) course {
 }
 
 // firstMembers are the voters that the group begins with.
-func (c *course) firstMembers() (members []raft.Member) {
+func (c *course) firstMembers() (members []consensus.Member) {
 	for slot := range c.weather.voters {
-		m := raft.Member{ID: raft.ID(slot + 1), Voter: true}
+		m := consensus.Member{ID: consensus.ID(slot + 1), Voter: true}
 		if d := c.dice.at(streamPlan, 1, uint64(slot)+1); d.perMille(200) {
 			m.Priority = int32(d.split().below(3))
 		}

@@ -4,16 +4,16 @@ import (
 	"errors"
 	"syscall"
 
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/consensus"
 	"github.com/synod-go/synod/storage"
 )
 
 // save appends what an Output wants saved. A flush makes it durable later.
-func (w *World) save(n *node, out *raft.Output) {
-	n.issued = out.Save
+func (w *World) save(n *node, out *output) {
+	n.issued = out.save
 	w.oracle.saves(n, out)
-	number := out.Save
-	n.store.Append(records(out, &n.high), func(err error) { w.saved(n, number, err) })
+	number := out.save
+	n.store.Append(out.records, func(err error) { w.saved(n, number, err) })
 	w.startFlush(n)
 }
 
@@ -161,7 +161,7 @@ func (w *World) lose(n *node) {
 	}
 	n.life++
 	n.id += idStep
-	n.bootstrap = raft.SnapshotMeta{}
+	n.bootstrap = consensus.SnapshotMeta{}
 	n.newDisk(w)
 	w.restartLater(n)
 }

@@ -1,6 +1,6 @@
 package sim
 
-import "github.com/synod-go/synod/raft"
+import "github.com/synod-go/synod/consensus"
 
 // eventKind says what happens when an event is due.
 type eventKind uint8
@@ -41,12 +41,12 @@ type event struct {
 	kind  eventKind
 	slot  int
 	life  uint32 // of the process meant, if the event dies with it
-	from  raft.ID
-	to    raft.ID
+	from  consensus.ID
+	to    consensus.ID
 	a     uint64
-	msg   raft.Message
+	msg   message
 	op    *operation
-	ask   raft.SnapshotRequest
+	ask   consensus.SnapshotRequest
 	reply reply
 }
 

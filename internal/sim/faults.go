@@ -3,7 +3,7 @@ package sim
 import (
 	"slices"
 
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/consensus"
 	"github.com/synod-go/synod/storage"
 )
 
@@ -40,7 +40,7 @@ func (w *World) fault(class Fault, number uint64) {
 // leader is a node that believes it leads, or else n.
 func (w *World) leader(n *node) *node {
 	for _, x := range w.nodes {
-		if x.up && x.core.Status().Role == raft.Leader {
+		if x.up && x.core.Status().Role == consensus.Leader {
 			return x
 		}
 	}
@@ -128,7 +128,7 @@ func (w *World) transferSome(n *node, d draw) {
 		w.put(n, input{kind: inCampaign})
 		return
 	}
-	to := raft.None
+	to := consensus.None
 	if d = d.split(); d.perMille(500) {
 		to = w.nodes[d.split().below(len(w.nodes))].id
 	}
@@ -143,31 +143,31 @@ func (w *World) mayLose(n *node) bool {
 		return false
 	}
 	for _, c := range w.oracle.liveConfigurations() {
-		if !survives(c, func(id raft.ID) bool { return id != n.id && w.safe(id) }) {
+		if !w.survives(c, func(id consensus.ID) bool { return id != n.id && w.safe(id) }) {
 			return false
 		}
 	}
 	return true
 }
 
-// survives reports whether ids that satisfy in are a quorum of c, whichever of
-// its non-voters the leader promotes by itself.
-func survives(c *raft.Configuration, in func(raft.ID) bool) bool {
-	var waiting []raft.Member
+// survives reports whether ids that satisfy in keep a group going, whichever of
+// the non-voters of c the leader promotes by itself.
+func (w *World) survives(c *consensus.Configuration, in func(consensus.ID) bool) bool {
+	var waiting []consensus.Member
 	for _, m := range c.Members {
 		if m.Promote {
 			waiting = append(waiting, m)
 		}
 	}
 	for set := range 1 << len(waiting) {
-		promoted := raft.Configuration{Members: slices.Clone(c.Members)}
+		promoted := consensus.Configuration{Members: slices.Clone(c.Members)}
 		for i, m := range waiting {
 			if set>>i&1 == 1 {
-				promoted.Members = slices.DeleteFunc(promoted.Members, func(o raft.Member) bool { return o.ID == m.ID || o.ID == m.Replaces })
-				promoted.Members = append(promoted.Members, raft.Member{ID: m.ID, Voter: true})
+				promoted.Members = slices.DeleteFunc(promoted.Members, func(o consensus.Member) bool { return o.ID == m.ID || o.ID == m.Replaces })
+				promoted.Members = append(promoted.Members, consensus.Member{ID: m.ID, Voter: true, Roles: m.Roles})
 			}
 		}
-		if !majorityOf(&promoted, in) {
+		if !w.engine.survives(&promoted, in) {
 			return false
 		}
 	}
@@ -175,7 +175,7 @@ func survives(c *raft.Configuration, in func(raft.ID) bool) bool {
 }
 
 // safe reports whether a replica's disk is whole.
-func (w *World) safe(id raft.ID) bool {
+func (w *World) safe(id consensus.ID) bool {
 	n := w.nodes[slotOf(id)]
 	return n.id == id && !n.lost && !n.damaged
 }

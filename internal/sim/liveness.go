@@ -1,7 +1,7 @@
 package sim
 
 import (
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/consensus"
 )
 
 // beginLiveness ends all faults and heals a core of machines: enough of every
@@ -57,9 +57,9 @@ func (w *World) chooseCore() {
 }
 
 func (w *World) coreWorks() bool {
-	in := func(id raft.ID) bool { return w.safe(id) && w.core[slotOf(id)] }
+	in := func(id consensus.ID) bool { return w.safe(id) && w.core[slotOf(id)] }
 	for _, c := range w.oracle.liveConfigurations() {
-		if !survives(c, in) {
+		if !w.survives(c, in) {
 			return false
 		}
 	}
@@ -91,7 +91,7 @@ func (w *World) notRecovered() string {
 		if !n.up {
 			return sprint("replica %d is not up", n.id)
 		}
-		if n.core.Status().Role == raft.Leader {
+		if n.core.Status().Role == consensus.Leader {
 			if leader != nil {
 				return sprint("replicas %d and %d both lead", leader.id, n.id)
 			}

@@ -6,7 +6,7 @@ import (
 	"io"
 	"slices"
 
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/consensus"
 )
 
 // keys is the number of registers of the state machine.
@@ -70,7 +70,7 @@ func encodeResult(done bool, before uint64) []byte {
 // machine is the state machine of one process. It tells the oracle of every
 // command that it really runs.
 type machine struct {
-	id      raft.ID
+	id      consensus.ID
 	model   *model
 	padding int // bytes a snapshot carries beside the registers
 	registers
@@ -83,7 +83,7 @@ func (m *machine) Apply(index uint64, _ int64, data []byte) []byte {
 		violated("R5", "replica %d applies %d bytes at %d that nobody proposed", m.id, len(data), index)
 	}
 	result := encodeResult(m.run(index, c))
-	m.model.executes(m.id, raft.Index(index), c, result)
+	m.model.executes(m.id, consensus.Index(index), c, result)
 	return result
 }
 

@@ -3,7 +3,7 @@ package sim
 import (
 	"slices"
 
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/consensus"
 	"github.com/synod-go/synod/replica"
 )
 
@@ -15,57 +15,33 @@ import (
 type model struct {
 	registers
 	ran     map[uint64]effect // by operation
-	last    raft.Index        // at which a command ran
-	expired map[uint64]raft.Index
+	last    consensus.Index   // at which a command ran
+	expired map[uint64]consensus.Index
 	history [keys][]version
 	digest  []uint64 // by index, 0 where nobody looked
 	// returned is the highest witness of any operation that has returned.
-	returned raft.Index
+	returned consensus.Index
 	noted    *violation // found inside a state machine, whose panics are caught
 }
 
 type effect struct {
-	index  raft.Index
+	index  consensus.Index
 	result string
 }
 
 // version is what a register holds from an index on.
 type version struct {
-	index raft.Index
+	index consensus.Index
 	value uint64
 }
 
 func newModel() model {
-	return model{ran: map[uint64]effect{}, expired: map[uint64]raft.Index{}}
-}
-
-// applies checks an entry that is handed to a state machine (R5).
-func (o *oracle) applies(n *node, e raft.Entry) {
-	r := o.record(n.id)
-	if e.Index != r.applied+1 {
-		violated("R5", "replica %d applies entry %d after %d", n.id, e.Index, r.applied)
-	}
-	r.applied = e.Index
-	if e.Index > o.committed() {
-		violated("R8", "replica %d applies entry %d, committed is %d", n.id, e.Index, o.committed())
-	}
-	if m := o.log[e.Index]; m.term != e.Term || m.own != markOf(0, e).own {
-		violated("R5", "replica %d applies another entry %d (term %d) than the committed one (term %d)", n.id, e.Index, e.Term, m.term)
-	}
-}
-
-// installs is a state machine that jumps to a received snapshot.
-func (o *oracle) installs(n *node, meta raft.SnapshotMeta) {
-	r := o.record(n.id)
-	if meta.Index > o.committed() || meta.Index < r.applied {
-		violated("R8", "replica %d, which applied %d, installs snapshot %d, committed is %d", n.id, r.applied, meta.Index, o.committed())
-	}
-	r.applied, r.snapshot = meta.Index, max(r.snapshot, meta.Index)
+	return model{ran: map[uint64]effect{}, expired: map[uint64]consensus.Index{}}
 }
 
 // executes is a command that really runs on some state machine: once for each
 // operation over all of history, with the same result everywhere (S1, S4, R5).
-func (m *model) executes(id raft.ID, i raft.Index, c command, result []byte) {
+func (m *model) executes(id consensus.ID, i consensus.Index, c command, result []byte) {
 	had, ok := m.ran[c.operation]
 	switch {
 	case ok && had.index != i:
@@ -81,7 +57,7 @@ func (m *model) executes(id raft.ID, i raft.Index, c command, result []byte) {
 }
 
 // runs is the first time anywhere: the model runs it as well.
-func (m *model) runs(i raft.Index, c command, result []byte) {
+func (m *model) runs(i consensus.Index, c command, result []byte) {
 	if i <= m.last {
 		m.note("R5", "operation %d runs at %d, where another one ran", c.operation, i)
 	}
@@ -104,20 +80,20 @@ func (m *model) note(rule, format string, args ...any) {
 
 // digests compares the digest of a replica, and its checkpoints since from,
 // with those of all others (S5, and R5 once more).
-func (o *oracle) digests(n *node, from raft.Index) {
-	if o.noted != nil {
-		panic(*o.noted)
+func (w *World) digests(n *node, from consensus.Index) {
+	if w.model.noted != nil {
+		panic(*w.model.noted)
 	}
 	now := n.replica.Digest()
 	for i := (uint64(from) + digestEvery - 1) / digestEvery * digestEvery; i <= now.Index; i += digestEvery {
 		if d, ok := n.replica.DigestAt(i); ok {
-			o.compare(n.id, raft.Index(i), d)
+			w.model.compare(n.id, consensus.Index(i), d)
 		}
 	}
-	o.compare(n.id, raft.Index(now.Index), now.Digest)
+	w.model.compare(n.id, consensus.Index(now.Index), now.Digest)
 }
 
-func (m *model) compare(id raft.ID, i raft.Index, d uint64) {
+func (m *model) compare(id consensus.ID, i consensus.Index, d uint64) {
 	for len(m.digest) <= int(i) {
 		m.digest = append(m.digest, 0)
 	}
@@ -142,14 +118,14 @@ func (m *model) commandReturns(op *operation, r replica.Result) {
 	switch r.Code {
 	case replica.CodeSessionExpired, replica.CodeRequestExpired:
 		if op.kind == opSession || op.kind == opRequest {
-			m.expired[op.number] = max(m.expired[op.number], raft.Index(r.Index))
+			m.expired[op.number] = max(m.expired[op.number], consensus.Index(r.Index))
 		}
 		return
 	case replica.CodeDuplicate, replica.CodeApplied:
 	default:
 		return
 	}
-	i := raft.Index(r.Index)
+	i := consensus.Index(r.Index)
 	if i <= op.floor {
 		violated("R12", "%v %d took effect at %d, but %d had returned before its call", op.kind, op.number, i, op.floor)
 	}
@@ -163,7 +139,7 @@ func (m *model) replies(op *operation, r replica.Result) {
 		return
 	}
 	had, ok := m.ran[op.number]
-	if !ok || had.index != raft.Index(r.Index) || had.result != string(r.Value) {
+	if !ok || had.index != consensus.Index(r.Index) || had.result != string(r.Value) {
 		violated("S2", "client %d is told that %v %d ran at %d with %x; it ran: %v at %d with %x", op.client, op.kind, op.number, r.Index,
 			r.Value, ok, had.index, had.result)
 	}
@@ -181,9 +157,9 @@ func (m *model) readReturns(op *operation, r reply) {
 }
 
 // valueAt is what a register held at an index.
-func (m *model) valueAt(key byte, i raft.Index) uint64 {
+func (m *model) valueAt(key byte, i consensus.Index) uint64 {
 	h := m.history[key]
-	at, found := slices.BinarySearchFunc(h, i, func(v version, i raft.Index) int { return int(v.index) - int(i) })
+	at, found := slices.BinarySearchFunc(h, i, func(v version, i consensus.Index) int { return int(v.index) - int(i) })
 	if found {
 		return h[at].value
 	}

@@ -1,9 +1,7 @@
 package sim
 
 import (
-	"slices"
-
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/consensus"
 )
 
 // network is the state of the links between machines.
@@ -17,25 +15,29 @@ type network struct {
 // machine 2 is replica 3, after its disk was lost 13, then 23.
 const idStep = 10
 
-func slotOf(id raft.ID) int { return int(id-1) % idStep }
+func slotOf(id consensus.ID) int { return int(id-1) % idStep }
 
 // send puts a message on its way.
-func (w *World) send(n *node, e raft.Envelope) {
-	to := slotOf(e.To)
+func (w *World) send(n *node, e envelope) {
+	to := slotOf(e.to)
 	if to >= len(w.nodes) {
 		return
 	}
 	w.oracle.leaves(n, e)
-	w.fold(messageHash(n.id, e))
+	w.fold(mix(w.engine.hash(e.message) ^ uint64(n.id)<<32 ^ uint64(e.to)))
 	key := n.slot*maxSlots + to
 	if w.lost(n.slot, to) {
-		w.trace("lost      %v", envelope{n.id, e})
+		w.trace("lost      %v", shown{w.engine, n.id, e})
 		return
 	}
 	if w.has(Corrupt) {
-		if d := w.dice.roll(streamCorrupt, key); d.perMille(w.weather.corrupt) && !damage(&e, d.split()) {
-			w.sometimes.count(sawCorruptFrame)
-			return // the link's checksum finds it
+		if d := w.dice.roll(streamCorrupt, key); d.perMille(w.weather.corrupt) {
+			m, ok := w.engine.damaged(e.message, d.split())
+			if !ok {
+				w.sometimes.count(sawCorruptFrame)
+				return // the link's checksum finds it
+			}
+			e.message = m
 		}
 	}
 	w.deliverAfter(n, to, e, w.delay(n.slot, to))
@@ -73,22 +75,8 @@ func (c *course) lost(from, to int) bool {
 	return c.net.cut[from][to] > 0 || c.has(Loss) && c.dice.roll(streamLoss, from*maxSlots+to).perMille(c.weather.loss)
 }
 
-func (w *World) deliverAfter(n *node, to int, e raft.Envelope, delay int64) {
-	w.agenda.add(w.arrival(n.slot, to, delay), event{kind: evDeliver, slot: to, from: n.id, to: e.To, msg: e.Message, a: bit01(w.healed)})
-}
-
-// damage changes the bytes of a snapshot chunk, which only the core's own
-// checksum can notice, and reports false for every other message: the link
-// drops those.
-func damage(e *raft.Envelope, d draw) bool {
-	chunk, ok := e.Message.(raft.InstallSnapshot)
-	if !ok || len(chunk.Data) == 0 {
-		return false
-	}
-	chunk.Data = slices.Clone(chunk.Data)
-	chunk.Data[d.below(len(chunk.Data))] ^= 1 << (d.split() % 8)
-	e.Message = chunk
-	return true
+func (w *World) deliverAfter(n *node, to int, e envelope, delay int64) {
+	w.agenda.add(w.arrival(n.slot, to, delay), event{kind: evDeliver, slot: to, from: n.id, to: e.to, msg: e.message, a: bit01(w.healed)})
 }
 
 // deliver hands a message to the replica it is meant for, if that one lives.
@@ -101,38 +89,6 @@ func (w *World) deliver(e event) {
 		return
 	}
 	w.put(n, input{kind: inMessage, from: e.from, msg: e.msg})
-}
-
-// messageHash is what a message adds to the run's fingerprint.
-func messageHash(from raft.ID, e raft.Envelope) uint64 {
-	h := uint64(from)<<32 | uint64(e.To)
-	switch m := e.Message.(type) {
-	case raft.PreVote:
-		return mix(h ^ uint64(m.Term)<<8 ^ uint64(m.LastIndex)<<24 ^ 1)
-	case raft.PreVoteReply:
-		return mix(h ^ uint64(m.Term)<<8 ^ bit01(m.Granted)<<4 ^ 2)
-	case raft.RequestVote:
-		return mix(h ^ uint64(m.Term)<<8 ^ uint64(m.LastIndex)<<24 ^ 3)
-	case raft.Vote:
-		return mix(h ^ uint64(m.Term)<<8 ^ bit01(m.Granted)<<4 ^ 4)
-	case raft.AppendEntries:
-		return mix(mix(h^uint64(m.Term)<<8^uint64(m.PrevIndex)<<24^5) ^ uint64(len(m.Entries))<<32 ^ uint64(m.Commit))
-	case raft.AppendReply:
-		return mix(mix(h^uint64(m.Term)<<8^uint64(m.Match)<<24^6) ^ uint64(m.ConflictIndex) ^ bit01(m.Rejected)<<40)
-	case raft.Heartbeat:
-		return mix(h ^ uint64(m.Sent) ^ m.Round<<40 ^ 7)
-	case raft.HeartbeatReply:
-		return mix(h ^ uint64(m.Sent) ^ m.Round<<40 ^ 8)
-	case raft.InstallSnapshot:
-		return mix(h ^ uint64(m.Snapshot.Index)<<20 ^ uint64(m.Offset)<<36 ^ uint64(m.Checksum) ^ 9)
-	case raft.SnapshotReply:
-		return mix(h ^ uint64(m.Index)<<20 ^ uint64(m.Offset)<<36 ^ 10)
-	case raft.ReadIndex:
-		return mix(h ^ m.Ref ^ 11)
-	case raft.ReadIndexReply:
-		return mix(h ^ m.Ref ^ uint64(m.Index)<<24 ^ 12)
-	}
-	return mix(h ^ 13)
 }
 
 func bit01(b bool) uint64 {
@@ -242,7 +198,7 @@ func (w *World) heal(from, to int) {
 }
 
 // hint tells a replica that its connection to a peer closed.
-func (w *World) hint(n *node, peer raft.ID) {
+func (w *World) hint(n *node, peer consensus.ID) {
 	if n.up && n.id != peer {
 		w.put(n, input{kind: inPeerLost, from: peer})
 	}

@@ -3,7 +3,7 @@ package sim
 import (
 	"fmt"
 
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/consensus"
 	"github.com/synod-go/synod/replica"
 	"github.com/synod-go/synod/storage"
 )
@@ -12,8 +12,8 @@ import (
 // line survives a crash of the process.
 type node struct {
 	slot      int
-	id        raft.ID // of the replica; changes when the disk is lost
-	bootstrap raft.SnapshotMeta
+	id        consensus.ID // of the replica; changes when the disk is lost
+	bootstrap consensus.SnapshotMeta
 	clock     clock
 	wall      int64 // how far the machine's wall clock is off, in milliseconds
 	disk      *storage.Memory
@@ -24,7 +24,7 @@ type node struct {
 	up          bool
 	life        uint32 // counts processes
 	pausedUntil int64
-	core        *raft.Node
+	core        core
 	store       *storage.Store
 	replica     *replica.Replica
 	machine     *machine
@@ -32,19 +32,18 @@ type node struct {
 	spare       []input
 	awake       bool  // a wake event is on its way
 	timerAt     int64 // of the earliest timer event on its way
-	tick        raft.Time
+	tick        consensus.Time
 
 	issued   uint64 // newest save
 	durable  uint64 // newest durable save, as the writer knows
 	settled  uint64 // newest durable save, as the process was told
 	held     []held
-	high     raft.Index // see records
 	flushing bool
 	diskErr  error
 
-	lease      raft.Time
-	leaseIndex raft.Index
-	queue      []raft.Entry // to be applied
+	lease      consensus.Time
+	leaseIndex consensus.Index
+	queue      []consensus.Entry // to be applied
 	applying   bool
 	waiters    []waiter
 	reads      []pendingRead // asked of the core
@@ -53,8 +52,8 @@ type node struct {
 
 	taking    *picture
 	receiver  *storage.SnapshotReceiver
-	receiving raft.SnapshotMeta
-	snapshots []raft.Index // on the disk, oldest first, at most two
+	receiving consensus.SnapshotMeta
+	snapshots []consensus.Index // on the disk, oldest first, at most two
 	// reading are the snapshots on their way to other machines, kept open.
 	reading [maxSlots]*storage.SnapshotReader
 	readAt  int64 // when the newest chunk that was asked for is read
@@ -63,19 +62,19 @@ type node struct {
 // held is a message that waits for the disk.
 type held struct {
 	save     uint64
-	envelope raft.Envelope
+	envelope envelope
 }
 
 type waiter struct {
-	index   raft.Index
-	term    raft.Term
+	index   consensus.Index
+	term    consensus.Term
 	op      *operation
 	attempt int
 }
 
 type pendingRead struct {
 	ref     uint64
-	index   raft.Index
+	index   consensus.Index
 	op      *operation
 	attempt int
 }
@@ -83,11 +82,11 @@ type pendingRead struct {
 // input is something in a process's mailbox.
 type input struct {
 	kind inputKind
-	from raft.ID
-	msg  raft.Message
+	from consensus.ID
+	msg  message
 	a, b uint64
 	op   *operation
-	meta raft.SnapshotMeta
+	meta consensus.SnapshotMeta
 }
 
 type inputKind uint8
@@ -114,7 +113,7 @@ const dataDir = "data"
 
 func newNode(w *World, slot int) *node {
 	d := w.dice.at(streamClock, slot, 0)
-	n := &node{slot: slot, id: raft.ID(slot + 1), clock: w.newClock(d)}
+	n := &node{slot: slot, id: consensus.ID(slot + 1), clock: w.newClock(d)}
 	n.wall = d.split().between(-3000, 3000) + 1_700_000_000_000
 	n.newDisk(w)
 	return n
@@ -172,7 +171,7 @@ func (w *World) turn(n *node) {
 		}
 		w.input(n, &inputs[i])
 	}
-	out := n.core.Output()
+	out := n.core.output()
 	w.oracle.output(n, &out)
 	w.carryOut(n, &out)
 	clear(inputs)
@@ -186,13 +185,13 @@ func (w *World) input(n *node, in *input) {
 	switch in.kind {
 	case inMessage:
 		w.oracle.receives(n, in.from, in.msg)
-		n.core.Step(in.from, in.msg)
+		n.core.step(in.from, in.msg)
 	case inSaved:
 		n.settled = max(n.settled, in.a)
 		w.release(n)
 		n.core.Saved(in.a)
 	case inApplied:
-		n.core.Applied(raft.Index(in.a))
+		n.core.Applied(consensus.Index(in.a))
 		w.maybeSnapshot(n)
 	case inRead:
 		w.readIndex(n, in.op, int(in.a))
@@ -205,9 +204,9 @@ func (w *World) input(n *node, in *input) {
 	case inInstalled:
 		w.snapshotInstalled(n, in.meta)
 	case inFailed:
-		n.core.SnapshotFailed(raft.Index(in.a))
+		n.core.SnapshotFailed(consensus.Index(in.a))
 	case inWritten:
-		n.core.ChunkWritten(raft.Index(in.a), int64(in.b))
+		n.core.ChunkWritten(consensus.Index(in.a), int64(in.b))
 	case inUnsent:
 		n.core.SnapshotUnsent(in.from)
 	case inChange:
@@ -222,29 +221,29 @@ func (w *World) input(n *node, in *input) {
 }
 
 // carryOut does what an Output asks, in the order of its fields.
-func (w *World) carryOut(n *node, out *raft.Output) {
-	n.lease, n.leaseIndex = out.Lease, out.LeaseIndex
-	for _, e := range out.SendNow {
+func (w *World) carryOut(n *node, out *output) {
+	n.lease, n.leaseIndex = out.lease, out.leaseIndex
+	for _, e := range out.sendNow {
 		w.send(n, e)
 	}
-	if out.Save != 0 {
+	if out.save != 0 {
 		w.save(n, out)
 	}
-	for _, e := range out.Send {
+	for _, e := range out.send {
 		n.held = append(n.held, held{n.issued, e})
 	}
 	w.release(n)
-	for i := range out.Chunks {
-		w.receiveChunk(n, &out.Chunks[i])
+	for i := range out.chunks {
+		w.receiveChunk(n, &out.chunks[i])
 	}
-	if len(out.Apply) > 0 {
-		n.queue = append(n.queue, out.Apply...)
+	if len(out.apply) > 0 {
+		n.queue = append(n.queue, out.apply...)
 		w.startApply(n)
 	}
-	for _, r := range out.Reads {
+	for _, r := range out.reads {
 		w.endReadIndex(n, r)
 	}
-	for _, r := range out.SendSnapshots {
+	for _, r := range out.sendSnapshots {
 		n.readAt = max(n.readAt, w.now+w.diskDelay(n.slot)/4) // one reader: chunks keep their order
 		w.agenda.add(n.readAt, event{kind: evReadChunk, slot: n.slot, life: n.life, ask: r})
 	}

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/consensus"
 )
 
 // Fault is a class of faults, one bit each.
@@ -86,6 +86,7 @@ next:
 // open. Its zero fields mean "as the seed has it".
 type Plan struct {
 	Seed    uint64
+	Engine  string // raft or paxos: no seed decides that. Default raft
 	Steps   int    // events of the safety phase. Default 40,000
 	Voters  int    // first members, 1 to 5
 	Clients int    // 1 to 8
@@ -159,6 +160,7 @@ func formatSkips(skips []Skip) string {
 func ParseArgs(text string) (p Plan, err error) {
 	flags := flag.NewFlagSet("plan", flag.ContinueOnError)
 	flags.Uint64Var(&p.Seed, "seed", 0, "")
+	flags.StringVar(&p.Engine, "engine", "", "")
 	flags.IntVar(&p.Steps, "steps", 0, "")
 	flags.IntVar(&p.Voters, "voters", 0, "")
 	flags.IntVar(&p.Clients, "clients", 0, "")
@@ -177,6 +179,9 @@ func ParseArgs(text string) (p Plan, err error) {
 // Args are the test flags that replay p.
 func (p Plan) Args() string {
 	s := fmt.Sprintf("-seed=%d -steps=%d", p.Seed, p.Steps)
+	if p.Engine != "" && p.Engine != engineRaft {
+		s += " -engine=" + p.Engine
+	}
 	if p.Voters > 0 {
 		s += fmt.Sprintf(" -voters=%d", p.Voters)
 	}
@@ -223,10 +228,10 @@ type weather struct {
 	restart                  int64
 	pause                    int64
 
-	heartbeat, election, lease raft.Time
-	drift                      raft.Time
+	heartbeat, election, lease consensus.Time
+	drift                      consensus.Time
 	trailing, chunk, appendMax int
-	snapshotEvery              raft.Index
+	snapshotEvery              consensus.Index
 	segment                    int64
 	capacity                   int64 // of a full disk
 	sessionTimeout             int64 // milliseconds
@@ -283,14 +288,14 @@ func (w *weather) rush() {
 
 // drawRaft draws the limits of the core and of the disk.
 func (w *weather) drawRaft(next func() draw) {
-	w.heartbeat = raft.Time(next().between(20*milli, 80*milli))
-	w.election = w.heartbeat * raft.Time(next().between(3, 6))
-	w.lease = w.election / raft.Time(next().between(1, 3))
+	w.heartbeat = consensus.Time(next().between(20*milli, 80*milli))
+	w.election = w.heartbeat * consensus.Time(next().between(3, 6))
+	w.lease = w.election / consensus.Time(next().between(1, 3))
 	w.drift = w.lease / 10
 	w.trailing = next().below(200)
 	w.chunk = int(next().between(64, 2000))
 	w.appendMax = int(next().between(100, 4000))
-	w.snapshotEvery = raft.Index(next().between(30, 600))
+	w.snapshotEvery = consensus.Index(next().between(30, 600))
 	w.segment = next().between(12, 32) * 4 << 10
 	w.capacity = w.segment * next().between(3, 8)
 	w.sessionTimeout = next().between(300, 5000)

@@ -1,7 +1,7 @@
 package sim
 
 import (
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/consensus"
 	"github.com/synod-go/synod/replica"
 )
 
@@ -44,13 +44,13 @@ func (w *World) propose(n *node, inputs []input) {
 	}
 	term := n.core.Status().Term
 	for i, in := range inputs {
-		n.waiters = append(n.waiters, waiter{first + raft.Index(i), term, in.op, int(in.a)})
+		n.waiters = append(n.waiters, waiter{first + consensus.Index(i), term, in.op, int(in.a)})
 	}
 }
 
 func (w *World) refuse(n *node, inputs []input) {
 	hint := -1
-	if leader := n.core.Status().Leader; leader != raft.None {
+	if leader := n.core.Status().Leader; leader != consensus.None {
 		hint = slotOf(leader)
 	}
 	for _, in := range inputs {
@@ -91,7 +91,7 @@ func (w *World) readIndex(n *node, op *operation, attempt int) {
 }
 
 // endReadIndex takes the core's answer; the state machine may still be behind.
-func (w *World) endReadIndex(n *node, r raft.Read) {
+func (w *World) endReadIndex(n *node, r consensus.Read) {
 	for i, p := range n.reads {
 		if p.ref != r.Ref {
 			continue
@@ -112,14 +112,14 @@ func (w *World) endReadIndex(n *node, r raft.Read) {
 
 // answerReads answers the reads whose index the state machine has reached.
 func (w *World) answerReads(n *node) {
-	applied := raft.Index(n.replica.Applied())
+	applied := consensus.Index(n.replica.Applied())
 	rest := n.ready[:0]
 	for _, p := range n.ready {
 		if p.index > applied {
 			rest = append(rest, p)
 			continue
 		}
-		if n.core.Status().Role != raft.Leader {
+		if n.core.Status().Role != consensus.Leader {
 			w.sometimes.count(sawFollowerRead)
 		}
 		w.clients.reply(p.op, p.attempt, reply{kind: replyValue, value: n.machine.value[p.op.key], index: applied})
@@ -130,11 +130,11 @@ func (w *World) answerReads(n *node) {
 // leaseRead evaluates a read on the state machine at once, on the reader's own
 // thread. The lease is looked at after that: see endLeaseRead.
 func (w *World) leaseRead(n *node, op *operation, attempt int) {
-	if n.lease == 0 || raft.Index(n.replica.Applied()) < n.leaseIndex {
+	if n.lease == 0 || consensus.Index(n.replica.Applied()) < n.leaseIndex {
 		w.clients.reply(op, attempt, reply{kind: replyRefused, hint: w.hintOf(n)})
 		return
 	}
-	seen := reply{kind: replyValue, value: n.machine.value[op.key], index: raft.Index(n.replica.Applied())}
+	seen := reply{kind: replyValue, value: n.machine.value[op.key], index: consensus.Index(n.replica.Applied())}
 	d := w.dice.roll(streamLeaseRead, n.slot)
 	delay := d.between(0, 5*micro)
 	if d.split().perMille(100) {
@@ -155,7 +155,7 @@ func (w *World) endLeaseRead(n *node, op *operation, attempt uint64, seen reply)
 }
 
 func (w *World) hintOf(n *node) int {
-	if leader := n.core.Status().Leader; leader != raft.None && leader != n.id {
+	if leader := n.core.Status().Leader; leader != consensus.None && leader != n.id {
 		return slotOf(leader)
 	}
 	return -1
@@ -166,7 +166,7 @@ func (w *World) believer(d draw, op *operation) int {
 	first := d.below(len(w.nodes))
 	for i := range w.nodes {
 		n := w.nodes[(first+i)%len(w.nodes)]
-		if n.up && (n.lease != 0 || op.kind == opRead && n.core.Status().Role == raft.Leader) {
+		if n.up && (n.lease != 0 || op.kind == opRead && n.core.Status().Role == consensus.Leader) {
 			return n.slot
 		}
 	}

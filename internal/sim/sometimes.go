@@ -34,6 +34,8 @@ const (
 	sawTooManyPanics
 	sawMachinePanic
 	sawStopped
+	sawGhost // only the Paxos log, from here on
+	sawSealedLeader
 	sights
 )
 
@@ -45,6 +47,7 @@ var sightNames = [sights]string{
 	"bit flipped", "damaged disk refused", "damage survived", "disk lost",
 	"actor rebuilt after a panic", "snapshot installed", "overload refused", "outcome unknown", "too many panics",
 	"state machine panicked", "stopped in good order",
+	"ghost made void", "leader behind a SEAL",
 }
 
 // sometimes counts sights.
@@ -91,7 +94,7 @@ func actorSights() []sight {
 		sawSnapshotSent, sawDeposedWithTail, sawDuplicate, sawExpired, sawReadRejected, sawFollowerRead, sawNoSpace,
 		sawFullRefused, sawTornWrite, sawSyncError, sawCorruptFrame, sawNotCommitted, sawLeaseRead,
 	}
-	for x := sawRebuilt; x < sights; x++ {
+	for x := sawRebuilt; x <= sawStopped; x++ {
 		of = append(of, x)
 	}
 	return of

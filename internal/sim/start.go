@@ -2,9 +2,8 @@ package sim
 
 import (
 	"errors"
-	"math/rand/v2"
 
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/consensus"
 	"github.com/synod-go/synod/replica"
 	"github.com/synod-go/synod/storage"
 )
@@ -19,18 +18,19 @@ func (w *World) start(n *node) {
 		return
 	}
 	n.store = store
-	state, err := w.recover(n)
+	state, high, err := w.recover(n)
 	if err != nil {
 		w.startFailed(n, err)
 		return
 	}
 	w.oracle.started(n, state)
-	core, err := raft.New(w.weather.raftConfig(w.plan.Seed, n.id, n.life), state)
+	core, err := w.engine.newCore(w, n, state, high)
 	if err != nil {
 		violated("start", "replica %d: %v", n.id, err)
 	}
 	n.core, n.up = core, true
-	w.trace("start     replica %d, term %d, snapshot %d, %d entries", n.id, state.HardState.Term, state.Snapshot.Index, len(state.Entries))
+	s := core.Status()
+	w.trace("start     replica %d, term %d, snapshot %d, log to %d", n.id, s.Term, s.Snapshot, s.LastIndex)
 	w.wake(n)
 	if n.damaged { // the bit was of no account, or another copy was: the operator trusts the disk no more
 		w.sometimes.count(sawDamageSurvived)
@@ -46,7 +46,7 @@ func (n *node) process(w *World) {
 		full: n.full, life: n.life, inbox: n.inbox[:0], spare: n.spare[:0], timerAt: never,
 	}
 	*n = fresh
-	n.machine = &machine{id: n.id, model: &w.oracle.model, padding: w.weather.padding}
+	n.machine = &machine{id: n.id, model: &w.model, padding: w.weather.padding}
 	r, err := replica.New(w.weather.replicaConfig(), n.machine)
 	if err != nil {
 		panic(err)
@@ -62,34 +62,25 @@ func (w *weather) replicaConfig() replica.Config {
 	}}
 }
 
-func (w *weather) raftConfig(seed uint64, id raft.ID, life uint32) raft.Config {
-	return raft.Config{
-		ID: id, Heartbeat: w.heartbeat, Election: w.election, Lease: w.lease, MaxDrift: w.drift,
-		MaxAppendBytes: w.appendMax, MaxInflightBytes: 4 * w.appendMax, MaxUncommittedBytes: 64 << 10,
-		MaxApplyBytes: 2 * w.appendMax, MaxReads: 64, MaxChunkBytes: w.chunk, TrailingEntries: w.trailing,
-		PromoteWithin: 16, Rand: rand.New(rand.NewPCG(seed, uint64(id)<<32|uint64(life))),
-	}
-}
-
 // recover reads what the disk holds and restores the state machine.
-func (w *World) recover(n *node) (raft.State, error) {
-	var r recovered
+func (w *World) recover(n *node) (state any, high consensus.Index, err error) {
+	r := w.engine.recover()
 	if err := n.store.Replay(groupNumber, r.add); err != nil {
-		return raft.State{}, err
+		return nil, 0, err
 	}
-	n.high, r.released = r.high, raft.Index(n.store.Released(groupNumber))
 	snapshot, err := w.restore(n)
 	if err != nil {
-		return raft.State{}, err
+		return nil, 0, err
 	}
-	return r.state(snapshot)
+	state, err = r.state(snapshot, consensus.Index(n.store.Released(groupNumber)))
+	return state, r.high(), err
 }
 
 // restore takes the newest snapshot that is whole, or the bootstrap.
-func (w *World) restore(n *node) (raft.SnapshotMeta, error) {
+func (w *World) restore(n *node) (consensus.SnapshotMeta, error) {
 	metas, err := n.store.Snapshots(groupNumber)
 	if err != nil {
-		return raft.SnapshotMeta{}, err
+		return consensus.SnapshotMeta{}, err
 	}
 	for _, meta := range metas {
 		got, err := n.load(meta.Index)
@@ -100,8 +91,8 @@ func (w *World) restore(n *node) (raft.SnapshotMeta, error) {
 			continue
 		}
 		n.snapshots = append(n.snapshots, got.Index)
-		if len(metas) > 1 && got.Index > raft.Index(metas[len(metas)-1].Index) {
-			n.snapshots = []raft.Index{raft.Index(metas[len(metas)-1].Index), got.Index}
+		if len(metas) > 1 && got.Index > consensus.Index(metas[len(metas)-1].Index) {
+			n.snapshots = []consensus.Index{consensus.Index(metas[len(metas)-1].Index), got.Index}
 		}
 		return got, nil
 	}
@@ -109,28 +100,28 @@ func (w *World) restore(n *node) (raft.SnapshotMeta, error) {
 }
 
 // load restores the state machine from a snapshot on the disk.
-func (n *node) load(index uint64) (raft.SnapshotMeta, error) {
+func (n *node) load(index uint64) (consensus.SnapshotMeta, error) {
 	reader, err := n.store.OpenSnapshot(groupNumber, index)
 	if err != nil {
-		return raft.SnapshotMeta{}, err
+		return consensus.SnapshotMeta{}, err
 	}
 	defer reader.Close()
 	if err := n.replica.Restore(reader); err != nil {
-		return raft.SnapshotMeta{}, err
+		return consensus.SnapshotMeta{}, err
 	}
-	return raftMeta(reader.Meta())
+	return coreMeta(reader.Meta())
 }
 
-func raftMeta(m storage.SnapshotMeta) (raft.SnapshotMeta, error) {
-	configuration, err := raft.DecodeConfiguration(m.Header)
-	return raft.SnapshotMeta{
-		Index: raft.Index(m.Index), Term: raft.Term(m.Term), Configuration: configuration, Size: m.Size, Checksum: m.Checksum,
+func coreMeta(m storage.SnapshotMeta) (consensus.SnapshotMeta, error) {
+	configuration, err := consensus.DecodeConfiguration(m.Header)
+	return consensus.SnapshotMeta{
+		Index: consensus.Index(m.Index), Term: consensus.Term(m.Term), Configuration: configuration, Size: m.Size, Checksum: m.Checksum,
 	}, err
 }
 
-func storageMeta(m raft.SnapshotMeta) storage.SnapshotMeta {
+func storageMeta(m consensus.SnapshotMeta) storage.SnapshotMeta {
 	return storage.SnapshotMeta{
-		Group: groupNumber, Index: uint64(m.Index), Term: uint64(m.Term), Header: raft.EncodeConfiguration(m.Configuration),
+		Group: groupNumber, Index: uint64(m.Index), Term: uint64(m.Term), Header: consensus.EncodeConfiguration(m.Configuration),
 		Size: m.Size, Checksum: m.Checksum,
 	}
 }

@@ -2,9 +2,8 @@ package sim
 
 import (
 	"fmt"
-	"strings"
 
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/consensus"
 )
 
 // tracer keeps the last lines of a run for people.
@@ -36,7 +35,7 @@ func (w *World) traceEvent(e event) {
 	switch e.kind {
 	case evDeliver:
 		if n := w.nodes[e.slot]; n.up && n.id == e.to {
-			w.trace("deliver   %v", envelope{e.from, raft.Envelope{To: e.to, Message: e.msg}})
+			w.trace("deliver   %v", shown{w.engine, e.from, envelope{e.to, e.msg}})
 		}
 	case evRequest:
 		w.trace("request   client %d %v %d to machine %d", e.op.client, e.op.kind, e.op.number, e.slot)
@@ -47,25 +46,15 @@ func (w *World) traceEvent(e event) {
 	}
 }
 
-// envelope prints a message shortly.
-type envelope struct {
-	from raft.ID
-	raft.Envelope
+// shown prints a message shortly.
+type shown struct {
+	engine engine
+	from   consensus.ID
+	envelope
 }
 
-func (e envelope) String() string {
-	text := fmt.Sprintf("%+v", e.Message)
-	switch m := e.Message.(type) {
-	case raft.AppendEntries:
-		entries := "no entries"
-		if n := len(m.Entries); n > 0 {
-			entries = fmt.Sprintf("entries %d to %d, terms %d to %d", m.Entries[0].Index, m.Entries[n-1].Index, m.Entries[0].Term, m.Entries[n-1].Term)
-		}
-		text = fmt.Sprintf("{Term:%d Prev:%d/%d Commit:%d %s}", m.Term, m.PrevIndex, m.PrevTerm, m.Commit, entries)
-	case raft.InstallSnapshot:
-		text = fmt.Sprintf("{Term:%d Snapshot:%d/%d Offset:%d +%d of %d}", m.Term, m.Snapshot.Index, m.Snapshot.Term, m.Offset, len(m.Data), m.Snapshot.Size)
-	}
-	return fmt.Sprintf("%d → %d %s %s", e.from, e.To, strings.TrimPrefix(fmt.Sprintf("%T", e.Message), "raft."), text)
+func (s shown) String() string {
+	return fmt.Sprintf("%d → %d %s", s.from, s.to, s.engine.show(s.message))
 }
 
 // summary adds the state of every machine to the transcript.

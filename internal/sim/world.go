@@ -1,10 +1,6 @@
 package sim
 
-import (
-	"fmt"
-
-	"github.com/synod-go/synod/raft"
-)
+import "fmt"
 
 // World is one run: machines, their clocks, disks and processes, the network
 // between them, clients, and the oracles that watch. One goroutine does
@@ -14,7 +10,9 @@ type World struct {
 	agenda  agenda[event]
 	nodes   []*node
 	clients callers
-	oracle  *oracle
+	engine  engine
+	oracle  oracle
+	model   model
 	core    []bool // by slot: must work in the liveness phase
 }
 
@@ -87,9 +85,9 @@ func (w *World) run() (result Result) {
 }
 
 func newWorld(p Plan) *World {
-	w := &World{course: newCourse(p)}
-	w.oracle = newOracle(w)
-	w.clients = callers{scene: w, course: &w.course, model: &w.oracle.model}
+	w := &World{course: newCourse(p), engine: engineOf(p), model: newModel()}
+	w.oracle = w.engine.newOracle(w)
+	w.clients = callers{scene: w, course: &w.course, model: &w.model}
 	return w
 }
 
@@ -99,11 +97,11 @@ func (w *World) build() {
 	for slot := range w.weather.slots {
 		n := newNode(w, slot)
 		if slot < w.weather.voters {
-			n.bootstrap = raft.Bootstrap(first...)
+			n.bootstrap = w.engine.bootstrap(first)
 		}
 		w.nodes = append(w.nodes, n)
 	}
-	w.oracle.begin(raft.Bootstrap(first...).Configuration)
+	w.oracle.begin(w.engine.bootstrap(first).Configuration)
 	for _, n := range w.nodes {
 		w.start(n)
 	}

@@ -4,12 +4,8 @@ import (
 	"github.com/synod-go/synod/raft"
 )
 
-// oracle watches everything that replicas save, send, apply and answer, and
-// ends the run when a rule is broken. It sees more than any replica could, so
-// that each check is a comparison and no protocol of its own.
-//
-// The rules' names are those of the reliability study, section 4.4.
-type oracle struct {
+// raftOracle is the oracle of Raft. The rules' names are those of the reliability study, section 4.4.
+type raftOracle struct {
 	w       *World
 	records []*record    // in order of appearance
 	byID    [100]*record // IDs are small: see idStep
@@ -19,8 +15,6 @@ type oracle struct {
 	leaders map[raft.Term]raft.ID
 	granted map[ballot]uint64    // bits of slots that granted a pre-vote
 	configs []raft.Configuration // committed, newest last
-
-	model
 }
 
 // ballot names a candidate's election.
@@ -29,19 +23,19 @@ type ballot struct {
 	term      raft.Term
 }
 
-func newOracle(w *World) *oracle {
-	return &oracle{
+func newRaftOracle(w *World) *raftOracle {
+	return &raftOracle{
 		w: w, chains: [][]mark{nil}, log: []mark{{}}, terms: []raft.Term{0},
-		leaders: map[raft.Term]raft.ID{}, granted: map[ballot]uint64{}, model: newModel(),
+		leaders: map[raft.Term]raft.ID{}, granted: map[ballot]uint64{},
 	}
 }
 
-func (o *oracle) begin(c raft.Configuration) { o.configs = []raft.Configuration{c} }
+func (o *raftOracle) begin(c raft.Configuration) { o.configs = []raft.Configuration{c} }
 
 // committed is the highest index that is known to be committed.
-func (o *oracle) committed() raft.Index { return raft.Index(len(o.log) - 1) }
+func (o *raftOracle) committed() raft.Index { return raft.Index(len(o.log) - 1) }
 
-func (o *oracle) record(id raft.ID) *record {
+func (o *raftOracle) record(id raft.ID) *record {
 	if r := o.byID[id]; r != nil {
 		return r
 	}
@@ -52,7 +46,7 @@ func (o *oracle) record(id raft.ID) *record {
 }
 
 // chain is the chain of the committed log at an index.
-func (o *oracle) chain(rule string, id raft.ID, i raft.Index) uint64 {
+func (o *raftOracle) chain(rule string, id raft.ID, i raft.Index) uint64 {
 	if i > o.committed() {
 		violated(rule, "replica %d has a snapshot of %d, committed is %d", id, i, o.committed())
 	}
@@ -60,7 +54,8 @@ func (o *oracle) chain(rule string, id raft.ID, i raft.Index) uint64 {
 }
 
 // saves notes what an Output wants saved, in the core's log and as pending.
-func (o *oracle) saves(n *node, out *raft.Output) {
+func (o *raftOracle) saves(n *node, own *output) {
+	out := own.own.(*raft.Output)
 	r := o.record(n.id)
 	s := savedState{number: out.Save, hard: out.HardState}
 	if h := out.HardState; h != nil {
@@ -83,7 +78,7 @@ func (o *oracle) saves(n *node, out *raft.Output) {
 }
 
 // appends checks what a replica adds to its log: R2 and R3.
-func (o *oracle) appends(n *node, r *record, entries []raft.Entry) []mark {
+func (o *raftOracle) appends(n *node, r *record, entries []raft.Entry) []mark {
 	first, last := entries[0].Index, r.log.last()
 	if first <= r.log.base || first > last+1 {
 		violated("R3", "replica %d saves entry %d, its log is %d to %d", n.id, first, r.log.base+1, last)
@@ -107,7 +102,7 @@ func (o *oracle) appends(n *node, r *record, entries []raft.Entry) []mark {
 }
 
 // truncates is a replica dropping its log from index first on.
-func (o *oracle) truncates(r *record, first raft.Index) {
+func (o *raftOracle) truncates(r *record, first raft.Index) {
 	o.w.sometimes.count(sawTruncated)
 	if r.role == raft.Leader && o.leaders[r.term] == r.id && r.log.hard.Term == r.term {
 		violated("R2", "leader %d of term %d overwrites its log from %d, last %d", r.id, r.term, first, r.log.last())
@@ -122,7 +117,7 @@ func (o *oracle) truncates(r *record, first raft.Index) {
 }
 
 // matches is R3: the same index and term mean the same log up to there.
-func (o *oracle) matches(n *node, i raft.Index, m mark) {
+func (o *raftOracle) matches(n *node, i raft.Index, m mark) {
 	for len(o.chains) <= int(i) {
 		o.chains = append(o.chains, nil)
 	}
@@ -139,7 +134,7 @@ func (o *oracle) matches(n *node, i raft.Index, m mark) {
 
 // configures is R11: a configuration and the one before it share a replica in
 // every two quorums, and the one before is committed when a leader goes on.
-func (o *oracle) configures(n *node, r *record, e raft.Entry) {
+func (o *raftOracle) configures(n *node, r *record, e raft.Entry) {
 	c, err := raft.DecodeConfiguration(e.Data)
 	if err != nil {
 		violated("R11", "replica %d appends a configuration at %d that nobody can read: %v", n.id, e.Index, err)
@@ -156,7 +151,7 @@ func (o *oracle) configures(n *node, r *record, e raft.Entry) {
 }
 
 // saved is a save becoming durable.
-func (o *oracle) saved(n *node, number uint64) {
+func (o *raftOracle) saved(n *node, number uint64) {
 	r := o.record(n.id)
 	done := 0
 	for done < len(r.pending) && r.pending[done].number <= number {
@@ -166,16 +161,17 @@ func (o *oracle) saved(n *node, number uint64) {
 	r.pending = append(r.pending[:0], r.pending[done:]...)
 }
 
-func (o *oracle) stopped(n *node) { o.record(n.id).role = raft.Follower }
+func (o *raftOracle) stopped(n *node) { o.record(n.id).role = raft.Follower }
 
-func (o *oracle) torn(n *node) { o.record(n.id).torn = true }
+func (o *raftOracle) torn(n *node) { o.record(n.id).torn = true }
 
-func (o *oracle) lost(id raft.ID) { o.record(id).lost = true }
+func (o *raftOracle) lost(id raft.ID) { o.record(id).lost = true }
 
 // started compares what a process reads with what its disk must hold: all
 // saves that were reported durable and a prefix of the others, nothing else
 // (W1, W2, W6).
-func (o *oracle) started(n *node, s raft.State) {
+func (o *raftOracle) started(n *node, state any) {
+	s := state.(raft.State)
 	r := o.record(n.id)
 	if s.Snapshot.Index > o.committed() {
 		violated("R8", "replica %d starts from snapshot %d, committed is %d", n.id, s.Snapshot.Index, o.committed())
@@ -233,7 +229,7 @@ func (s *shadow) equal(got raft.State) (bool, string) {
 }
 
 // shadowOf is the core's log right after raft.New.
-func (o *oracle) shadowOf(n *node, s raft.State) shadow {
+func (o *raftOracle) shadowOf(n *node, s raft.State) shadow {
 	at := s.Snapshot.Index
 	c := shadow{hard: s.HardState, configs: []raft.Configuration{s.Snapshot.Configuration}}
 	if len(s.Entries) == 0 {
@@ -268,7 +264,7 @@ func (r *record) durableAt(i raft.Index, chain uint64) bool {
 
 // liveConfigurations are the newest configuration of every replica that is not
 // lost, and the newest committed one: a core quorum must be one of each.
-func (o *oracle) liveConfigurations() []*raft.Configuration {
+func (o *raftOracle) liveConfigurations() []*raft.Configuration {
 	list := []*raft.Configuration{&o.configs[len(o.configs)-1]}
 	for _, r := range o.records {
 		if !r.lost && len(r.log.configs) > 0 {

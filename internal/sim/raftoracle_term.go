@@ -9,7 +9,7 @@ import (
 func sprint(format string, args ...any) string { return fmt.Sprintf(format, args...) }
 
 // receives notes what a process is about to step.
-func (o *oracle) receives(n *node, from raft.ID, m raft.Message) {
+func (o *raftOracle) receives(n *node, from raft.ID, m message) {
 	r := o.record(n.id)
 	switch m := m.(type) {
 	case raft.AppendEntries:
@@ -25,7 +25,7 @@ func (o *oracle) receives(n *node, from raft.ID, m raft.Message) {
 
 // hears is a message of a leader. The promise it renews counts from the next
 // batch on: what was granted before it in this batch was granted rightly.
-func (o *oracle) hears(n *node, r *record, term raft.Term) {
+func (o *raftOracle) hears(n *node, r *record, term raft.Term) {
 	if term >= r.term && term >= n.core.Status().Term { // it may have moved on in this batch
 		r.hearing = n.tick
 	}
@@ -33,7 +33,8 @@ func (o *oracle) hears(n *node, r *record, term raft.Term) {
 
 // output checks what a process has granted: nobody who has heard a leader
 // within Lease helps to elect another (R13, and what leases stand on).
-func (o *oracle) output(n *node, out *raft.Output) {
+func (o *raftOracle) output(n *node, own *output) {
+	out := own.own.(*raft.Output)
 	r := o.record(n.id)
 	if r.fresh {
 		r.fresh, r.heard, r.hearing = false, n.tick, 0
@@ -55,7 +56,7 @@ func (o *oracle) output(n *node, out *raft.Output) {
 
 // commitsEarly looks at what a leader has committed before it looks at what the
 // same turn appends after it: the next configuration is begun only then.
-func (o *oracle) commitsEarly(n *node, r *record, out *raft.Output) {
+func (o *raftOracle) commitsEarly(n *node, r *record, out *raft.Output) {
 	s := n.core.Status()
 	leads := s.Role == raft.Leader || r.role == raft.Leader
 	replaced := len(out.Entries) > 0 && out.Entries[0].Index <= s.Commit
@@ -65,7 +66,7 @@ func (o *oracle) commitsEarly(n *node, r *record, out *raft.Output) {
 	}
 }
 
-func (o *oracle) grants(n *node, r *record, e raft.Envelope) {
+func (o *raftOracle) grants(n *node, r *record, e raft.Envelope) {
 	granted := false
 	switch m := e.Message.(type) {
 	case raft.PreVoteReply:
@@ -81,21 +82,21 @@ func (o *oracle) grants(n *node, r *record, e raft.Envelope) {
 
 // leaves checks a message at the moment it leaves: what it says about the disk
 // must be there by now (R10), and votes are given once (R6).
-func (o *oracle) leaves(n *node, e raft.Envelope) {
+func (o *raftOracle) leaves(n *node, e envelope) {
 	r := o.record(n.id)
-	switch m := e.Message.(type) {
+	switch m := e.message.(type) {
 	case raft.RequestVote:
 		o.durableTerm(r, m.Term, n.id, "RequestVote")
 		o.votes(r, m.Term, n.id)
 		o.preVoted(n, r, m)
 	case raft.Vote:
 		if m.Granted {
-			o.durableTerm(r, m.Term, e.To, "Vote")
-			o.votes(r, m.Term, e.To)
+			o.durableTerm(r, m.Term, e.to, "Vote")
+			o.votes(r, m.Term, e.to)
 		}
 	case raft.PreVoteReply:
 		if m.Granted {
-			o.granted[ballot{e.To, m.Term}] |= 1 << n.slot
+			o.granted[ballot{e.to, m.Term}] |= 1 << n.slot
 		}
 	case raft.AppendReply:
 		// One of an old term may have waited for a flush that also brought the
@@ -119,14 +120,14 @@ func (r *record) durableEntryTerm() raft.Term {
 	return 0
 }
 
-func (o *oracle) durableTerm(r *record, term raft.Term, vote raft.ID, what string) {
+func (o *raftOracle) durableTerm(r *record, term raft.Term, vote raft.ID, what string) {
 	hard := r.durable.hard
 	if hard.Term < term || hard.Term == term && hard.Vote != vote {
 		violated("R10", "replica %d sends %s for %d in term %d, its disk says term %d, vote %d", r.id, what, vote, term, hard.Term, hard.Vote)
 	}
 }
 
-func (o *oracle) votes(r *record, term raft.Term, vote raft.ID) {
+func (o *raftOracle) votes(r *record, term raft.Term, vote raft.ID) {
 	if had, ok := r.voted[term]; ok && had != vote {
 		violated("R6", "replica %d votes for %d and for %d in term %d", r.id, had, vote, term)
 	}
@@ -135,7 +136,7 @@ func (o *oracle) votes(r *record, term raft.Term, vote raft.ID) {
 
 // preVoted is R13: without a transfer, an election follows only on a quorum
 // that would help. So one who was cut off does not disturb the others.
-func (o *oracle) preVoted(n *node, r *record, m raft.RequestVote) {
+func (o *raftOracle) preVoted(n *node, r *record, m raft.RequestVote) {
 	if m.Transfer {
 		return
 	}
@@ -149,7 +150,7 @@ func (o *oracle) preVoted(n *node, r *record, m raft.RequestVote) {
 }
 
 // status checks a process after each turn.
-func (o *oracle) status(n *node) {
+func (o *raftOracle) status(n *node) {
 	s := n.core.Status()
 	r := o.record(n.id)
 	if s.Term < r.term {
@@ -183,7 +184,7 @@ func (o *oracle) status(n *node) {
 }
 
 // leads is a new leader: R1 and R4.
-func (o *oracle) leads(n *node, r *record, term raft.Term) {
+func (o *raftOracle) leads(n *node, r *record, term raft.Term) {
 	o.w.stats.Elections++
 	o.w.trace("LEADER    replica %d in term %d", n.id, term)
 	if other, ok := o.leaders[term]; ok {
@@ -205,7 +206,7 @@ func (o *oracle) leads(n *node, r *record, term raft.Term) {
 // commits is a commit index that grew. Only a leader may be the first to know,
 // by counting replicas whose disks hold an entry of its own term (R9), and
 // nobody may see another entry committed than those before (R5).
-func (o *oracle) commits(n *node, r *record, s raft.Status, coming []raft.Entry) {
+func (o *raftOracle) commits(n *node, r *record, s raft.Status, coming []raft.Entry) {
 	if known := min(s.Commit, o.committed()); known > r.log.base {
 		if m, ok := r.log.at(known); !ok || m.chain != o.log[known].chain {
 			violated("R5", "replica %d commits another entry %d than was committed before", n.id, known)
@@ -244,7 +245,7 @@ func (o *oracle) commits(n *node, r *record, s raft.Status, coming []raft.Entry)
 // counts checks that a quorum of the configuration in force when the entry was
 // counted holds it on disk. A turn may commit an entry, begin a configuration
 // and commit another by that one: each of them may be the one that counted.
-func (o *oracle) counts(n *node, r *record, s raft.Status, m mark, coming []raft.Entry) {
+func (o *raftOracle) counts(n *node, r *record, s raft.Status, m mark, coming []raft.Entry) {
 	held := func(id raft.ID) bool { return o.byID[id] != nil && o.byID[id].durableAt(s.Commit, m.chain) }
 	for _, e := range coming {
 		if e.Kind != raft.EntryConfiguration {
@@ -263,4 +264,28 @@ func (o *oracle) counts(n *node, r *record, s raft.Status, m mark, coming []raft
 		}
 	}
 	violated("R9", "leader %d commits entry %d of term %d without a quorum of %v", n.id, s.Commit, m.term, r.log.config())
+}
+
+// applies checks an entry that is handed to a state machine (R5).
+func (o *raftOracle) applies(n *node, e raft.Entry) {
+	r := o.record(n.id)
+	if e.Index != r.applied+1 {
+		violated("R5", "replica %d applies entry %d after %d", n.id, e.Index, r.applied)
+	}
+	r.applied = e.Index
+	if e.Index > o.committed() {
+		violated("R8", "replica %d applies entry %d, committed is %d", n.id, e.Index, o.committed())
+	}
+	if m := o.log[e.Index]; m.term != e.Term || m.own != markOf(0, e).own {
+		violated("R5", "replica %d applies another entry %d (term %d) than the committed one (term %d)", n.id, e.Index, e.Term, m.term)
+	}
+}
+
+// installs is a state machine that jumps to a received snapshot.
+func (o *raftOracle) installs(n *node, meta raft.SnapshotMeta) {
+	r := o.record(n.id)
+	if meta.Index > o.committed() || meta.Index < r.applied {
+		violated("R8", "replica %d, which applied %d, installs snapshot %d, committed is %d", n.id, r.applied, meta.Index, o.committed())
+	}
+	r.applied, r.snapshot = meta.Index, max(r.snapshot, meta.Index)
 }
