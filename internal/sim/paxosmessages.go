@@ -96,7 +96,8 @@ func (o *paxosOracle) promiseLeaves(r *paxosRecord, m multipaxos.Promise) {
 			reported[e.Index] = run.Ballot
 			if run.Chosen {
 				o.learned(r.id, e)
-			} else if !o.voted(r.id, run.Ballot, e) {
+			} else if s, saved := r.durable.slots[e.Index]; !o.voted(r.id, run.Ballot, e) && (!saved || s.ballot != 0 && s.ballot < m.Ballot) {
+				// One that the same batch has replaced by a vote with this ballot is told too late to matter.
 				violated("P5", "replica %d reports a vote with %s in slot %d, its disk never had it", r.id, multipaxos.FormatBallot(run.Ballot), e.Index)
 			}
 		}
