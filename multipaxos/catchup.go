@@ -11,6 +11,7 @@ import (
 // question at a time.
 type pull struct {
 	to         ID   // who is asked; None if nobody is
+	next       ID   // who has told meanwhile that there is more: asked if to does not answer
 	until      Time // when to ask somebody else
 	at         Time // when to look again
 	stuckSince Time // when the chosen prefix last moved
@@ -36,6 +37,9 @@ func (n *Node) missing() {
 // machine cannot take more.
 func (n *Node) pullFrom(id ID) {
 	p := &n.pull
+	if p.to != None && id != p.to {
+		p.next = id
+	}
 	switch {
 	case id == None || id == n.cfg.ID || p.to != None || n.incoming != nil || n.lead != nil || !n.ticked:
 		return
@@ -62,9 +66,11 @@ func (n *Node) firePull() {
 		n.fetchAgain()
 		return
 	}
-	last := p.to
-	p.to = None
+	last, next := p.to, p.next
+	p.to, p.next = None, None
 	switch {
+	case last != None && next != None: // the members that are known here may all be gone
+		n.pullFrom(next)
 	case last != None:
 		n.pullFrom(n.nextSource(last))
 	case n.chosen < n.news.upTo:

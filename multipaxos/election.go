@@ -150,9 +150,21 @@ func (n *Node) electionTimeout() {
 		n.election.at = n.election.promise
 	case !n.mayCampaign():
 		n.becomeFollower(None)
+		n.announce()
 		n.pullFrom(n.nextSource(None))
 	default:
 		n.poll()
+	}
+}
+
+// announce tells the acceptors how much is chosen, as an answer to a poll would:
+// who is behind pulls. The acceptors that a SEAL has brought may never have heard
+// of the group, and those who know the SEAL may all be out of office.
+func (n *Node) announce() {
+	for _, m := range n.config().Members {
+		if m.Voter && m.ID != n.cfg.ID {
+			n.sendNow(m.ID, PollReply{Epoch: n.epoch(), Chosen: n.chosen})
+		}
 	}
 }
 

@@ -123,6 +123,7 @@ func (n *Node) enterEpoch() {
 	if to := n.bestTarget(); to != nil {
 		n.sendNow(to.id, Campaign{Ballot: n.ballot})
 	}
+	n.announce()
 	n.stepDown(n.resigns())
 }
 

@@ -35,7 +35,8 @@ type Poll struct {
 	Priority int32
 }
 
-// PollReply answers Poll. A sender that is behind Chosen pulls.
+// PollReply answers Poll. A sender that is behind Chosen pulls. A replica that has
+// no leader and may not campaign tells it unasked.
 type PollReply struct {
 	Epoch   uint32 // of the answer's sender
 	Granted bool
