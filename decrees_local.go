@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/synod-go/synod/cluster"
 	"github.com/synod-go/synod/messages"
@@ -22,9 +23,11 @@ type LocalDecrees struct {
 	processes map[string]*Decrees        // that were opened last under each name
 	seen      map[string]cluster.Member  // what gossip would tell
 
-	// tamper, if set, is handed each message instead of the network.
-	tamper func(m *messages.DecreeMessage, send func())
+	tamper atomic.Pointer[tamper] // nil: nobody
 }
+
+// tamper is handed each message instead of the network.
+type tamper func(m *messages.DecreeMessage, send func())
 
 // NewLocalDecrees makes a network on which everybody reaches everybody, and no disk.
 func NewLocalDecrees() *LocalDecrees {

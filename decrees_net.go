@@ -177,9 +177,11 @@ func (d *Decrees) hints() decree.Hints {
 
 // send brings a message to the roles of a process, or loses it.
 func (d *Decrees) send(to paxos.ID, m *messages.DecreeMessage) {
-	if local := d.cfg.Local; local != nil && local.tamper != nil {
-		local.tamper(m, func() { d.sendNow(to, m) })
-		return
+	if local := d.cfg.Local; local != nil {
+		if tamper := local.tamper.Load(); tamper != nil {
+			(*tamper)(m, func() { d.sendNow(to, m) })
+			return
+		}
 	}
 	d.sendNow(to, m)
 }
