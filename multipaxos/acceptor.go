@@ -142,6 +142,7 @@ func validAccept(m Accept) bool {
 // entries with one ballot are the mark of a broken proposer.
 func (n *Node) accept(from ID, b Ballot, e Entry) bool {
 	if e.Index <= n.chosen {
+		n.saves.told = max(n.saves.told, e.Index)
 		return true
 	}
 	if s := n.log.at(e.Index); s != nil && s.known {

@@ -8,7 +8,8 @@ package multipaxos
 // ever accusing a replica that is whole:
 //
 //  1. Heartbeat.Match is a slot in which the receiver has acknowledged a vote with
-//     this very ballot; the leader learned it from the receiver itself.
+//     this very ballot, or knew, durably, that it is chosen; the leader learned it
+//     from the receiver itself.
 //  2. A replica drops a vote only for one with a higher ballot, after which it
 //     refuses this heartbeat; for the chosen entry; for a snapshot; or with the end
 //     of its epoch, after which it refuses this heartbeat too.

@@ -9,6 +9,7 @@ type saves struct {
 
 	hard   HardState // as the newest save has it
 	chosen Index     // likewise
+	told   Index     // acknowledged as chosen, without a vote: see loss.go
 	base   *SnapshotMeta
 	dirty  []dirty // slots to save, in the order in which they changed
 }
@@ -93,11 +94,11 @@ func (n *Node) collectSave() {
 
 func (n *Node) hardState() HardState { return HardState{Promised: n.promised, Proposed: n.proposed} }
 
-// unsaved reports whether anything must become durable. The chosen prefix need
-// not: it goes along.
+// unsaved reports whether anything must become durable. The chosen prefix goes
+// along, unless an acknowledgement stands on it.
 func (n *Node) unsaved() bool {
 	s := &n.saves
-	return n.hardState() != s.hard || s.base != nil || len(s.dirty) > 0
+	return n.hardState() != s.hard || s.base != nil || len(s.dirty) > 0 || s.told > s.chosen
 }
 
 // dirtyRuns returns the slots to save. Some may have changed again since they
