@@ -145,11 +145,24 @@ func (w *world) checkProposers(s *state, votes []castVote) error {
 			continue
 		}
 		own := w.anyChosen(votes, func(v Vote) bool { return v.Value.equal(l.value) })
-		if l.result.Fate == ChosenValue && !own || l.result.Fate == SurelyNot && own {
+		if l.result.Fate == ChosenValue && !own || l.result.Fate == SurelyNot && own && !w.alsoProposed(s, p, l.value) {
 			return fmt.Errorf("proposer %d told the caller of %q: %v", p, l.value, l.result.Fate)
 		}
 	}
 	return nil
+}
+
+// alsoProposed reports whether another than p has proposed the same value: what is
+// told of a value is told of this proposal of it.
+func (w *world) alsoProposed(s *state, p int, v Value) bool {
+	for other, at := range w.proposers {
+		for life := range w.proposerAt(s.proposers[other]).life + 1 {
+			if other != p && at.values[life].equal(v) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (w *world) anyChosen(votes []castVote, matches func(Vote) bool) bool {

@@ -50,8 +50,8 @@ const (
 	Unknown Fate = iota
 	// ChosenValue: the value is chosen.
 	ChosenValue
-	// SurelyNot: the value is not chosen and never will be, unless somebody
-	// proposes it again: another one is chosen, or it never left this node.
+	// SurelyNot: the value is not chosen and never will be, unless somebody else
+	// proposes the same: another one is chosen, or it never left this node.
 	SurelyNot
 	// Undecided ends only Finish: when it was asked, nothing was chosen.
 	Undecided
