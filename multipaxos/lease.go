@@ -22,7 +22,9 @@ package multipaxos
 //     heard leader has exactly ballot b. It exists only if the leader of b has
 //     given its lease up for good, whatever becomes of the Prepare and whenever it
 //     arrives: before it sent Campaign, or prepared again itself. If it is to
-//     lease again, it needs a higher ballot first.
+//     lease again, it needs a higher ballot first. Whom it has heard is on no
+//     disk: for a Lease after its start an acceptor passes over its promise for
+//     nobody, or a late Heartbeat of b would make it forget a later leader.
 //  5. A leader that has proposed a SEAL gives its lease up for good too: the next
 //     epoch has acceptors of its own. A SEAL of a predecessor is proposed again
 //     before there is a lease.
@@ -33,7 +35,7 @@ package multipaxos
 // mayPromise reports whether the promise to the last leader lets this replica
 // promise m.
 func (n *Node) mayPromise(m Prepare) bool {
-	return n.mayElect() || m.Over != 0 && m.Over == n.following
+	return n.mayElect() || m.Over != 0 && m.Over == n.following && n.now >= n.started+n.cfg.Lease
 }
 
 // lease returns the time until which this leader may read without asking, and

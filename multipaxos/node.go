@@ -39,6 +39,7 @@ type Node struct {
 
 	now      Time // the clock of the last Tick
 	ticked   bool
+	started  Time // the clock of the first Tick
 	election election
 	saves    saves
 	loops    []looped
@@ -86,7 +87,7 @@ func New(c Config, s State) (*Node, error) {
 func (n *Node) Tick(now Time) {
 	n.now = max(n.now, now)
 	if !n.ticked {
-		n.ticked = true
+		n.ticked, n.started = true, n.now
 		n.startElectionClock()
 	}
 }
