@@ -22,8 +22,8 @@ func (n *Node) onPrepare(from ID, m Prepare) {
 			return
 		}
 		n.promise(m.Ballot)
-		n.resetElection()
 	}
+	n.resetElection() // also for the next piece: the candidate makes progress
 	n.send(from, n.report(m.Ballot, m.From))
 }
 
@@ -165,9 +165,14 @@ func (n *Node) accept(from ID, b Ballot, e Entry) bool {
 }
 
 // hasRoom bounds what an acceptor keeps beyond its chosen prefix. What does not
-// fit is learned later.
+// fit is sent again, or learned. A chosen log that is long for want of a snapshot
+// does not count.
 func (n *Node) hasRoom(e Entry) bool {
-	return e.Index <= n.chosen+2*Index(n.cfg.Window) && n.log.bytes <= n.cfg.CatchUpBytes+2*n.cfg.MaxUnchosenBytes
+	if e.Index > n.chosen+2*Index(n.cfg.Window) {
+		return false
+	}
+	limit := 2 * n.cfg.MaxUnchosenBytes
+	return n.log.bytes <= limit || n.log.size(n.chosen+1, n.log.end) <= limit
 }
 
 func sameEntry(a, b *Entry) bool {

@@ -155,8 +155,10 @@ func (n *Node) onLearned(from ID, m Learned) {
 		n.beginFetch(from, m.Snapshot)
 	case n.chosen > before && n.chosen < m.Chosen:
 		n.pullFrom(from)
-	case n.chosen < n.news.upTo:
+	case n.chosen < n.news.upTo && n.chosen > before:
 		n.missing()
+	case n.chosen < n.news.upTo: // of no use: somebody else is asked in a moment
+		n.pull.to, n.pull.at = from, n.now+n.cfg.Heartbeat/4
 	}
 }
 
@@ -272,6 +274,9 @@ func (n *Node) receiveChunk(in *incoming, m InstallSnapshot) {
 	in.received += size
 	in.requested = max(in.requested, in.received)
 	in.complete = in.received == in.meta.Size
+	if in.complete && n.role != Follower {
+		n.becomeFollower(None) // who is being restored does not campaign
+	}
 	n.out.Chunks = append(n.out.Chunks, Chunk{Snapshot: in.meta, Offset: m.Offset, Data: m.Data, Last: in.complete})
 	in.early = slices.DeleteFunc(in.early, func(e InstallSnapshot) bool { return e.Offset < in.received })
 	if next := slices.IndexFunc(in.early, func(e InstallSnapshot) bool { return e.Offset == in.received }); next >= 0 && !in.complete {

@@ -131,7 +131,7 @@ func (n *Node) leaderLost() {
 // Campaign polls as soon as the promise to the last leader allows. A leader and
 // a replica that is no proposer do nothing.
 func (n *Node) Campaign() {
-	if n.role != Leader && n.ticked {
+	if n.lead == nil && n.ticked {
 		n.election.at = max(n.now, n.election.promise)
 	}
 }

@@ -32,6 +32,9 @@ type leadership struct {
 // takeOffice begins a leadership with the present ballot. A leader that has
 // prepared again keeps its reads.
 func (n *Node) takeOffice() *leadership {
+	// Our own acceptor votes with this ballot from now on, and so promises it (A1,
+	// A3), even if it has not answered our Prepare yet.
+	n.promise(n.ballot)
 	l := &leadership{start: n.chosen + 1, next: n.chosen + 1,
 		heartbeatAt: n.now, tellAt: never, preferAt: n.now + n.cfg.Election, renewAt: never}
 	for i, m := range n.config().Members {
@@ -47,7 +50,7 @@ func (n *Node) takeOffice() *leadership {
 	}
 	l.reads.waiting = append(l.reads.waiting, n.forwards.take(n.cfg.ID)...)
 	n.lead = l
-	n.pull = pull{at: never, stuckSince: n.now}
+	n.pull, n.incoming = pull{at: never, stuckSince: n.now}, nil // a leader has all that it needs
 	n.syncPeers()
 	return l
 }

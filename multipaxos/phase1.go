@@ -32,7 +32,7 @@ func (n *Node) nextBallot() Ballot {
 			round = max(round, Round(b))
 		}
 	}
-	return ballot(n.epoch(), round+1, max(0, n.place(n.cfg.ID)))
+	return ballot(n.epoch(), min(round, maxRound-1)+1, max(0, n.place(n.cfg.ID)))
 }
 
 // becomeCandidate begins phase 1 with a new ballot. Prepare leaves when the
@@ -40,7 +40,7 @@ func (n *Node) nextBallot() Ballot {
 // leader that has made way for this replica, itself perhaps; else 0.
 func (n *Node) becomeCandidate(over Ballot) {
 	b := n.nextBallot()
-	if Round(b) >= maxRound {
+	if Round(b) >= maxRound || n.installing() {
 		n.becomeFollower(None)
 		return
 	}
@@ -120,10 +120,13 @@ func (n *Node) onPromise(from ID, m Promise) {
 	}
 	h.next, h.refused = m.Next, false
 	switch {
-	case m.Next != 0:
-		n.prepare(from)
 	case p.bytes > 2*n.cfg.MaxUnchosenBytes+n.cfg.CatchUpBytes, p.last > n.chosen+4*Index(n.cfg.Window):
 		n.failCandidacy("more votes are reported than a window holds")
+	case m.Next != 0:
+		// A long promise takes as long as its pieces keep coming.
+		n.resetElection()
+		p.until = n.now + n.cfg.Election
+		n.prepare(from)
 	case n.quorum(func(id ID) bool { return p.heard[id] != nil && p.heard[id].next == 0 }):
 		n.becomeLeader()
 	}
@@ -144,7 +147,7 @@ func (n *Node) validPromise(m Promise) bool {
 		}
 		at = r.Entries[len(r.Entries)-1].Index + 1
 	}
-	return m.Next == 0 || m.Next >= at && m.Next > m.From
+	return m.Next == 0 || m.Next >= at && len(m.Runs) > 0
 }
 
 // takeReport keeps, of each slot, the vote with the highest ballot. Chosen
@@ -164,6 +167,9 @@ func (n *Node) takeReport(r Run) {
 			continue
 		}
 		p.bytes += entrySize(&e)
+		if ok {
+			p.bytes -= entrySize(&old.entry)
+		}
 		p.votes[e.Index] = vote{ballot: r.Ballot, entry: e}
 		p.last = max(p.last, e.Index)
 	}

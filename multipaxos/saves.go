@@ -66,14 +66,12 @@ func (n *Node) stalled() bool {
 // wait for.
 func (n *Node) collectSave() {
 	s := &n.saves
-	if !n.unsaved() {
+	for !n.unsaved() {
 		n.numberLoops(max(s.issued, 1))
-		if s.durable == s.issued {
-			n.deliverLoops(max(s.issued, 1))
-		}
-		if !n.unsaved() {
+		if s.durable < s.issued || len(n.loops) == 0 {
 			return
 		}
+		n.deliverLoops(max(s.issued, 1))
 	}
 	s.issued++
 	n.out.Save = s.issued

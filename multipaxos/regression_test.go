@@ -1,0 +1,206 @@
+package multipaxos
+
+import (
+	"strings"
+	"testing"
+)
+
+// What the core once did wrong, found by reading it against the rules.
+
+// A1, A3: who votes with a ballot has promised it. A proposer can have a quorum of
+// promises before it hears that its own is durable.
+func TestTheFirstVoteOfALeaderPromisesItsBallot(t *testing.T) {
+	r := newSolo(t, 1, voters(3), State{})
+	r.Campaign()
+	r.at(r.now)
+	r.step(2, PollReply{Epoch: 1, Granted: true})
+	b := r.ballot // durable, and Prepare sent, but the host has not called Saved yet
+	r.step(2, Promise{Ballot: b, From: 1})
+	out := r.step(3, Promise{Ballot: b, From: 1})
+	if r.role != Leader || r.promised != b {
+		t.Fatalf("%v, promised %s; want leader of %s", r.role, FormatBallot(r.promised), FormatBallot(b))
+	}
+	if out.HardState == nil || out.HardState.Promised != b {
+		t.Errorf("the promise is not saved with the vote: %+v", out.HardState)
+	}
+	r.save()
+	r.stepDown("test")
+	r.at(r.now + r.cfg.Election)
+	lower := ballot(1, 0, 2)
+	out = r.step(3, Prepare{Ballot: lower, From: 1}, Accept{Ballot: lower, Start: 1, Entries: entriesFrom(1, lower, "x")})
+	if m := messages[Nack](out.SendNow); len(m) != 2 || m[0].Reason != RefusedPromised || m[1].Reason != RefusedPromised {
+		t.Errorf("answers %v, want two refusals", out)
+	}
+}
+
+// P1, P2: no attempt ever gets a ballot that is not higher than the last, whatever
+// others say is promised.
+func TestABallotIsNeverReusedAfterTheLastRound(t *testing.T) {
+	r := newSolo(t, 1, voters(3), State{})
+	first := r.candidate(2)
+	r.step(2, Nack{Ballot: first, Promised: ballot(1, maxRound, 2), Reason: RefusedPromised})
+	r.step(3, Nack{Ballot: first, Promised: ballot(1, maxRound, 2), Reason: RefusedPromised})
+	for range 20 {
+		r.Campaign()
+		r.at(r.now + r.cfg.Election)
+		r.step(2, PollReply{Epoch: 1, Granted: true})
+		r.save()
+		if r.proposed < first || r.ballot != 0 && r.ballot <= first {
+			t.Fatalf("ballot %s, proposed %s after %s", FormatBallot(r.ballot), FormatBallot(r.proposed), FormatBallot(first))
+		}
+	}
+}
+
+// A replica that gets a snapshot and is elected meanwhile leads from its own slots:
+// the rest of the snapshot is of no use to it any more.
+func TestALeaderTakesNoSnapshot(t *testing.T) {
+	for _, when := range []string{"before", "during", "after"} {
+		r := newSolo(t, 1, voters(3), State{}, func(c *Config) { c.MaxChunkBytes = 4 })
+		meta := SnapshotMeta{Index: 40, Term: ballot(1, 1, 1), Size: 8, Configuration: *r.config()}
+		r.step(2, PollReply{Epoch: 1, Chosen: 50})
+		r.step(2, Learned{Chosen: 50, Snapshot: meta})
+		chunk := func(at int64) {
+			data := []byte("abcd")
+			for _, c := range r.step(2, InstallSnapshot{Snapshot: meta, Offset: at, Data: data, Checksum: ChunkChecksum(data)}).Chunks {
+				r.ChunkWritten(c.Snapshot.Index, c.Offset+4)
+			}
+		}
+		chunk(0)
+		if when == "before" {
+			chunk(4)
+		}
+		r.election.votes, r.role = map[ID]bool{}, PreCandidate
+		r.step(3, PollReply{Epoch: 1, Granted: true})
+		r.election.votes[1] = true
+		r.step(3, PollReply{Epoch: 1, Granted: true})
+		r.save()
+		if when == "during" {
+			chunk(4)
+		}
+		r.save()
+		r.step(3, Promise{Ballot: r.ballot, From: 1})
+		chunk(4)
+		r.SnapshotInstalled(meta)
+		r.save()
+		if r.Role() == Leader {
+			if r.chosen >= 40 || r.installing() {
+				t.Fatalf("%s: a leader with a snapshot at %d", when, r.chosen)
+			}
+			if _, err := r.Propose([][]byte{[]byte("x")}); err != nil {
+				t.Errorf("%s: %v", when, err)
+			}
+			r.at(r.now)
+		} else if r.chosen != 40 {
+			t.Errorf("%s: %v, chosen %d, installing %v", when, r.role, r.chosen, r.installing())
+		}
+	}
+}
+
+// A candidate with a long promise is given up when nothing comes, not while pieces
+// come (section 4.1); and those who promise it do not begin a duel meanwhile.
+func TestALongPromiseTakesAsLongAsItTakes(t *testing.T) {
+	r := newSolo(t, 1, voters(3), State{}, func(c *Config) { c.MaxAcceptBytes = 10 })
+	b := r.candidate(2)
+	r.save()
+	old := ballot(1, 0, 2)
+	for i := Index(1); i <= 30; i++ {
+		r.at(r.now + r.cfg.Election/2)
+		m := Promise{Ballot: b, From: i, Next: i + 1, Runs: []Run{{Ballot: old, Entries: entriesFrom(i, old, "x")}}}
+		if i == 30 {
+			m.Next = 0
+		}
+		r.step(2, m)
+		r.save()
+	}
+	if r.role != Leader || r.ballot != b {
+		t.Errorf("%v of %s after 30 pieces, want leader of %s: left %q", r.role, FormatBallot(r.ballot), FormatBallot(b), r.left)
+	}
+
+	a := newSolo(t, 2, voters(3), State{})
+	a.step(1, Prepare{Ballot: b, From: 1})
+	at := a.election.at
+	a.at(a.now + a.cfg.Election/2)
+	a.step(1, Prepare{Ballot: b, From: 2})
+	if a.election.at <= at {
+		t.Errorf("polls at %d, asked for the next piece at %d", a.election.at, a.now)
+	}
+}
+
+// What peers report in promises is bounded in every piece, and counts once however
+// many report it.
+func TestReportedVotesAreBounded(t *testing.T) {
+	r := newSolo(t, 1, voters(3), State{}, func(c *Config) { c.Window, c.MaxUnchosenBytes, c.CatchUpBytes = 8, 1000, 1000 })
+	b := r.candidate(2)
+	r.save()
+	old := ballot(1, 0, 2)
+	next := Index(1)
+	for r.role == Candidate && next < 1000 {
+		r.step(2, Promise{Ballot: b, From: next, Next: next + 1, Runs: []Run{{Ballot: old, Entries: entriesFrom(next, old, "x")}}})
+		next++
+	}
+	if next > 40 {
+		t.Errorf("%d votes taken, want no more than a few windows of 8", next)
+	}
+
+	r = newSolo(t, 1, voters(5), State{})
+	b = r.candidate(2, 3)
+	for id := ID(2); id <= 3; id++ {
+		low := ballot(1, 0, int(id))
+		r.step(id, Promise{Ballot: b, From: 1, Next: 2, Runs: []Run{{Ballot: low, Entries: entriesFrom(1, low, strings.Repeat("x", 100))}}})
+	}
+	if want := 100 + slotOverhead; r.phase1.bytes != want {
+		t.Errorf("%d bytes reported, want %d", r.phase1.bytes, want)
+	}
+	r.step(4, Promise{Ballot: b, From: 1, Next: 2})
+	if h := r.phase1.heard[4]; h.next != 1 {
+		t.Errorf("a piece without votes moved the promise on to %d", h.next)
+	}
+}
+
+// An acceptor that has no snapshot yet votes on, however much chosen log it keeps:
+// only what is not chosen counts against the window.
+func TestALongChosenLogDoesNotSilenceAnAcceptor(t *testing.T) {
+	r := newSolo(t, 1, voters(3), State{}, func(c *Config) { c.MaxUnchosenBytes, c.CatchUpBytes = 1000, 1000 })
+	b := ballot(1, 1, 1)
+	data := strings.Repeat("x", 400)
+	for i := Index(1); i <= 30; i++ {
+		out := r.step(2, Accept{Ballot: b, Start: 1, Chosen: i - 1, Entries: entriesFrom(i, b, data)})
+		r.Applied(i - 1)
+		if m := messages[Accepted](out.Send); len(m) != 1 || m[0].Last != i {
+			t.Fatalf("slot %d: answers %v with %d bytes of log, want a vote", i, out.Send, r.log.bytes)
+		}
+	}
+	if out := r.step(2, Accept{Ballot: b, Start: 1, Chosen: 20, Entries: entriesFrom(31, b, data, data, data, data, data, data)}); r.log.end > 36 || len(messages[Accepted](out.Send)) > 1 {
+		t.Errorf("slots up to %d, want a bound on what is not chosen", r.log.end)
+	}
+}
+
+// A peer that has nothing for us is not asked again at once, and another one is
+// asked in its place.
+func TestAnEmptyAnswerLeadsToAnotherPeer(t *testing.T) {
+	r := newSolo(t, 1, voters(3), State{})
+	b := ballot(1, 1, 1)
+	r.step(2, Accept{Ballot: b, Start: 1, Chosen: 5, Entries: entriesFrom(4, b, "d")})
+	r.at(r.now + r.cfg.Heartbeat)
+	out := r.step(2, Learned{Chosen: 0})
+	if m := messages[Learn](out.SendNow); len(m) > 0 {
+		t.Errorf("asks again at once: %v", out.SendNow)
+	}
+	out = r.at(r.now + r.cfg.Heartbeat)
+	only[Learn](t, out.SendNow)
+	if out.SendNow[0].To != 3 {
+		t.Errorf("asks %v, want 3", out.SendNow)
+	}
+}
+
+// A leader that prepares again still leads: Campaign does nothing to it.
+func TestCampaignLeavesARenewingLeaderAlone(t *testing.T) {
+	r := newSolo(t, 1, voters(3), State{})
+	r.leads(2)
+	r.renew()
+	r.Campaign()
+	r.at(r.now + millisecond)
+	if r.Role() != Leader || r.role != Candidate {
+		t.Errorf("%v (%v), want a leader that prepares again", r.Role(), r.role)
+	}
+}
