@@ -262,7 +262,7 @@ func TestStrangersWhoAskAreForgotten(t *testing.T) {
 			t.Fatalf("stranger %d: %q, %v", id, refused, err)
 		}
 		body := append(stranger.Raft(id, n.ID(), uint32(n.groups[0].id), 0), requestVote...)
-		if _, err := conn.Write(stranger.Frame(stranger.KindRaft, groupReceiver+"g", body)); err != nil {
+		if _, err := conn.Write(stranger.Frame(stranger.KindRaft, Raft.receiver()+"g", body)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := n.groups[0].handle.Status(ctx); err != nil { // the frame before it was handled, or nearly so
@@ -290,28 +290,30 @@ func addMember(t *testing.T, ctx context.Context, g *Group, m raft.Member) {
 	}
 }
 
+// joinRequest is one of a newcomer.
+func joinRequest(g *Group, id uint64) *messages.JoinRequest {
+	return &messages.JoinRequest{From: id, Group: uint32(g.id), Name: fmt.Sprint("x", id), Link: "127.0.0.1:1"}
+}
+
 func TestOneAdmissionAGroupIsUnderWay(t *testing.T) {
 	c := Local(t, 1, GroupConfig{Name: "g", New: func() StateMachine { return nothing{} }}, GroupConfig{Name: "h", New: func() StateMachine { return nothing{} }})
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	n := c.Node(0)
 	g, j := n.groups[0], &joiner{node: n}
-	request := func(g *Group, id uint64) *messages.JoinRequest {
-		return &messages.JoinRequest{From: id, Group: uint32(g.id), Name: fmt.Sprint("x", id), Link: "127.0.0.1:1"}
-	}
 	g.admitting.Store(true) // one is under way
 	for id := range uint64(100) {
-		if j.admit(request(g, 100+id)) {
+		if j.admit(joinRequest(g, 100+id)) {
 			t.Fatalf("request %d was begun beside another", id)
 		}
 	}
-	if !j.admit(request(n.groups[1], 100)) {
+	if !j.admit(joinRequest(n.groups[1], 100)) {
 		t.Error("another group waits for it")
 	}
 	g.admitting.Store(false)
 	member := func() bool { _, is := g.handle.View().Configuration.Find(100); return is }
 	for !member() { // its sender repeats it
-		if !j.admit(request(g, 100)) && !member() {
+		if !j.admit(joinRequest(g, 100)) && !member() {
 			t.Fatal("the next request was not begun")
 		}
 		if err := n.await(ctx, func() bool { return !g.admitting.Load() }); err != nil {

@@ -14,7 +14,7 @@ const module = "github.com/synod-go/synod"
 // It is the table of docs/architecture.md; a package that is not here fails.
 var mayImport = map[string][]string{
 	"": {"actors", "actors/group", "actors/raftnode", "cluster", "messages", "raft", "replica", "storage",
-		"actors/acceptor", "actors/decree", "actors/learner", "actors/proposer", "paxos"},
+		"actors/paxosnode", "consensus", "multipaxos", "actors/acceptor", "actors/decree", "actors/learner", "actors/proposer", "paxos"},
 	"consensus":        {},
 	"paxos":            {},
 	"paxos/founding":   {"paxos"},

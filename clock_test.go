@@ -63,74 +63,80 @@ func wrote(t *testing.T, c *synod.LocalCluster, want []string) {
 // clocks are set right. Every write of a client with a right clock succeeds, and
 // none is applied twice.
 func TestWallClocksThatAreSetRefuseNoWrite(t *testing.T) {
-	for _, jump := range []time.Duration{year, -year, 2 * time.Minute, -2 * time.Minute} {
-		t.Run(jump.String(), func(t *testing.T) {
-			t.Parallel()
-			c := start(t, 3)
-			var want []string
-			put := func(when string) {
-				t.Helper()
-				for i := range 3 {
-					want = append(want, fmt.Sprint(when, i))
-					write(t, c, want[len(want)-1])
-				}
-			}
-			put("before")
-			for _, who := range []string{"the leader", "a follower", "all nodes"} {
-				ctx := within(t, 20*time.Second)
-				_, leader, err := c.Leader(ctx, "journal")
-				if err != nil {
-					t.Fatal(err)
-				}
-				for i := range 3 {
-					if who == "all nodes" || (i == leader) == (who == "the leader") {
-						c.SetWallClock(i, jump)
+	onBoth(t, func(t *testing.T, engine synod.Engine) {
+		for _, jump := range []time.Duration{year, -year, 2 * time.Minute, -2 * time.Minute} {
+			t.Run(jump.String(), func(t *testing.T) {
+				t.Parallel()
+				c := start(t, 3, engine)
+				var want []string
+				put := func(when string) {
+					t.Helper()
+					for i := range 3 {
+						want = append(want, fmt.Sprint(when, i))
+						write(t, c, want[len(want)-1])
 					}
 				}
-				put("jump of " + who)
-				to := c.Node((leader + 1) % 3)
-				if err := c.Node(leader).Group("journal").TransferLeadership(ctx, to.Name()); err != nil {
-					t.Fatal(err)
+				put("before")
+				for _, who := range []string{"the leader", "a follower", "all nodes"} {
+					ctx := within(t, 20*time.Second)
+					_, leader, err := c.Leader(ctx, "journal")
+					if err != nil {
+						t.Fatal(err)
+					}
+					for i := range 3 {
+						if who == "all nodes" || (i == leader) == (who == "the leader") {
+							c.SetWallClock(i, jump)
+						}
+					}
+					put("jump of " + who)
+					to := c.Node((leader + 1) % 3)
+					if err := c.Node(leader).Group("journal").TransferLeadership(ctx, to.Name()); err != nil {
+						t.Fatal(err)
+					}
+					put("another leader after a jump of " + who)
+					for i := range 3 {
+						c.SetWallClock(i, 0)
+					}
+					put("set right")
 				}
-				put("another leader after a jump of " + who)
-				for i := range 3 {
-					c.SetWallClock(i, 0)
-				}
-				put("set right")
-			}
-			wrote(t, c, want)
-		})
-	}
+				wrote(t, c, want)
+			})
+		}
+	})
 }
 
 // A leader that starts again knows nothing of the time but its log and a wall
 // clock, which may be wrong.
 func TestAllNodesMayStartAgainWithWrongClocks(t *testing.T) {
-	for _, jump := range []time.Duration{year, -year} {
-		c := start(t, 3)
-		write(t, c, "before")
-		for i := range 3 {
-			c.Kill(i)
-			c.SetWallClock(i, jump)
-		}
-		for i := range 3 {
-			if err := c.Restart(within(t, 20*time.Second), i); err != nil {
-				t.Fatal(err)
+	onBoth(t, func(t *testing.T, engine synod.Engine) {
+		for _, jump := range []time.Duration{year, -year} {
+			c := start(t, 3, engine)
+			write(t, c, "before")
+			for i := range 3 {
+				c.Kill(i)
+				c.SetWallClock(i, jump)
 			}
+			for i := range 3 {
+				if err := c.Restart(within(t, 20*time.Second), i); err != nil {
+					t.Fatal(err)
+				}
+			}
+			write(t, c, "after")
+			wrote(t, c, []string{"before", "after"})
 		}
-		write(t, c, "after")
-		wrote(t, c, []string{"before", "after"})
-	}
+	})
 }
 
 func TestARequestIDOfTheFutureIsRefusedAndNotApplied(t *testing.T) {
-	c := start(t, 1)
-	id := synod.NewRequestID()
-	id[0] += 2 // by centuries
-	_, err := c.Node(0).Group("journal").ProposeOnce(within(t, 20*time.Second), id, []byte("x"))
-	if !errors.Is(err, synod.ErrRequestFuture) {
-		t.Fatalf("got %v, want ErrRequestFuture", err)
-	}
-	write(t, c, "y")
-	wrote(t, c, []string{"y"})
+	onBoth(t, func(t *testing.T, engine synod.Engine) {
+		c := start(t, 1, engine)
+		id := synod.NewRequestID()
+		id[0] += 2 // by centuries
+		_, err := c.Node(0).Group("journal").ProposeOnce(within(t, 20*time.Second), id, []byte("x"))
+		if !errors.Is(err, synod.ErrRequestFuture) {
+			t.Fatalf("got %v, want ErrRequestFuture", err)
+		}
+		write(t, c, "y")
+		wrote(t, c, []string{"y"})
+	})
 }

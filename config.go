@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/synod-go/synod/cluster"
@@ -47,6 +48,10 @@ type GroupConfig struct {
 	// New makes the state machine in its first state. It is called at each
 	// start of the replica, also when it is restarted after a panic.
 	New func() StateMachine
+	// Engine keeps the group's log, the same on all nodes and for ever: a node
+	// does not start with another one than founded the group (*EngineError).
+	// Default Config.Engine.
+	Engine Engine
 	// SnapshotBytes of log since the last snapshot make the next one. Default
 	// 64 MiB.
 	SnapshotBytes int
@@ -87,6 +92,8 @@ type Config struct {
 	Priority int
 	// Groups are the replicated state machines, the same on all nodes.
 	Groups []GroupConfig
+	// Engine is that of groups that name none: Raft, the default, or Paxos.
+	Engine Engine
 
 	// TLS authenticates nodes to each other (package cluster makes and
 	// loads certificates); nil speaks plain text, which is refused on other
@@ -96,7 +103,8 @@ type Config struct {
 	GossipKey []byte
 	Insecure  bool
 
-	// Heartbeat, Election and Lease are Raft's times: see raft.Config.
+	// Heartbeat, Election and Lease are the engines' times: see raft.Config and
+	// multipaxos.Config, which have the same.
 	// Defaults 50 ms, 300 ms, 150 ms.
 	Heartbeat time.Duration
 	Election  time.Duration
@@ -136,6 +144,11 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	setDefault(&c.ClusterName, DefaultClusterName)
 	setDefault(&c.Voters, 3)
+	setDefault(&c.Engine, Raft)
+	c.Groups = slices.Clone(c.Groups)
+	for i := range c.Groups {
+		setDefault(&c.Groups[i].Engine, c.Engine)
+	}
 	setDefault(&c.Heartbeat, 50*time.Millisecond)
 	setDefault(&c.Election, 300*time.Millisecond)
 	setDefault(&c.Lease, c.Election/2)
@@ -183,6 +196,8 @@ func (c Config) checkGroups() error {
 		switch {
 		case !nodeName.MatchString(g.Name):
 			return fmt.Errorf("synod: group name %q: want 1 to 63 of a-z, 0-9, - and dot", g.Name)
+		case g.Engine != Raft && g.Engine != Paxos:
+			return fmt.Errorf("synod: group %s has engine %q: want %s or %s", g.Name, g.Engine, Raft, Paxos)
 		case g.New == nil:
 			return fmt.Errorf("synod: group %s has no New", g.Name)
 		case seen[id] != "":

@@ -44,7 +44,7 @@ func (l *logged) records(t *testing.T, event string) (list []map[string]any) {
 func TestTheLogSaysWhatHasChangedAndWhy(t *testing.T) {
 	var log logged
 	ctx := within(t, time.Minute)
-	c, err := synod.NewLocalCluster(ctx, 3, slog.New(slog.NewJSONHandler(&log, nil)), (&journals{}).group())
+	c, err := synod.NewLocalCluster(ctx, 3, slog.New(slog.NewJSONHandler(&log, nil)), (&journals{}).group(synod.Raft))
 	if err != nil {
 		t.Fatal(err)
 	}

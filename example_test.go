@@ -29,7 +29,7 @@ func ExampleOpen() {
 func ExampleLocalCluster() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	c, err := synod.NewLocalCluster(ctx, 3, slog.New(slog.DiscardHandler), (&journals{}).group())
+	c, err := synod.NewLocalCluster(ctx, 3, slog.New(slog.DiscardHandler), (&journals{}).group(synod.Raft))
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package synod
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -29,8 +30,9 @@ const joinEvery = 300 * time.Millisecond
 // the place itself comes from the group's log. It also introduces this node to
 // whom the link reaches.
 type joiner struct {
-	node  *Node
-	timer *time.Timer
+	node    *Node
+	timer   *time.Timer
+	refused uint64 // who asked last with another engine
 }
 
 type joinTick struct{}
@@ -86,7 +88,8 @@ func (j *joiner) ask(ctx actor.Context) {
 			continue
 		}
 		request := &messages.JoinRequest{From: n.ID(), Group: uint32(g.id), Name: n.cfg.Name,
-			Link: n.cfg.Advertise.Link, Priority: int32(n.cfg.Priority)}
+			Link: n.cfg.Advertise.Link, Priority: int32(n.cfg.Priority),
+			Engine: string(g.config.Engine)}
 		for _, peer := range n.knownPeers() {
 			ctx.Send(n.link.PID(peer, joinReceiver), request)
 		}
@@ -103,6 +106,10 @@ func (j *joiner) admit(m *messages.JoinRequest) (begun bool) {
 		return false
 	}
 	g := j.node.groups[i]
+	if engine := cmp.Or(Engine(m.GetEngine()), Raft); engine != g.config.Engine {
+		j.refuseEngine(m, g)
+		return false
+	}
 	view := g.handle.View()
 	if _, member := view.Configuration.Find(raft.ID(m.GetFrom())); view.Role != raft.Leader || member {
 		return false
@@ -113,6 +120,15 @@ func (j *joiner) admit(m *messages.JoinRequest) (begun bool) {
 	newcomer := raft.Member{ID: raft.ID(m.GetFrom()), Name: m.GetName(), Address: m.GetLink(), Priority: m.GetPriority()}
 	go j.node.admit(g, newcomer, view.Configuration.Version)
 	return true
+}
+
+// refuseEngine says once of each newcomer that it would run another engine.
+func (j *joiner) refuseEngine(m *messages.JoinRequest, g *Group) {
+	if j.refused != m.GetFrom() {
+		j.refused = m.GetFrom()
+		j.node.log.Warn("join refused, the group has another engine", "member", m.GetName(), "group", g.name,
+			"engine", string(g.config.Engine), "wanted", m.GetEngine())
+	}
 }
 
 // admit proposes a place and tells when it is committed. It gives up before the

@@ -41,8 +41,8 @@ type journals struct {
 	made []*journal
 }
 
-func (j *journals) group() synod.GroupConfig {
-	return synod.GroupConfig{Name: "journal", New: func() synod.StateMachine {
+func (j *journals) group(engine synod.Engine) synod.GroupConfig {
+	return synod.GroupConfig{Name: "journal", Engine: engine, New: func() synod.StateMachine {
 		j.mu.Lock()
 		defer j.mu.Unlock()
 		m := &journal{}
@@ -51,9 +51,17 @@ func (j *journals) group() synod.GroupConfig {
 	}}
 }
 
-func start(t *testing.T, n int) *synod.LocalCluster {
+// onBoth runs a test on a group of each engine.
+func onBoth(t *testing.T, test func(t *testing.T, engine synod.Engine)) {
 	t.Helper()
-	return synod.Local(t, n, (&journals{}).group())
+	for _, engine := range []synod.Engine{synod.Raft, synod.Paxos} {
+		t.Run(string(engine), func(t *testing.T) { test(t, engine) })
+	}
+}
+
+func start(t *testing.T, n int, engine synod.Engine) *synod.LocalCluster {
+	t.Helper()
+	return synod.Local(t, n, (&journals{}).group(engine))
 }
 
 func within(t *testing.T, d time.Duration) context.Context {
@@ -97,145 +105,159 @@ func applied(t *testing.T, c *synod.LocalCluster, i int, index uint64) {
 }
 
 func TestACommandIsAppliedOnAllNodes(t *testing.T) {
-	c := start(t, 3)
-	var last synod.Result
-	for i := range 10 {
-		last = propose(t, c, fmt.Sprint("c", i))
-	}
-	if string(last.Value) != "10" {
-		t.Fatalf("result %q, want 10", last.Value)
-	}
-	for i := range 3 {
-		applied(t, c, i, last.Index)
-	}
+	onBoth(t, func(t *testing.T, engine synod.Engine) {
+		c := start(t, 3, engine)
+		var last synod.Result
+		for i := range 10 {
+			last = propose(t, c, fmt.Sprint("c", i))
+		}
+		if string(last.Value) != "10" {
+			t.Fatalf("result %q, want 10", last.Value)
+		}
+		for i := range 3 {
+			applied(t, c, i, last.Index)
+		}
+	})
 }
 
 func TestNothingAcknowledgedIsLostWhenTheLeaderDies(t *testing.T) {
-	c := start(t, 3)
-	for round := range 3 {
-		propose(t, c, fmt.Sprint("before", round))
-		_, i, err := c.Leader(within(t, 20*time.Second), "journal")
-		if err != nil {
-			t.Fatal(err)
+	onBoth(t, func(t *testing.T, engine synod.Engine) {
+		c := start(t, 3, engine)
+		for round := range 3 {
+			propose(t, c, fmt.Sprint("before", round))
+			_, i, err := c.Leader(within(t, 20*time.Second), "journal")
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Kill(i)
+			got := propose(t, c, fmt.Sprint("after", round))
+			if want := fmt.Sprint(2*round + 2); string(got.Value) != want {
+				t.Fatalf("round %d: %s commands applied, want %s", round, got.Value, want)
+			}
+			if err := c.Restart(t.Context(), i); err != nil {
+				t.Fatal(err)
+			}
+			applied(t, c, i, got.Index)
 		}
-		c.Kill(i)
-		got := propose(t, c, fmt.Sprint("after", round))
-		if want := fmt.Sprint(2*round + 2); string(got.Value) != want {
-			t.Fatalf("round %d: %s commands applied, want %s", round, got.Value, want)
-		}
-		if err := c.Restart(t.Context(), i); err != nil {
-			t.Fatal(err)
-		}
-		applied(t, c, i, got.Index)
-	}
+	})
 }
 
 func TestAMinorityAnswersNeitherWritesNorLinearizableReads(t *testing.T) {
-	c := start(t, 3)
-	propose(t, c, "one")
-	old, i, err := c.Leader(within(t, 20*time.Second), "journal")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Isolate(i)
-	g := old.Group("journal")
-	if _, err := g.Propose(within(t, time.Second), []byte("lost?")); err == nil {
-		t.Fatal("a leader without a majority acknowledged a write")
-	}
-	for _, level := range []synod.Level{synod.Linearizable, synod.Lease} {
-		if err := g.Read(within(t, time.Second), level, func(synod.StateMachine, uint64) {}); err == nil {
-			t.Fatalf("a leader without a majority answered a read at level %d", level)
+	onBoth(t, func(t *testing.T, engine synod.Engine) {
+		c := start(t, 3, engine)
+		propose(t, c, "one")
+		old, i, err := c.Leader(within(t, 20*time.Second), "journal")
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if err := g.Read(t.Context(), synod.Stale, func(synod.StateMachine, uint64) {}); err != nil {
-		t.Fatalf("stale read: %v", err)
-	}
-	c.Heal()
-	got := propose(t, c, "two")
-	applied(t, c, i, got.Index)
+		c.Isolate(i)
+		g := old.Group("journal")
+		if _, err := g.Propose(within(t, time.Second), []byte("lost?")); err == nil {
+			t.Fatal("a leader without a majority acknowledged a write")
+		}
+		for _, level := range []synod.Level{synod.Linearizable, synod.Lease} {
+			if err := g.Read(within(t, time.Second), level, func(synod.StateMachine, uint64) {}); err == nil {
+				t.Fatalf("a leader without a majority answered a read at level %d", level)
+			}
+		}
+		if err := g.Read(t.Context(), synod.Stale, func(synod.StateMachine, uint64) {}); err != nil {
+			t.Fatalf("stale read: %v", err)
+		}
+		c.Heal()
+		got := propose(t, c, "two")
+		applied(t, c, i, got.Index)
+	})
 }
 
 func TestARepeatedRequestIsAppliedOnce(t *testing.T) {
-	c := start(t, 3)
-	leader, _, err := c.Leader(within(t, 20*time.Second), "journal")
-	if err != nil {
-		t.Fatal(err)
-	}
-	request := synod.NewRequestID()
-	first, err := leader.Group("journal").ProposeOnce(t.Context(), request, []byte("x"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	again, err := leader.Group("journal").ProposeOnce(t.Context(), request, []byte("x"))
-	if err != nil || again.Index != first.Index || string(again.Value) != "1" {
-		t.Fatalf("repeated: %+v, %v, want %+v", again, err, first)
-	}
+	onBoth(t, func(t *testing.T, engine synod.Engine) {
+		c := start(t, 3, engine)
+		leader, _, err := c.Leader(within(t, 20*time.Second), "journal")
+		if err != nil {
+			t.Fatal(err)
+		}
+		request := synod.NewRequestID()
+		first, err := leader.Group("journal").ProposeOnce(t.Context(), request, []byte("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := leader.Group("journal").ProposeOnce(t.Context(), request, []byte("x"))
+		if err != nil || again.Index != first.Index || string(again.Value) != "1" {
+			t.Fatalf("repeated: %+v, %v, want %+v", again, err, first)
+		}
+	})
 }
 
 func TestLeadershipIsHandedToWhomIsNamed(t *testing.T) {
-	c := start(t, 3)
-	ctx := within(t, 20*time.Second)
-	_, i, err := c.Leader(ctx, "journal")
-	if err != nil {
-		t.Fatal(err)
-	}
-	to := (i + 1) % 3
-	if err := c.Node(i).Group("journal").TransferLeadership(ctx, c.Node(to).Name()); err != nil {
-		t.Fatal(err)
-	}
-	if _, now, err := c.Leader(ctx, "journal"); err != nil || now != to {
-		t.Fatalf("node %d leads, %v, want %d", now, err, to)
-	}
-	if err := c.Node(to).Group("journal").TransferLeadership(ctx, "nobody"); !errors.Is(err, synod.ErrNotFound) {
-		t.Fatalf("transfer to nobody: %v, want ErrNotFound", err)
-	}
+	onBoth(t, func(t *testing.T, engine synod.Engine) {
+		c := start(t, 3, engine)
+		ctx := within(t, 20*time.Second)
+		_, i, err := c.Leader(ctx, "journal")
+		if err != nil {
+			t.Fatal(err)
+		}
+		to := (i + 1) % 3
+		if err := c.Node(i).Group("journal").TransferLeadership(ctx, c.Node(to).Name()); err != nil {
+			t.Fatal(err)
+		}
+		if _, now, err := c.Leader(ctx, "journal"); err != nil || now != to {
+			t.Fatalf("node %d leads, %v, want %d", now, err, to)
+		}
+		if err := c.Node(to).Group("journal").TransferLeadership(ctx, "nobody"); !errors.Is(err, synod.ErrNotFound) {
+			t.Fatalf("transfer to nobody: %v, want ErrNotFound", err)
+		}
+	})
 }
 
 func TestALaggingNodeCatchesUpBySnapshot(t *testing.T) {
-	group := (&journals{}).group()
-	group.SnapshotBytes = 4 << 10
-	c := synod.Local(t, 3, group)
-	ctx := within(t, 60*time.Second)
-	_, i, err := c.Leader(ctx, "journal")
-	if err != nil {
-		t.Fatal(err)
-	}
-	behind := (i + 1) % 3
-	c.Kill(behind)
-	var last synod.Result
-	g := c.Node(i).Group("journal")
-	for n := range 6000 {
-		if last, err = g.Propose(ctx, fmt.Appendf(nil, "%06d", n)); err != nil {
+	onBoth(t, func(t *testing.T, engine synod.Engine) {
+		group := (&journals{}).group(engine)
+		group.SnapshotBytes = 4 << 10
+		c := synod.Local(t, 3, group)
+		ctx := within(t, 60*time.Second)
+		_, i, err := c.Leader(ctx, "journal")
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	if err := c.Restart(ctx, behind); err != nil {
-		t.Fatal(err)
-	}
-	applied(t, c, behind, last.Index)
-	status, err := c.Node(behind).Group("journal").Status(ctx)
-	if err != nil || status.Snapshot == 0 {
-		t.Fatalf("snapshot index %d, %v: the node caught up without one", status.Snapshot, err)
-	}
+		behind := (i + 1) % 3
+		c.Kill(behind)
+		var last synod.Result
+		g := c.Node(i).Group("journal")
+		for n := range 6000 {
+			if last, err = g.Propose(ctx, fmt.Appendf(nil, "%06d", n)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := c.Restart(ctx, behind); err != nil {
+			t.Fatal(err)
+		}
+		applied(t, c, behind, last.Index)
+		status, err := c.Node(behind).Group("journal").Status(ctx)
+		if err != nil || status.Snapshot == 0 {
+			t.Fatalf("snapshot index %d, %v: the node caught up without one", status.Snapshot, err)
+		}
+	})
 }
 
 func TestANodeLeavesAndTheRestGoOn(t *testing.T) {
-	c := start(t, 3)
-	ctx := within(t, 30*time.Second)
-	leader, i, err := c.Leader(ctx, "journal")
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone := (i + 1) % 3
-	if err := leader.Group("journal").ChangeMember(ctx, synod.MemberChange{Action: synod.RemoveMember, Name: c.Node(gone).Name()}); err != nil {
-		t.Fatal(err)
-	}
-	status, err := leader.Group("journal").Status(ctx)
-	if err != nil || len(status.Members) != 2 {
-		t.Fatalf("%d members, %v, want 2", len(status.Members), err)
-	}
-	c.Kill(gone)
-	propose(t, c, "two of two")
+	onBoth(t, func(t *testing.T, engine synod.Engine) {
+		c := start(t, 3, engine)
+		ctx := within(t, 30*time.Second)
+		leader, i, err := c.Leader(ctx, "journal")
+		if err != nil {
+			t.Fatal(err)
+		}
+		gone := (i + 1) % 3
+		if err := leader.Group("journal").ChangeMember(ctx, synod.MemberChange{Action: synod.RemoveMember, Name: c.Node(gone).Name()}); err != nil {
+			t.Fatal(err)
+		}
+		status, err := leader.Group("journal").Status(ctx)
+		if err != nil || len(status.Members) != 2 {
+			t.Fatalf("%d members, %v, want 2", len(status.Members), err)
+		}
+		c.Kill(gone)
+		propose(t, c, "two of two")
+	})
 }
 
 // forgetful is a journal whose n-th line is wrong on one node.
@@ -252,31 +274,33 @@ func (f *forgetful) Apply(index uint64, now int64, command []byte) []byte {
 }
 
 func TestAReplicaWhoseStateDiffersIsQuarantined(t *testing.T) {
-	for _, wrong := range []int{0, 2} { // the founder leads
-		t.Run(fmt.Sprint("n", wrong+1), func(t *testing.T) {
-			var made atomic.Int32
-			group := synod.GroupConfig{Name: "journal", New: func() synod.StateMachine {
-				return &forgetful{wrong: int(made.Add(1)) == wrong+1}
-			}}
-			group.Limits.DigestEvery = 16
-			c := synod.Local(t, 3, group)
-			ctx := within(t, 30*time.Second)
-			for i := 0; c.Node(wrong).Err() == nil; i++ {
-				if ctx.Err() != nil {
-					t.Fatal("nobody noticed")
+	onBoth(t, func(t *testing.T, engine synod.Engine) {
+		for _, wrong := range []int{0, 2} { // the founder leads
+			t.Run(fmt.Sprint("n", wrong+1), func(t *testing.T) {
+				var made atomic.Int32
+				group := synod.GroupConfig{Name: "journal", Engine: engine, New: func() synod.StateMachine {
+					return &forgetful{wrong: int(made.Add(1)) == wrong+1}
+				}}
+				group.Limits.DigestEvery = 16
+				c := synod.Local(t, 3, group)
+				ctx := within(t, 30*time.Second)
+				for i := 0; c.Node(wrong).Err() == nil; i++ {
+					if ctx.Err() != nil {
+						t.Fatal("nobody noticed")
+					}
+					propose(t, c, fmt.Sprint(i))
 				}
-				propose(t, c, fmt.Sprint(i))
-			}
-			if err := c.Node(wrong).Err(); !errors.Is(err, synod.ErrQuarantined) {
-				t.Fatalf("the node ended with %v, want ErrQuarantined", err)
-			}
-			status, err := c.Node(wrong).Group("journal").Status(ctx)
-			if err != nil && !errors.Is(err, synod.ErrQuarantined) || !strings.Contains(status.Quarantined, "differs from the majority's") {
-				t.Fatalf("status says %q, %v, want why it is quarantined", status.Quarantined, err)
-			}
-			staysQuarantined(ctx, t, c, wrong)
-		})
-	}
+				if err := c.Node(wrong).Err(); !errors.Is(err, synod.ErrQuarantined) {
+					t.Fatalf("the node ended with %v, want ErrQuarantined", err)
+				}
+				status, err := c.Node(wrong).Group("journal").Status(ctx)
+				if err != nil && !errors.Is(err, synod.ErrQuarantined) || !strings.Contains(status.Quarantined, "differs from the majority's") {
+					t.Fatalf("status says %q, %v, want why it is quarantined", status.Quarantined, err)
+				}
+				staysQuarantined(ctx, t, c, wrong)
+			})
+		}
+	})
 }
 
 // staysQuarantined checks that node i, which has ended, never starts again on its

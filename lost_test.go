@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/synod-go/synod/actors/group"
 	"github.com/synod-go/synod/cluster"
 	"github.com/synod-go/synod/messages"
@@ -33,11 +35,11 @@ func (c *tally) Restore(r io.Reader) error {
 	return err
 }
 
-func startTally(t *testing.T) (*LocalCluster, context.Context) {
+func startTally(t *testing.T, engine Engine) (*LocalCluster, context.Context) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
-	return Local(t, 3, GroupConfig{Name: "tally", New: func() StateMachine { return &tally{} }}), ctx
+	return Local(t, 3, GroupConfig{Name: "tally", Engine: engine, New: func() StateMachine { return &tally{} }}), ctx
 }
 
 // count proposes one command at whoever leads, and returns how many were applied.
@@ -113,7 +115,7 @@ func startBeside(ctx context.Context, c *LocalCluster, name string, disk *storag
 // D13: a copy of a node's directory, started beside it, ends for good. The node and
 // the cluster go on.
 func TestACopyBesideItsNodeEndsForGood(t *testing.T) {
-	c, ctx := startTally(t)
+	c, ctx := startTally(t, Raft)
 	count(ctx, t, c)
 	disk := c.fs[2].Clone(9)
 	beside, err := startBeside(ctx, c, "n3", disk)
@@ -161,7 +163,7 @@ func heard(ctx context.Context, t *testing.T, c *LocalCluster, i int) {
 func TestAnOlderCopyInPlaceOfANodeEndsForGood(t *testing.T) {
 	for _, leads := range []bool{false, true} {
 		t.Run(fmt.Sprintf("of the leader %v", leads), func(t *testing.T) {
-			c, ctx := startTally(t)
+			c, ctx := startTally(t, Raft)
 			leader := 0
 			if leads {
 				leader = 2
@@ -203,7 +205,7 @@ func TestAnOlderCopyInPlaceOfANodeEndsForGood(t *testing.T) {
 // The directory itself is nobody's copy, however its node dies, and wherever it is
 // moved to.
 func TestADirectoryThatGoesOnIsNeverRefused(t *testing.T) {
-	c, ctx := startTally(t)
+	c, ctx := startTally(t, Raft)
 	for n := range 10 {
 		i := n % 3
 		count(ctx, t, c)
@@ -229,7 +231,7 @@ func TestADirectoryThatGoesOnIsNeverRefused(t *testing.T) {
 // All members know how far each other's logs are, those too that have nothing to say
 // to each other: otherwise a copy would be refused only by some.
 func TestFollowersKnowEachOthersPositions(t *testing.T) {
-	c, ctx := startTally(t)
+	c, ctx := startTally(t, Raft)
 	lead(ctx, t, c, 0)
 	for _, i := range []int{1, 2} {
 		c.Kill(i)
@@ -245,56 +247,82 @@ func TestFollowersKnowEachOthersPositions(t *testing.T) {
 	heard(ctx, t, c, 2)
 }
 
+// heartbeat is one to g that says what its replica has acknowledged.
+func heartbeat(g *Group, from, term, match uint64) proto.Message {
+	if g.config.Engine == Paxos {
+		return &messages.PaxosMessage{From: from, To: g.node.ID(), Group: uint32(g.id), Ballot: term,
+			Body: &messages.PaxosMessage_Heartbeat{Heartbeat: &messages.PaxosHeartbeat{Match: match}}}
+	}
+	return &messages.RaftMessage{From: from, To: g.node.ID(), Group: uint32(g.id), Term: term,
+		Body: &messages.RaftMessage_Heartbeat{Heartbeat: &messages.Heartbeat{Match: match}}}
+}
+
+// lostReply is the answer of a replica that has lost what it had acknowledged.
+func lostReply(g *Group, from, term uint64) proto.Message {
+	if g.config.Engine == Paxos {
+		return &messages.PaxosMessage{From: from, To: g.node.ID(), Group: uint32(g.id), Ballot: term,
+			Body: &messages.PaxosMessage_HeartbeatReply{HeartbeatReply: &messages.PaxosHeartbeatReply{Lost: true}}}
+	}
+	return &messages.RaftMessage{From: from, To: g.node.ID(), Group: uint32(g.id), Term: term,
+		Body: &messages.RaftMessage_HeartbeatReply{HeartbeatReply: &messages.HeartbeatReply{Lost: true}}}
+}
+
 // D13: what a leader proves ends the node just as well.
 func TestANodeThatHasLostEntriesEndsForGood(t *testing.T) {
-	c, ctx := startTally(t)
-	lead(ctx, t, c, 0)
-	count(ctx, t, c)
-	leader, g := c.Node(0), c.Node(2).Group("tally")
-	node := c.Node(2)
-	status, err := leader.Group("tally").Status(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := g.handle.WaitApplied(ctx, raft.Index(status.Last)); err != nil {
-		t.Fatal(err)
-	}
-	node.system.Root.Send(g.handle.PID(), &messages.RaftMessage{From: leader.ID(), To: node.ID(), Group: uint32(g.id), Term: status.Term,
-		Body: &messages.RaftMessage_Heartbeat{Heartbeat: &messages.Heartbeat{Match: status.Last + 7}}})
-	endsForGood(ctx, t, node, "group tally", fmt.Sprintf("entries %d to %d", status.Last+1, status.Last+7), "it had acknowledged to leader "+cluster.NodeID(leader.ID()).String())
-	c.Kill(2)
-	if err := c.Restart(ctx, 2); !errors.Is(err, ErrLost) {
-		t.Fatalf("the node starts again: %v, want ErrLost", err)
-	}
-	if got := count(ctx, t, c); got != "2" {
-		t.Fatalf("%s commands are applied, want 2", got)
+	for _, engine := range []Engine{Raft, Paxos} {
+		t.Run(string(engine), func(t *testing.T) {
+			c, ctx := startTally(t, engine)
+			lead(ctx, t, c, 0)
+			count(ctx, t, c)
+			leader, g := c.Node(0), c.Node(2).Group("tally")
+			node := c.Node(2)
+			status, err := leader.Group("tally").Status(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := g.handle.WaitApplied(ctx, raft.Index(status.Last)); err != nil {
+				t.Fatal(err)
+			}
+			node.system.Root.Send(g.handle.PID(), heartbeat(g, leader.ID(), status.Term, status.Last+7))
+			endsForGood(ctx, t, node, "group tally", fmt.Sprintf("entries %d to %d", status.Last+1, status.Last+7), "it had acknowledged to leader "+cluster.NodeID(leader.ID()).String())
+			c.Kill(2)
+			if err := c.Restart(ctx, 2); !errors.Is(err, ErrLost) {
+				t.Fatalf("the node starts again: %v, want ErrLost", err)
+			}
+			if got := count(ctx, t, c); got != "2" {
+				t.Fatalf("%s commands are applied, want 2", got)
+			}
+		})
 	}
 }
 
 // The leader tells of it too, if the answer reached it before the node ended.
 func TestTheLeaderTellsThatAPeerHasLostEntries(t *testing.T) {
-	c, ctx := startTally(t)
-	lead(ctx, t, c, 0)
-	leader, g := c.Node(0), c.Node(0).Group("tally")
-	status, err := g.Status(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	told := make(chan Event, 1)
-	defer leader.Subscribe(func(e Event) {
-		if e.Kind == "peer lost entries" {
-			told <- e
-		}
-	})()
-	leader.system.Root.Send(g.handle.PID(), &messages.RaftMessage{From: c.Node(2).ID(), To: leader.ID(), Group: uint32(g.id), Term: status.Term,
-		Body: &messages.RaftMessage_HeartbeatReply{HeartbeatReply: &messages.HeartbeatReply{Lost: true}}})
-	select {
-	case e := <-told:
-		if e.Attrs["peer"] != "n3" || e.Group != "tally" {
-			t.Errorf("the leader tells %+v, want that n3 has lost entries", e)
-		}
-	case <-ctx.Done():
-		t.Error("the leader does not tell that a peer has lost entries")
+	for _, engine := range []Engine{Raft, Paxos} {
+		t.Run(string(engine), func(t *testing.T) {
+			c, ctx := startTally(t, engine)
+			lead(ctx, t, c, 0)
+			leader, g := c.Node(0), c.Node(0).Group("tally")
+			status, err := g.Status(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			told := make(chan Event, 1)
+			defer leader.Subscribe(func(e Event) {
+				if e.Kind == "peer lost entries" {
+					told <- e
+				}
+			})()
+			leader.system.Root.Send(g.handle.PID(), lostReply(g, c.Node(2).ID(), status.Term))
+			select {
+			case e := <-told:
+				if e.Attrs["peer"] != "n3" || e.Group != "tally" {
+					t.Errorf("the leader tells %+v, want that n3 has lost entries", e)
+				}
+			case <-ctx.Done():
+				t.Error("the leader does not tell that a peer has lost entries")
+			}
+		})
 	}
 }
 
@@ -346,7 +374,7 @@ func TestOnlyWhatIsProvenMarksTheDirectory(t *testing.T) {
 // A disk that hangs does not keep a node alive that must not go on, and the
 // directory is marked when the disk answers.
 func TestANodeEndsWhileItsDirectoryCannotBeMarked(t *testing.T) {
-	c, ctx := startTally(t)
+	c, ctx := startTally(t, Raft)
 	count(ctx, t, c)
 	n := c.Node(2)
 	shut, begun := hang(c.fs[2])

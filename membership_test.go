@@ -29,92 +29,102 @@ func version(t *testing.T, ctx context.Context, g *synod.Group) uint64 {
 }
 
 func TestOfChangesOfOneVersionExactlyOneIsDone(t *testing.T) {
-	c := start(t, 3)
-	ctx := within(t, 30*time.Second)
-	for round := range 5 {
-		g, i := leading(t, ctx, c)
-		name, seen := c.Node((i+1)%3).Name(), version(t, ctx, g)
-		results := make(chan error)
-		const callers = 8
-		for range callers {
-			go func() {
-				results <- g.ChangeMember(ctx, synod.MemberChange{Action: synod.DemoteMember, Name: name, Version: &seen})
-			}()
-		}
-		done := 0
-		for range callers {
-			switch err := <-results; {
-			case err == nil:
-				done++
-			case !errors.Is(err, synod.ErrConflict):
-				t.Fatalf("round %d: %v, want ErrConflict", round, err)
+	onBoth(t, func(t *testing.T, engine synod.Engine) {
+		c := start(t, 3, engine)
+		ctx := within(t, 30*time.Second)
+		for round := range 5 {
+			g, i := leading(t, ctx, c)
+			name, seen := c.Node((i+1)%3).Name(), version(t, ctx, g)
+			results := make(chan error)
+			const callers = 8
+			for range callers {
+				go func() {
+					results <- g.ChangeMember(ctx, synod.MemberChange{Action: synod.DemoteMember, Name: name, Version: &seen})
+				}()
+			}
+			done := 0
+			for range callers {
+				switch err := <-results; {
+				case err == nil:
+					done++
+				case !errors.Is(err, synod.ErrConflict):
+					t.Fatalf("round %d: %v, want ErrConflict", round, err)
+				}
+			}
+			if done != 1 {
+				t.Fatalf("round %d: %d of %d changes of version %d were done, want 1", round, done, callers, seen)
 			}
 		}
-		if done != 1 {
-			t.Fatalf("round %d: %d of %d changes of version %d were done, want 1", round, done, callers, seen)
-		}
-	}
+	})
 }
 
 func TestAChangeOfAnotherVersionDoesNothing(t *testing.T) {
-	c := start(t, 3)
-	ctx := within(t, 30*time.Second)
-	g, i := leading(t, ctx, c)
-	now := version(t, ctx, g)
-	for _, action := range []synod.MemberAction{synod.AddMember, synod.RemoveMember, synod.PromoteMember, synod.DemoteMember} {
-		old := now - 1
-		err := g.ChangeMember(ctx, synod.MemberChange{Action: action, Name: c.Node((i + 1) % 3).Name(), Version: &old})
-		if !errors.Is(err, synod.ErrConflict) {
-			t.Errorf("%s with version %d of %d: %v, want ErrConflict", action, old, now, err)
+	onBoth(t, func(t *testing.T, engine synod.Engine) {
+		c := start(t, 3, engine)
+		ctx := within(t, 30*time.Second)
+		g, i := leading(t, ctx, c)
+		now := version(t, ctx, g)
+		for _, action := range []synod.MemberAction{synod.AddMember, synod.RemoveMember, synod.PromoteMember, synod.DemoteMember} {
+			old := now - 1
+			err := g.ChangeMember(ctx, synod.MemberChange{Action: action, Name: c.Node((i + 1) % 3).Name(), Version: &old})
+			if !errors.Is(err, synod.ErrConflict) {
+				t.Errorf("%s with version %d of %d: %v, want ErrConflict", action, old, now, err)
+			}
 		}
-	}
-	if after := version(t, ctx, g); after != now {
-		t.Errorf("version %d became %d", now, after)
-	}
+		if after := version(t, ctx, g); after != now {
+			t.Errorf("version %d became %d", now, after)
+		}
+	})
 }
 
 func TestTheLastVoterCannotBeRemoved(t *testing.T) {
-	c := start(t, 1)
-	ctx := within(t, 30*time.Second)
-	g, _ := leading(t, ctx, c)
-	err := g.ChangeMember(ctx, synod.MemberChange{Action: synod.RemoveMember, Name: "n1"})
-	if !errors.Is(err, synod.ErrInvalidMembership) {
-		t.Errorf("error %v, want ErrInvalidMembership", err)
-	}
+	onBoth(t, func(t *testing.T, engine synod.Engine) {
+		c := start(t, 1, engine)
+		ctx := within(t, 30*time.Second)
+		g, _ := leading(t, ctx, c)
+		err := g.ChangeMember(ctx, synod.MemberChange{Action: synod.RemoveMember, Name: "n1"})
+		if !errors.Is(err, synod.ErrInvalidMembership) {
+			t.Errorf("error %v, want ErrInvalidMembership", err)
+		}
+	})
 }
 
 func TestLeadershipIsNotHandedToWhomDoesNotAnswer(t *testing.T) {
-	c := start(t, 3)
-	ctx := within(t, 30*time.Second)
-	g, i := leading(t, ctx, c)
-	dead := c.Node((i + 1) % 3).Name()
-	c.Kill((i + 1) % 3)
-	for ctx.Err() == nil { // until the leader has noticed
-		status, err := g.Status(ctx)
-		if err != nil {
-			t.Fatal(err)
+	onBoth(t, func(t *testing.T, engine synod.Engine) {
+		c := start(t, 3, engine)
+		ctx := within(t, 30*time.Second)
+		g, i := leading(t, ctx, c)
+		dead := c.Node((i + 1) % 3).Name()
+		c.Kill((i + 1) % 3)
+		for ctx.Err() == nil { // until the leader has noticed
+			status, err := g.Status(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			active := false
+			for _, m := range status.Members {
+				active = active || m.Name == dead && m.Active
+			}
+			if !active {
+				break
+			}
+			time.Sleep(time.Millisecond)
 		}
-		active := false
-		for _, m := range status.Members {
-			active = active || m.Name == dead && m.Active
+		if err := g.TransferLeadership(ctx, dead); !errors.Is(err, synod.ErrUnavailable) {
+			t.Errorf("error %v, want ErrUnavailable", err)
 		}
-		if !active {
-			break
-		}
-		time.Sleep(time.Millisecond)
-	}
-	if err := g.TransferLeadership(ctx, dead); !errors.Is(err, synod.ErrUnavailable) {
-		t.Errorf("error %v, want ErrUnavailable", err)
-	}
+	})
 }
 
 func TestEveryEventNamesItsLeader(t *testing.T) {
-	c := start(t, 5)
-	for i := range 5 {
-		for _, e := range c.Node(i).Events() {
-			if len(e.Leader) > 2 { // a name is n1 to n5, an id has 16 digits
-				t.Errorf("%s: %q names %q", e.Node, e.Kind, e.Leader)
+	onBoth(t, func(t *testing.T, engine synod.Engine) {
+		c := start(t, 5, engine)
+		for i := range 5 {
+			for _, e := range c.Node(i).Events() {
+				if len(e.Leader) > 2 { // a name is n1 to n5, an id has 16 digits
+					t.Errorf("%s: %q names %q", e.Node, e.Kind, e.Leader)
+				}
 			}
 		}
-	}
+	})
 }

@@ -13,7 +13,6 @@ import (
 
 	"github.com/synod-go/synod/actors"
 	"github.com/synod-go/synod/actors/group"
-	"github.com/synod-go/synod/actors/raftnode"
 	"github.com/synod-go/synod/cluster"
 	"github.com/synod-go/synod/messages"
 	"github.com/synod-go/synod/raft"
@@ -24,13 +23,13 @@ import (
 // Names under which a node's actors are reached by others, and the kinds of
 // messages that cross the link. They never change.
 const (
-	groupReceiver = "raft/" // and the group's name
-	joinReceiver  = "join"
+	joinReceiver = "join" // those of groups: Engine.receiver
 
 	kindRaft         = cluster.FirstKind + 0
 	kindJoin         = cluster.FirstKind + 1
 	kindIntroduction = cluster.FirstKind + 2
 	kindGroup        = cluster.FirstKind + 3
+	kindPaxos        = cluster.FirstKind + 4
 )
 
 // Node is one running member of a cluster. It is safe for concurrent use.
@@ -188,18 +187,13 @@ func (n *Node) openLink() (err error) {
 		return err
 	}
 	return errors.Join(n.link.Register(kindRaft, &messages.RaftMessage{}), n.link.Register(kindJoin, &messages.JoinRequest{}),
-		n.link.Register(kindIntroduction, &messages.Introduction{}), n.link.Register(kindGroup, &messages.GroupMessage{}))
+		n.link.Register(kindIntroduction, &messages.Introduction{}), n.link.Register(kindGroup, &messages.GroupMessage{}),
+		n.link.Register(kindPaxos, &messages.PaxosMessage{}))
 }
 
 // startGroups starts one actor a group. A founder is the only voter at first.
 func (n *Node) startGroups() error {
-	strategy := actors.NewStrategy(actors.StrategyConfig{Logger: n.log, OnFailStop: func(child *actor.PID, reason any) {
-		if err, ok := reason.(error); ok {
-			n.fail(fmt.Errorf("synod: actor %s: %w", child.Id, err))
-			return
-		}
-		n.fail(fmt.Errorf("synod: actor %s: %v", child.Id, reason))
-	}})
+	strategy := actors.NewStrategy(actors.StrategyConfig{Logger: n.log, OnFailStop: n.actorFailed})
 	for _, gc := range n.cfg.Groups {
 		g := &Group{node: n, name: gc.Name, id: groupID(gc.Name), config: gc, recovered: make(chan struct{})}
 		config := n.groupConfig(g)
@@ -207,13 +201,13 @@ func (n *Node) startGroups() error {
 			config.Bootstrap = []raft.Member{{ID: config.ID, Voter: true, Name: n.cfg.Name,
 				Address: n.cfg.Advertise.Link, Priority: int32(n.cfg.Priority)}}
 		}
-		handle, err := group.Spawn(n.system, config, groupReceiver+g.name, strategy)
+		handle, err := group.Spawn(n.system, config, g.receiver(), strategy)
 		if err != nil {
 			return err
 		}
 		g.handle = handle
 		n.groups = append(n.groups, g)
-		n.link.Publish(groupReceiver+g.name, handle.PID(), handle)
+		n.link.Publish(g.receiver(), handle.PID(), handle)
 	}
 	n.grouped.Store(true)
 	return nil
@@ -232,13 +226,12 @@ func (n *Node) awaitGroups() error {
 }
 
 func (n *Node) groupConfig(g *Group) group.Config {
-	receiver := groupReceiver + g.name
+	receiver := g.receiver()
 	peers := new(sync.Map) // raft.ID to *actor.PID: a PID remembers its process
 	view := group.View{}
 	return group.Config{
-		Protocol: raftnode.New(raft.Config{Heartbeat: raft.Time(n.cfg.Heartbeat),
-			Election: raft.Time(n.cfg.Election), Lease: raft.Time(n.cfg.Lease)}),
-		ID: raft.ID(n.ID()), Group: g.id, Name: g.name, Store: n.store, Machine: g.config.New,
+		Protocol: g.protocol(),
+		ID:       raft.ID(n.ID()), Group: g.id, Name: g.name, Store: n.store, Machine: g.config.New,
 		Replica: replica.Config{Limits: g.config.Limits}, Progress: n.cfg.Progress,
 		SnapshotBytes: g.config.SnapshotBytes,
 		Clock:         clock, WallClock: n.cfg.wallClock(),

@@ -104,7 +104,8 @@ func (x *Introduction) GetMeta() *NodeMeta {
 }
 
 // JoinRequest: a node that is in no configuration of the group to all members
-// it knows, again and again until it is. The link has checked that the sender
+// it knows, again and again until it is; who has another engine than the group
+// gets no place. The link has checked that the sender
 // belongs to the cluster.
 type JoinRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -113,6 +114,7 @@ type JoinRequest struct {
 	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	Link          string                 `protobuf:"bytes,4,opt,name=link,proto3" json:"link,omitempty"` // address of its actor link
 	Priority      int32                  `protobuf:"zigzag32,5,opt,name=priority,proto3" json:"priority,omitempty"`
+	Engine        string                 `protobuf:"bytes,6,opt,name=engine,proto3" json:"engine,omitempty"` // the engine the sender would run; raft if it is empty
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -182,6 +184,13 @@ func (x *JoinRequest) GetPriority() int32 {
 	return 0
 }
 
+func (x *JoinRequest) GetEngine() string {
+	if x != nil {
+		return x.Engine
+	}
+	return ""
+}
+
 var File_synod_messages_join_proto protoreflect.FileDescriptor
 
 const file_synod_messages_join_proto_rawDesc = "" +
@@ -191,13 +200,14 @@ const file_synod_messages_join_proto_rawDesc = "" +
 	"\x04from\x18\x01 \x01(\x06R\x04from\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
 	"\x06gossip\x18\x03 \x01(\tR\x06gossip\x12,\n" +
-	"\x04meta\x18\x04 \x01(\v2\x18.synod.messages.NodeMetaR\x04meta\"{\n" +
+	"\x04meta\x18\x04 \x01(\v2\x18.synod.messages.NodeMetaR\x04meta\"\x93\x01\n" +
 	"\vJoinRequest\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\x06R\x04from\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\rR\x05group\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x12\n" +
 	"\x04link\x18\x04 \x01(\tR\x04link\x12\x1a\n" +
-	"\bpriority\x18\x05 \x01(\x11R\bpriorityB$Z\"github.com/synod-go/synod/messagesb\x06proto3"
+	"\bpriority\x18\x05 \x01(\x11R\bpriority\x12\x16\n" +
+	"\x06engine\x18\x06 \x01(\tR\x06engineB$Z\"github.com/synod-go/synod/messagesb\x06proto3"
 
 var (
 	file_synod_messages_join_proto_rawDescOnce sync.Once

@@ -72,6 +72,10 @@ type Engine interface {
 // group. It is counted and not logged.
 var ErrMisdirected = errors.New("group: message for another replica")
 
+// ErrOtherEngine is wrapped by what Recovery.Add says of a record that another
+// engine has written.
+var ErrOtherEngine = errors.New("group: the log was written by another engine")
+
 // Envelope is a message and whom it is for.
 type Envelope struct {
 	To      consensus.ID
@@ -133,7 +137,8 @@ type Protocol interface {
 // Recovery rebuilds an engine from the group's records, which come in the order
 // in which they were written.
 type Recovery interface {
-	// Add takes a record. Its data is lent for the call.
+	// Add takes a record, whose data is lent for the call. It returns ErrOtherEngine
+	// for one of a type that its engine never writes.
 	Add(record storage.Record) error
 	// Bootstrap is the record with which a new group begins.
 	Bootstrap(members []consensus.Member) storage.Record

@@ -69,6 +69,9 @@ type recovery struct {
 
 // Add takes one record in the order in which they were written.
 func (r *recovery) Add(record storage.Record) error {
+	if record.Type < multipaxos.RecordHardState || record.Type > multipaxos.RecordBootstrap {
+		return fmt.Errorf("paxosnode: %w: unknown record type %d", group.ErrOtherEngine, record.Type)
+	}
 	return r.records.Add(multipaxos.Record{Type: record.Type, Index: record.Index, Data: record.Data})
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/synod-go/synod/actors/group"
 	"github.com/synod-go/synod/raft"
 	"github.com/synod-go/synod/storage"
 )
@@ -110,7 +111,7 @@ func (r *recovery) Add(record storage.Record) (err error) {
 			err = r.append(entries)
 		}
 	default:
-		err = fmt.Errorf("raftnode: unknown record type %d", record.Type)
+		err = fmt.Errorf("raftnode: %w: unknown record type %d", group.ErrOtherEngine, record.Type)
 	}
 	return err
 }

@@ -1,0 +1,101 @@
+package synod
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestADirectoryKeepsItsEngine(t *testing.T) {
+	for _, founded := range []Engine{Raft, Paxos} {
+		t.Run(string(founded), func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			c := Config{Name: "n1", Dir: t.TempDir(), Bootstrap: true, Engine: founded,
+				Listen: Addresses{API: "127.0.0.1:0", Link: "127.0.0.1:0", Gossip: "127.0.0.1:0"},
+				Groups: []GroupConfig{{Name: "g", New: func() StateMachine { return nothing{} }}}}
+			run := func() error {
+				n, err := Start(ctx, c)
+				if err != nil {
+					return err
+				}
+				if err := n.Ready(ctx); err != nil {
+					t.Fatal(err)
+				}
+				return n.Stop(ctx)
+			}
+			if err := run(); err != nil {
+				t.Fatal(err)
+			}
+			c.Engine = founded.other()
+			var wrong *EngineError
+			if err := run(); !errors.As(err, &wrong) || *wrong != (EngineError{Group: "g", Founded: founded, Wanted: founded.other()}) {
+				t.Fatalf("started with engine %s: %v, want an *EngineError", c.Engine, err)
+			}
+			c.Engine = founded
+			if err := run(); err != nil {
+				t.Fatalf("started with its own engine again: %v", err)
+			}
+		})
+	}
+}
+
+func TestAnUnknownEngineIsRefused(t *testing.T) {
+	_, err := Start(t.Context(), Config{Name: "n1", Bootstrap: true, Engine: "zab",
+		Groups: []GroupConfig{{Name: "g", New: func() StateMachine { return nothing{} }}}})
+	if err == nil || !strings.Contains(err.Error(), `engine "zab"`) {
+		t.Fatalf("error %v, want one that names the engine", err)
+	}
+}
+
+// safeBuffer is a buffer for a logger.
+type safeBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *safeBuffer) count(what string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return strings.Count(b.text.String(), what)
+}
+
+// A newcomer that would run another engine would never catch up.
+func TestANewcomerWithAnotherEngineGetsNoPlace(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	var log safeBuffer
+	c, err := NewLocalCluster(ctx, 1, slog.New(slog.NewTextHandler(&log, nil)),
+		GroupConfig{Name: "g", Engine: Paxos, New: func() StateMachine { return nothing{} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Stop()
+	n := c.Node(0)
+	j := &joiner{node: n}
+	request := joinRequest(n.groups[0], 100)
+	for _, engine := range []string{"raft", ""} { // the version before has only Raft
+		request.Engine = engine
+		if j.admit(request) {
+			t.Errorf("a newcomer with engine %q is admitted", engine)
+		}
+	}
+	if got := log.count("join refused"); got != 1 {
+		t.Errorf("told %d times, want once", got)
+	}
+	request.Engine = "paxos"
+	if !j.admit(request) {
+		t.Error("a newcomer with the group's engine is not admitted")
+	}
+}
