@@ -56,6 +56,9 @@ func holds[S any](t *testing.T, model explore.Model[S], config explore.Config[S]
 // fails fails the test unless the model is found to be wrong in the way wanted.
 func fails[S any](t *testing.T, model explore.Model[S], config explore.Config[S], want string) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("explores up to 1.3 million states")
+	}
 	result := run(t, model, config)
 	if result.Violation == nil {
 		t.Fatalf("survived %d states, want %q", result.States, want)
