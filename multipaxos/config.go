@@ -70,6 +70,10 @@ type Config struct {
 	// chosen prefix to be made an acceptor. Default 256.
 	PromoteWithin int
 
+	// Witness says that this replica runs no state machine: what takes a snapshot
+	// elsewhere, it takes over without. It is to be a member that is no learner.
+	Witness bool
+
 	// Rand is the source of the election jitter. The same source state and the
 	// same inputs give the same outputs. Default: seeded from ID.
 	Rand *rand.Rand

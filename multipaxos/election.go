@@ -157,12 +157,12 @@ func (n *Node) electionTimeout() {
 	}
 }
 
-// announce tells the acceptors how much is chosen, as an answer to a poll would:
-// who is behind pulls. The acceptors that a SEAL has brought may never have heard
-// of the group, and those who know the SEAL may all be out of office.
+// announce tells acceptors and proposers how much is chosen, as an answer to a poll
+// would: who is behind pulls. Those that a SEAL has brought may never have heard of
+// the group, and those who know the SEAL may all be out of office.
 func (n *Node) announce() {
 	for _, m := range n.config().Members {
-		if m.Voter && m.ID != n.cfg.ID {
+		if (m.Voter || m.Proposes()) && m.ID != n.cfg.ID {
 			n.sendNow(m.ID, PollReply{Epoch: n.epoch(), Chosen: n.chosen})
 		}
 	}

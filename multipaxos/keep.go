@@ -63,7 +63,7 @@ func (n *Node) trailed() Index {
 // witness reports whether this replica votes and runs no state machine.
 func (n *Node) witness() bool {
 	m, ok := n.config().Find(n.cfg.ID)
-	return ok && !m.Learns()
+	return n.cfg.Witness || ok && !m.Learns()
 }
 
 // trimWitness lets go, on a replica without a state machine, of what a majority of

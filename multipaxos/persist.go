@@ -177,7 +177,8 @@ func (r *Recovery) State(meta SnapshotMeta, released Index) (State, error) {
 }
 
 // Base is the newest snapshot that the records speak of: all that a replica without
-// a state machine has of it.
+// a state machine has of it. So such a replica must not release the record that says
+// it, whose index is not below the base's own.
 func (r *Recovery) Base() SnapshotMeta { return r.base }
 
 // Fresh reports whether the records hold no configuration: the replica has never

@@ -22,6 +22,9 @@ func (w *World) change(n *node, in *input) {
 	}
 	d := draw(in.a)
 	members := w.target(slices.Clone(s.Configuration.Members), d)
+	for i := range members {
+		w.engine.cast(w, &members[i])
+	}
 	wanted := consensus.Configuration{Members: members}
 	if !w.survives(&wanted, w.safe) {
 		return

@@ -79,6 +79,38 @@ func (w *World) answer(n *node, queue []consensus.Entry, results []replica.Resul
 	n.waiters = rest
 }
 
+// witnesses carries out what a replica without a state machine is asked for: it
+// applies nothing, and has no use for a snapshot.
+func (w *World) witnesses(n *node, out *output) {
+	for _, e := range out.apply {
+		w.oracle.applies(n, e)
+	}
+	if k := len(out.apply); k > 0 {
+		w.put(n, input{kind: inApplied, a: uint64(out.apply[k-1].Index)})
+	}
+	if len(out.chunks) > 0 {
+		violated("D10", "witness %d is given a snapshot", n.id)
+	}
+	for _, r := range out.reads {
+		w.endReadIndex(n, r)
+	}
+	for _, r := range out.sendSnapshots {
+		w.put(n, input{kind: inUnsent, from: r.To})
+	}
+	if out.base > 0 {
+		n.bases = append(n.bases, base{out.save, out.base})
+	}
+}
+
+// releaseLog lets go of what a witness needs no more.
+func (w *World) releaseLog(n *node) {
+	for len(n.bases) > 0 && n.bases[0].save <= n.settled {
+		w.sometimes.count(sawWitnessTrimmed)
+		n.store.Release(groupNumber, uint64(n.bases[0].index)-1) // the base record itself stays
+		n.bases = n.bases[1:]
+	}
+}
+
 // picture is a snapshot on its way to the disk.
 type picture struct {
 	meta consensus.SnapshotMeta
@@ -88,6 +120,9 @@ type picture struct {
 // maybeSnapshot follows the compaction policy: a snapshot every so many
 // entries, also while transfers are slower than that.
 func (w *World) maybeSnapshot(n *node) {
+	if n.witness {
+		return
+	}
 	var newest consensus.Index
 	if len(n.snapshots) > 0 {
 		newest = n.snapshots[len(n.snapshots)-1]
@@ -98,7 +133,7 @@ func (w *World) maybeSnapshot(n *node) {
 }
 
 func (w *World) takeSnapshot(n *node) {
-	if n.taking != nil || n.receiver != nil {
+	if n.taking != nil || n.receiver != nil || n.witness {
 		return
 	}
 	index := consensus.Index(n.replica.Applied())

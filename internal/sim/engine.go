@@ -26,6 +26,10 @@ type engine interface {
 	// hash is what a message adds to the fingerprint of a run, show how it looks.
 	hash(m message) uint64
 	show(m message) string
+	// cast gives a member of a machine the roles that the machine can play.
+	cast(w *World, m *consensus.Member)
+	// witness reports whether a machine votes and runs no state machine.
+	witness(w *World, slot int) bool
 	// survives reports whether a group with configuration c works and has lost
 	// nothing while only the members for whom in holds are there.
 	survives(c *consensus.Configuration, in func(consensus.ID) bool) bool
@@ -77,7 +81,10 @@ type output struct {
 	ended         bool
 	alarms        []string
 	sendSnapshots []consensus.SnapshotRequest
-	own           any // the engine's own output, for its oracle
+	// base is up to where a witness has let go of its log: the records may be
+	// released when the save is durable.
+	base consensus.Index
+	own  any // the engine's own output, for its oracle
 }
 
 // recovery reads what a replica had saved.
@@ -86,6 +93,8 @@ type recovery interface {
 	add(r storage.Record) error
 	// high is the highest index of any record.
 	high() consensus.Index
+	// base is what a witness goes on from in the place of a snapshot.
+	base() consensus.SnapshotMeta
 	// state joins the log and the newest snapshot. The log may lack what is not
 	// after released.
 	state(snapshot consensus.SnapshotMeta, released consensus.Index) (any, error)

@@ -15,6 +15,7 @@ type node struct {
 	id        consensus.ID // of the replica; changes when the disk is lost
 	bootstrap consensus.SnapshotMeta
 	clock     clock
+	witness   bool  // it runs no state machine
 	wall      int64 // how far the machine's wall clock is off, in milliseconds
 	disk      *storage.Memory
 	damaged   bool // a bit on the disk was changed: it need not start again
@@ -34,6 +35,7 @@ type node struct {
 	timerAt     int64 // of the earliest timer event on its way
 	tick        consensus.Time
 
+	bases    []base // what a witness may release
 	issued   uint64 // newest save
 	durable  uint64 // newest durable save, as the writer knows
 	settled  uint64 // newest durable save, as the process was told
@@ -63,6 +65,12 @@ type node struct {
 type held struct {
 	save     uint64
 	envelope envelope
+}
+
+// base is up to where a witness may release its log when a save is durable.
+type base struct {
+	save  uint64
+	index consensus.Index
 }
 
 type waiter struct {
@@ -113,7 +121,7 @@ const dataDir = "data"
 
 func newNode(w *World, slot int) *node {
 	d := w.dice.at(streamClock, slot, 0)
-	n := &node{slot: slot, id: consensus.ID(slot + 1), clock: w.newClock(d)}
+	n := &node{slot: slot, witness: w.engine.witness(w, slot), id: consensus.ID(slot + 1), clock: w.newClock(d)}
 	n.wall = d.split().between(-3000, 3000) + 1_700_000_000_000
 	n.newDisk(w)
 	return n
@@ -189,6 +197,7 @@ func (w *World) input(n *node, in *input) {
 	case inSaved:
 		n.settled = max(n.settled, in.a)
 		w.release(n)
+		w.releaseLog(n)
 		n.core.Saved(in.a)
 	case inApplied:
 		n.core.Applied(consensus.Index(in.a))
@@ -233,6 +242,10 @@ func (w *World) carryOut(n *node, out *output) {
 		n.held = append(n.held, held{n.issued, e})
 	}
 	w.release(n)
+	if n.witness {
+		w.witnesses(n, out)
+		return
+	}
 	for i := range out.chunks {
 		w.receiveChunk(n, &out.chunks[i])
 	}

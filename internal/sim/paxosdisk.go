@@ -106,6 +106,12 @@ func (o *paxosOracle) saves(n *node, out *output) {
 			}
 		}
 	}
+	if b := own.Base; b != nil {
+		if b.Index > o.committed() {
+			violated("P8", "replica %d lets go of its log up to %d, the chosen prefix ends at %d", n.id, b.Index, o.committed())
+		}
+		r.applied = max(r.applied, b.Index) // of a witness, which needs no snapshot to go on behind it
+	}
 	if h := own.HardState; h != nil {
 		if h.Promised < r.promised {
 			violated("P4", "replica %d takes its promise back from %s to %s", n.id, multipaxos.FormatBallot(r.promised), multipaxos.FormatBallot(h.Promised))

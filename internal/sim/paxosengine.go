@@ -21,16 +21,16 @@ func (paxosEngine) recover() recovery { return &paxosRecovery{} }
 func (paxosEngine) newOracle(w *World) oracle { return newPaxosOracle(w) }
 
 func (paxosEngine) newCore(w *World, n *node, state any, high consensus.Index) (core, error) {
-	node, err := multipaxos.New(w.weather.paxosConfig(w.plan.Seed, n.id, n.life), state.(multipaxos.State))
+	node, err := multipaxos.New(w.weather.paxosConfig(w.plan.Seed, n), state.(multipaxos.State))
 	return &paxosCore{node, multipaxos.Writer{High: high, MaxRecordBytes: w.weather.appendMax}}, err
 }
 
-func (w *weather) paxosConfig(seed uint64, id consensus.ID, life uint32) multipaxos.Config {
+func (w *weather) paxosConfig(seed uint64, n *node) multipaxos.Config {
 	return multipaxos.Config{
-		ID: id, Heartbeat: w.heartbeat, Election: w.election, Lease: w.lease, MaxDrift: w.drift,
+		ID: n.id, Heartbeat: w.heartbeat, Election: w.election, Lease: w.lease, MaxDrift: w.drift,
 		MaxAcceptBytes: w.appendMax, MaxInflightBytes: 4 * w.appendMax, MaxUnchosenBytes: 64 << 10, FullFrameBytes: w.appendMax / 2,
 		MaxApplyBytes: 2 * w.appendMax, MaxReads: 64, MaxChunkBytes: w.chunk, TrailingEntries: w.trailing,
-		PromoteWithin: 16, Rand: rand.New(rand.NewPCG(seed, uint64(id)<<32|uint64(life))),
+		PromoteWithin: 16, Witness: n.witness, Rand: rand.New(rand.NewPCG(seed, uint64(n.id)<<32|uint64(n.life))),
 	}
 }
 
@@ -49,6 +49,9 @@ func (c *paxosCore) output() output {
 		save: out.Save, send: paxosEnvelopes(out.Send),
 		chunks: out.Chunks, apply: out.Apply, reads: out.Reads, ended: out.Loss != nil, sendSnapshots: out.SendSnapshots,
 		own: &out,
+	}
+	if out.Base != nil {
+		o.base = out.Base.Index
 	}
 	for _, r := range c.writer.Records(&out) {
 		o.records = append(o.records, storageRecord(r.Type, r.Index, r.Data))
@@ -77,6 +80,8 @@ func (r *paxosRecovery) add(rec storage.Record) error {
 
 func (r *paxosRecovery) high() consensus.Index { return r.High }
 
+func (r *paxosRecovery) base() consensus.SnapshotMeta { return r.Base() }
+
 func (r *paxosRecovery) state(snapshot consensus.SnapshotMeta, released consensus.Index) (any, error) {
 	s, err := r.State(snapshot, released)
 	if snapshot.Index == 0 {
@@ -97,6 +102,42 @@ func (paxosEngine) damaged(m message, d draw) (message, bool) {
 	chunk.Data = flipped(chunk.Data, d)
 	return chunk, true
 }
+
+// part is what a machine can play.
+type part uint8
+
+const (
+	playsAll part = iota
+	playsWitness
+	playsAcceptorAndLearner
+	playsProposer
+)
+
+// partOf draws what a machine can play. The first one can play everything, or
+// nobody might lead; a proposer alone is none of the first acceptors.
+func (w *World) partOf(slot int) part {
+	if w.weather.on&Roles == 0 || slot == 0 {
+		return playsAll
+	}
+	parts := []part{playsAll, playsAll, playsWitness, playsAcceptorAndLearner, playsProposer}
+	if slot < w.weather.voters {
+		parts = parts[:4]
+	}
+	return parts[w.dice.at(streamPlan, 2, uint64(slot)).below(len(parts))]
+}
+
+func (paxosEngine) cast(w *World, m *consensus.Member) {
+	switch w.partOf(slotOf(m.ID)) {
+	case playsWitness:
+		m.Roles = consensus.RoleAcceptor
+	case playsAcceptorAndLearner:
+		m.Roles = consensus.RoleAcceptor | consensus.RoleLearner
+	case playsProposer:
+		m.Roles, m.Voter, m.Promote = consensus.RoleProposer, false, false
+	}
+}
+
+func (paxosEngine) witness(w *World, slot int) bool { return w.partOf(slot) == playsWitness }
 
 // survives wants a majority of the acceptors to decide, a majority of the
 // learners, so that one of them holds what acceptors have trimmed, and a proposer.

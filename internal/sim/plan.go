@@ -41,13 +41,14 @@ const (
 	SlowApply                    // state machines lag
 	Impatience                   // clients give up and repeat early
 	Panic                        // actors panic; without effect where there are none
+	Roles                        // members play some of the roles of Paxos only; without effect in a Raft group
 	faultsEnd
 )
 
 var faultNames = []string{
 	"loss", "duplicate", "delay", "reorder", "corrupt", "partition", "crash", "tear", "pause", "clockrate", "clockjump",
 	"slowdisk", "syncerror", "diskfull", "wipe", "bitflip", "peerhint", "membership", "transfer", "snapshot", "lease",
-	"slowapply", "impatience", "panic",
+	"slowapply", "impatience", "panic", "roles",
 }
 
 // AllFaults is every class.

@@ -67,6 +67,8 @@ func (r *raftRecovery) add(rec storage.Record) error { return r.recovered.add(re
 
 func (r *raftRecovery) high() consensus.Index { return r.recovered.high }
 
+func (r *raftRecovery) base() consensus.SnapshotMeta { return consensus.SnapshotMeta{} }
+
 func (r *raftRecovery) state(snapshot consensus.SnapshotMeta, released consensus.Index) (any, error) {
 	r.released = released
 	return r.recovered.state(snapshot)
@@ -91,6 +93,10 @@ func flipped(data []byte, d draw) []byte {
 	data[d.below(len(data))] ^= 1 << (d.split() % 8)
 	return data
 }
+
+func (raftEngine) cast(*World, *consensus.Member) {}
+
+func (raftEngine) witness(*World, int) bool { return false }
 
 func (raftEngine) survives(c *consensus.Configuration, in func(consensus.ID) bool) bool {
 	return majorityOf(c, in)

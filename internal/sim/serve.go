@@ -15,6 +15,10 @@ func (w *World) request(e event) {
 		w.resume(n, e)
 		return
 	}
+	if n.witness {
+		w.clients.reply(e.op, int(e.a), reply{kind: replyRefused, hint: w.hintOf(n)})
+		return
+	}
 	switch e.op.kind {
 	case opLease:
 		w.leaseRead(n, e.op, int(e.a))

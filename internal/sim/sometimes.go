@@ -36,6 +36,7 @@ const (
 	sawStopped
 	sawGhost // only the Paxos log, from here on
 	sawSealedLeader
+	sawWitnessTrimmed
 	sights
 )
 
@@ -47,7 +48,7 @@ var sightNames = [sights]string{
 	"bit flipped", "damaged disk refused", "damage survived", "disk lost",
 	"actor rebuilt after a panic", "snapshot installed", "overload refused", "outcome unknown", "too many panics",
 	"state machine panicked", "stopped in good order",
-	"ghost made void", "leader behind a SEAL",
+	"ghost made void", "leader behind a SEAL", "witness lets go of its log",
 }
 
 // sometimes counts sights.

@@ -42,7 +42,7 @@ func (w *World) start(n *node) {
 // process makes a machine's process new.
 func (n *node) process(w *World) {
 	fresh := node{
-		slot: n.slot, id: n.id, bootstrap: n.bootstrap, clock: n.clock, wall: n.wall, disk: n.disk, damaged: n.damaged,
+		slot: n.slot, id: n.id, bootstrap: n.bootstrap, witness: n.witness, clock: n.clock, wall: n.wall, disk: n.disk, damaged: n.damaged,
 		full: n.full, life: n.life, inbox: n.inbox[:0], spare: n.spare[:0], timerAt: never,
 	}
 	*n = fresh
@@ -71,6 +71,9 @@ func (w *World) recover(n *node) (state any, high consensus.Index, err error) {
 	snapshot, err := w.restore(n)
 	if err != nil {
 		return nil, 0, err
+	}
+	if n.witness && r.base().Index > 0 {
+		snapshot = r.base()
 	}
 	state, err = r.state(snapshot, consensus.Index(n.store.Released(groupNumber)))
 	return state, r.high(), err

@@ -94,6 +94,9 @@ func newWorld(p Plan) *World {
 // build makes the machines and the clients and starts them.
 func (w *World) build() {
 	first := w.firstMembers()
+	for i := range first {
+		w.engine.cast(w, &first[i])
+	}
 	for slot := range w.weather.slots {
 		n := newNode(w, slot)
 		if slot < w.weather.voters {
