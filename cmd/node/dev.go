@@ -22,6 +22,7 @@ type dev struct {
 	base    int
 	data    string
 	restart bool
+	engine  string
 	fleet   *fleet
 	client  *api.Client
 	printMu sync.Mutex
@@ -41,6 +42,7 @@ func (a *app) devCommand() *cobra.Command {
 	c.Flags().IntVar(&d.nodes, "nodes", 3, "how many nodes, 1 to 9")
 	c.Flags().IntVar(&d.base, "port", 4700, "first port; each node takes three, 10 above the last node's")
 	c.Flags().StringVar(&d.data, "data", "", "keep the data in this directory")
+	engineFlag(c, &d.engine)
 	c.Flags().BoolVar(&d.restart, "restart", false, "start a node again when it dies")
 	return c
 }
@@ -48,6 +50,9 @@ func (a *app) devCommand() *cobra.Command {
 func (d *dev) run(ctx context.Context) error {
 	if d.nodes < 1 || d.nodes > 9 {
 		return &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("cannot run %d nodes", d.nodes), Why: "1 to 9 are possible"}
+	}
+	if err := checkEngine(d.engine); err != nil {
+		return err
 	}
 	dir, remove, err := d.dataDir(d.data)
 	if err != nil {
@@ -58,6 +63,7 @@ func (d *dev) run(ctx context.Context) error {
 		return err
 	}
 	defer d.fleet.end()
+	d.fleet.engine = d.engine
 	d.fleet.onDeath = func(c *child, why string) { d.died(ctx, c, why) }
 	if d.client, err = api.NewClient(api.ClientConfig{Addrs: d.fleet.addrs()}); err != nil {
 		return err

@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/synod-go/synod"
 	"github.com/synod-go/synod/api"
 )
 
@@ -32,6 +33,7 @@ type fleet struct {
 	mu      sync.Mutex
 	ending  bool
 	onDeath func(c *child, why string)
+	engine  string // of the nodes; "" is the default
 }
 
 // child is one node of a fleet.
@@ -138,7 +140,11 @@ func (f *fleet) args(c *child) []string {
 	if voters%2 == 0 {
 		voters--
 	}
-	return append(args, "--voters", strconv.Itoa(voters))
+	args = append(args, "--voters", strconv.Itoa(voters))
+	if f.engine != "" && f.engine != string(synod.Raft) {
+		args = append(args, "--engine", f.engine)
+	}
+	return args
 }
 
 // start starts a child, for the first time or again.

@@ -44,6 +44,7 @@ type startFlags struct {
 	listen, advertise   string
 	ports               [3]int // API, link, gossip
 	voters, priority    int
+	engine              string
 	gossipKey           string
 	snapshotMiB         int
 	logLevel, logFormat string
@@ -80,6 +81,7 @@ func (a *app) startCommand() *cobra.Command {
 	flags.IntVar(&f.ports[2], "gossip-port", 4702, "port for gossip, TCP and UDP")
 	flags.IntVar(&f.voters, "voters", 3, "how many nodes shall vote; odd")
 	flags.IntVar(&f.priority, "priority", 0, "the highest one that has caught up leads")
+	engineFlag(c, &f.engine)
 	flags.StringVar(&f.gossipKey, "gossip-key", "", "file with the key for gossip (tls init makes one)")
 	flags.BoolVar(&f.insecure, "insecure", false, "allow addresses beyond loopback without TLS: anyone there can read and write")
 	flags.IntVar(&f.snapshotMiB, "snapshot-mib", 64, "MiB of log that make the next snapshot: more of them make restarts slower and need more memory")
@@ -89,6 +91,19 @@ func (a *app) startCommand() *cobra.Command {
 	flags.DurationVar(&f.election, "election", 300*time.Millisecond, "silence of the leader before an election")
 	flags.DurationVar(&f.lease, "lease", 0, "how long a lease read may rely on the last heartbeat; default half of --election")
 	return c
+}
+
+// engineFlag is the flag --engine of start and dev.
+func engineFlag(c *cobra.Command, engine *string) {
+	c.Flags().StringVar(engine, "engine", string(synod.Raft), "protocol of the replicated log, raft or paxos: the same on all nodes, and for ever")
+}
+
+// checkEngine refuses what is no engine.
+func checkEngine(engine string) error {
+	if engine != string(synod.Raft) && engine != string(synod.Paxos) {
+		return &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("there is no engine %q", engine), Why: "--engine is raft or paxos"}
+	}
+	return nil
 }
 
 // start runs a node until ctx ends or the node must not go on.
@@ -113,7 +128,7 @@ func (a *app) start(ctx context.Context, f *startFlags) error {
 	if err != nil {
 		return err
 	}
-	config.Groups = []synod.GroupConfig{{Name: coordinationGroup, New: func() synod.StateMachine { return tree.New() },
+	config.Groups = []synod.GroupConfig{{Name: coordinationGroup, Engine: synod.Engine(f.engine), New: func() synod.StateMachine { return tree.New() },
 		SnapshotBytes: f.snapshotMiB << 20}}
 	server, err := a.server(recovery, config, log)
 	if err != nil {
@@ -189,6 +204,9 @@ func (a *app) nodeConfig(f *startFlags, log *slog.Logger) (synod.Config, error) 
 	}
 	key, err := loadGossipKey(f.gossipKey)
 	if err != nil {
+		return synod.Config{}, err
+	}
+	if err := checkEngine(f.engine); err != nil {
 		return synod.Config{}, err
 	}
 	advertise, err := f.checkAddresses(material != nil && key != nil)
@@ -292,6 +310,10 @@ func startError(ctx context.Context, f *startFlags, c synod.Config, err error) e
 		return ctx.Err() // it was told to end while it started
 	}
 	code, do := failStopCode(err), []string(nil)
+	if wrong, is := errors.AsType[*synod.EngineError](err); is {
+		return &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("node %s does not start with engine %s", f.name, wrong.Wanted),
+			Why: plain(wrong), Do: []string{fmt.Sprintf("start it with --engine %s", wrong.Founded), "or give it another --data, to found or join another cluster"}}
+	}
 	switch {
 	case code == api.CodeLocked:
 		do = []string{"stop the other node, or give this one a --data of its own"}
