@@ -70,7 +70,7 @@ func (a *app) root() *cobra.Command {
 	root.AddGroup(&cobra.Group{ID: "start", Title: "Start:"}, &cobra.Group{ID: "use", Title: "Use:"},
 		&cobra.Group{ID: "look", Title: "Look:"}, &cobra.Group{ID: "care", Title: "Care:"})
 	a.add(root, "start", a.demoCommand(), a.devCommand(), a.startCommand())
-	a.add(root, "use", a.kvCommand(), a.benchCommand())
+	a.add(root, "use", a.kvCommand(), a.decreeCommand(), a.benchCommand())
 	a.add(root, "look", a.statusCommand(), a.membersCommand(), a.waitCommand(), a.inspectCommand(), a.versionCommand())
 	a.add(root, "care", a.memberCommand(), a.stepDownCommand(), a.tlsCommand())
 	root.SetHelpCommand(a.helpCommand())

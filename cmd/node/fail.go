@@ -58,14 +58,14 @@ func (a *app) describe(e *api.Error) string {
 	return text.String()
 }
 
-var ownCommand = regexp.MustCompile(`(^|\s)node (dev|demo|start|status|members|member|tls|kv|wait|inspect|bench|step-down)\b`)
+var ownCommand = regexp.MustCompile(`(^|\s)node (dev|demo|start|decree|status|members|member|tls|kv|wait|inspect|bench|step-down)\b`)
 
 // ownName puts the name by which this program was called into a hint.
 func (a *app) ownName(line string) string {
 	return ownCommand.ReplaceAllString(line, "${1}"+strings.ReplaceAll(a.program, "$", "$$")+" $2")
 }
 
-var goNames = regexp.MustCompile(`(^|: )(synod|storage|cluster|raftnode|raft|group|consensus|api|replica|coordination|x509|tls|open|mkdir|stat|listen tcp|listen udp|bind): `)
+var goNames = regexp.MustCompile(`(^|: )(synod|decree|proposer|acceptor|learner|founding|paxos|storage|cluster|raftnode|raft|group|consensus|api|replica|coordination|x509|tls|open|mkdir|stat|listen tcp|listen udp|bind): `)
 
 // plain is an error's text without the names of packages and system calls in front.
 func plain(err error) string {

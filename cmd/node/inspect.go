@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io"
 	"os"
 	"path/filepath"
@@ -70,7 +69,7 @@ func (e entryAt) String() string {
 }
 
 func (a *app) inspectCommand() *cobra.Command {
-	c := &cobra.Command{Use: "inspect", Short: "look into a node's files, also without the node", Example: a.example("inspect wal data/n1", "inspect snapshot data/n1")}
+	c := &cobra.Command{Use: "inspect", Short: "look into a node's files, also without the node", Example: a.example("inspect wal data/n1", "inspect snapshot data/n1", "inspect acceptor --data data/a1")}
 	c.AddCommand(
 		&cobra.Command{
 			Use: "wal DIR", Short: "what the log holds, and whether its end is torn or damaged", Args: cobra.ExactArgs(1),
@@ -83,7 +82,7 @@ func (a *app) inspectCommand() *cobra.Command {
 			Use: "snapshot DIR", Short: "which snapshots there are, and whether they are whole", Args: cobra.ExactArgs(1),
 			Example: a.example("inspect snapshot data/n1"),
 			RunE:    func(_ *cobra.Command, args []string) error { return a.inspectSnapshots(args[0]) },
-		})
+		}, a.inspectAcceptor(), a.inspectReplay())
 	return c
 }
 
@@ -156,10 +155,10 @@ func raftReports(dir string) ([]raftReport, error) {
 
 // groupName knows the groups of this program by the number that stands in the log.
 func groupName(g storage.Group) string {
-	h := fnv.New32a()
-	h.Write([]byte(coordinationGroup))
-	if uint32(g) == h.Sum32() {
-		return coordinationGroup
+	for _, name := range []string{coordinationGroup, "decrees/proposer", "decrees/acceptor", "decrees/learner"} {
+		if g == groupNumber(name) {
+			return name
+		}
 	}
 	return fmt.Sprintf("%08x", uint32(g))
 }

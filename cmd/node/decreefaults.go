@@ -1,0 +1,72 @@
+package main
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/synod-go/synod"
+)
+
+// fault is what becomes of some messages that leave a process for another. Empty
+// fields are any.
+type fault struct {
+	Do     string `json:"do"` // hold, until no fault holds it any more; or lose
+	To     string `json:"to,omitempty"`
+	Kind   string `json:"kind,omitempty"`
+	Decree string `json:"decree,omitempty"`
+}
+
+func (f fault) hits(m synod.DecreeEvent) bool {
+	return (f.To == "" || f.To == m.ToName) && (f.Kind == "" || f.Kind == m.Kind) && (f.Decree == "" || f.Decree == m.Decree)
+}
+
+// faults hold and lose messages. Safe for concurrent use.
+type faults struct {
+	mu    sync.Mutex
+	rules []fault
+	held  []heldMessage
+}
+
+type heldMessage struct {
+	message synod.DecreeEvent
+	send    func()
+}
+
+// maxHeld bounds what is held; what is more is lost, as on a network.
+const maxHeld = 1 << 16
+
+func (f *faults) intercept(m synod.DecreeEvent, send func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch f.fate(m) {
+	case "hold":
+		if len(f.held) < maxHeld {
+			f.held = append(f.held, heldMessage{m, send})
+		}
+	case "":
+		send()
+	}
+}
+
+// fate is what the first fault does that hits a message.
+func (f *faults) fate(m synod.DecreeEvent) string {
+	if i := slices.IndexFunc(f.rules, func(r fault) bool { return r.hits(m) }); i >= 0 {
+		return f.rules[i].Do
+	}
+	return ""
+}
+
+// set replaces the faults. What none of them holds any more leaves now, in the order
+// in which it was held.
+func (f *faults) set(rules []fault) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.rules = rules
+	f.held = slices.DeleteFunc(f.held, func(h heldMessage) bool {
+		fate := f.fate(h.message)
+		if fate == "" {
+			h.send()
+		}
+		return fate != "hold"
+	})
+}

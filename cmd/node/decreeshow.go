@@ -1,0 +1,197 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/synod-go/synod"
+)
+
+// eventWriter writes a process's events as they happen, without ever making the
+// process wait: what the reader is too slow for is left out, and counted.
+type eventWriter struct {
+	write  func(synod.DecreeEvent)
+	events chan synod.DecreeEvent
+	done   chan struct{}
+	mu     sync.Mutex
+	ended  bool
+	lost   int
+}
+
+const maxUnwritten = 1 << 14
+
+func (a *app) newEventWriter() *eventWriter {
+	w := &eventWriter{write: func(synod.DecreeEvent) {}, events: make(chan synod.DecreeEvent, maxUnwritten), done: make(chan struct{})}
+	lines := &eventLines{out: a.out, names: map[uint64]string{}, began: time.Now(), colour: a.colour()}
+	switch {
+	case a.output == "json":
+		w.write = func(e synod.DecreeEvent) { _ = a.line(e) } // a reader that has gone needs nothing
+	case !a.quiet:
+		w.write = lines.add
+	}
+	go func() {
+		defer close(w.done)
+		for e := range w.events {
+			w.write(e)
+			if len(w.events) == 0 {
+				lines.flush()
+			}
+		}
+		lines.flush()
+	}()
+	return w
+}
+
+// event takes an event and does not block.
+func (w *eventWriter) event(e synod.DecreeEvent) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ended {
+		return
+	}
+	select {
+	case w.events <- e:
+	default:
+		w.lost++
+	}
+}
+
+// end writes what is left.
+func (w *eventWriter) end() {
+	w.mu.Lock()
+	w.ended = true
+	close(w.events)
+	w.mu.Unlock()
+	<-w.done
+}
+
+// colour reports whether standard output may have colours.
+func (a *app) colour() bool { return !a.noColor && isTerminal(a.out) }
+
+// eventLines writes events for people: what was promised, voted, refused and chosen,
+// in columns that fit into 80. One message to several nodes is one line.
+type eventLines struct {
+	out    io.Writer
+	names  map[uint64]string // of the nodes in ballots
+	began  time.Time
+	colour bool
+	lines  []eventLine // not written yet
+}
+
+type eventLine struct {
+	event synod.DecreeEvent
+	to    []string
+}
+
+// together is how far apart two messages may be that were sent as one.
+const together = 20 * time.Millisecond
+
+// add takes an event; flush writes it.
+func (l *eventLines) add(e synod.DecreeEvent) {
+	l.learn(e)
+	if e.Received || kindWords[e.Kind] == "" {
+		return // what was sent is told by its sender, and the rest is for a replay
+	}
+	for i, other := range l.lines {
+		if o := other.event; o.Node == e.Node && o.Role == e.Role && o.Kind == e.Kind && o.Decree == e.Decree && o.Ballot == e.Ballot &&
+			e.ToName != "" && e.Time.Sub(o.Time) < together {
+			if !slices.Contains(other.to, e.ToName) {
+				l.lines[i].to = append(other.to, e.ToName)
+			}
+			return
+		}
+	}
+	l.lines = append(l.lines, eventLine{e, []string{e.ToName}})
+}
+
+// flush writes what was added.
+func (l *eventLines) flush() {
+	for _, line := range l.lines {
+		e, value := line.event, ""
+		if len(e.Value) > 0 && e.Kind != "promise" {
+			value = fmt.Sprintf("%.10q", e.Value)
+		}
+		text := fmt.Sprintf("%7.3f  %-3s %-8s %-7s %-10s %s", e.Time.Sub(l.began).Seconds(), cmp.Or(e.Name, "?"), kindWords[e.Kind],
+			l.ballot(e.Ballot.Round, uint64(e.Ballot.Node)), value, l.remark(e, strings.Join(line.to, " ")))
+		fmt.Fprintln(l.out, l.paint(e.Kind, strings.TrimRight(text, " ")))
+	}
+	l.lines = nil
+}
+
+// kindWords are what events are called in a line; others are not shown.
+var kindWords = map[string]string{"prepare": "prepare", "accept": "accept", "propose": "propose", "promise": "promise",
+	"accepted": "vote", "nack": "nack", "chosen": "chosen", "ask": "ask", "finish": "finish", "learned": "learned",
+	"ended": "answer", "alarm": "ALARM", "refusal": "refusal", "founded": "founded", "recovered": "starts"}
+
+func (l *eventLines) learn(e synod.DecreeEvent) {
+	for id, name := range map[uint64]string{uint64(e.Node): e.Name, uint64(e.From): e.FromName, uint64(e.To): e.ToName} {
+		if name != "" {
+			l.names[id] = name
+		}
+	}
+}
+
+// ballot is its round and the name of its node: 3.p1.
+func (l *eventLines) ballot(round, node uint64) string {
+	if round == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d.%s", round, cmp.Or(l.names[node], fmt.Sprintf("%.4x", node)))
+}
+
+// remark is what there is to say about an event beside ballot and value.
+func (l *eventLines) remark(e synod.DecreeEvent, to string) string {
+	other := l.ballot(e.Other.Round, uint64(e.Other.Node))
+	switch {
+	case e.Kind == "promise" && other == "":
+		return "to " + to + ": no vote yet"
+	case e.Kind == "promise":
+		return fmt.Sprintf("to %s: voted %.10q in %s", to, e.Value, other)
+	case e.Kind == "nack":
+		return fmt.Sprintf("to %s: %s is promised", to, other)
+	case e.Kind == "learned":
+		return fmt.Sprintf("the %s knows: chosen", e.Role)
+	case e.Kind == "ended":
+		return e.Note
+	case e.Kind == "alarm", e.Kind == "refusal":
+		return e.Note
+	case e.Kind == "founded":
+		return "the acceptors, for ever"
+	case e.Kind == "recovered":
+		return fmt.Sprintf("as %s: %s", e.Role, cutAt(e.Note, ", acceptors"))
+	}
+	return "to " + to
+}
+
+// cutAt is a text without what follows a mark.
+func cutAt(text, mark string) string {
+	before, _, _ := strings.Cut(text, mark)
+	return before
+}
+
+// paint colours a line by what it tells: a vote, a choice, a refusal.
+func (l *eventLines) paint(kind, text string) string {
+	code := map[string]string{"accepted": "36", "learned": "32", "ended": "32", "nack": "33", "refusal": "33", "alarm": "31"}[kind]
+	if !l.colour || code == "" {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+// readEvents calls f with each event of a stream of lines, until it ends.
+func readEvents(r io.Reader, f func(synod.DecreeEvent)) error {
+	decoder := json.NewDecoder(r)
+	for {
+		var e synod.DecreeEvent
+		if err := decoder.Decode(&e); err != nil {
+			return err
+		}
+		f(e)
+	}
+}
