@@ -27,7 +27,7 @@ func smallCluster(t *testing.T, nodes int, change func(*ClusterConfig)) *Cluster
 		t.Skipf("needs namespaces: %v", err)
 	}
 	t.Cleanup(host.Close)
-	config := ClusterConfig{Program: argv, Nodes: nodes, Dir: runDir(t), Host: host}
+	config := ClusterConfig{Program: argv, Engine: *engineFlag, Nodes: nodes, Dir: runDir(t), Host: host}
 	if change != nil {
 		change(&config)
 	}

@@ -45,7 +45,7 @@ func refused(t *testing.T, c *Cluster, name string, args []string, code int, tex
 func extra(c *Cluster, name, dir string) NodeSpec {
 	host := fmt.Sprintf("127.200.0.%d", len(name))
 	return NodeSpec{Name: name, Dir: dir, Host: host, API: host + ":4700", Link: host + ":4701", Gossip: host + ":4702",
-		Voters: len(c.Nodes), Join: []string{c.Nodes[0].Gossip}}
+		Voters: len(c.Nodes), Engine: c.config.Engine, Join: []string{c.Nodes[0].Gossip}}
 }
 
 func TestTheSameDirectoryTwiceIsRefused(t *testing.T) {
@@ -222,7 +222,7 @@ func TestWrongKeysStayOut(t *testing.T) {
 		}
 	}
 	arguments := func(certificates, key, name, host string) []string {
-		spec := NodeSpec{Name: name, Dir: filepath.Join(dir, name+certificates+key), Host: host, Voters: 3, Join: []string{"127.200.0.1:4702"}}
+		spec := NodeSpec{Name: name, Dir: filepath.Join(dir, name+certificates+key), Host: host, Voters: 3, Engine: *engineFlag, Join: []string{"127.200.0.1:4702"}}
 		if name == "n1" {
 			spec.Bootstrap, spec.Join = true, nil
 		}

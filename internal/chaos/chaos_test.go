@@ -18,6 +18,7 @@ var (
 	cyclesFlag  = flag.Int("cycles", 30, "faults of a campaign")
 	minutesFlag = flag.Float64("minutes", 0, "time after which no new fault begins; 0: none")
 	seedFlag    = flag.Uint64("seed", 0, "seed of the plan; 0: from the clock")
+	engineFlag  = flag.String("engine", "raft", "protocol of the log, raft or paxos")
 	nodesFlag   = flag.Int("nodes", 0, "nodes of a cluster, 3 or 5; 0: both in turn")
 	lifeFlag    = flag.Int("life", 0, "faults in the life of one cluster; 0: a quarter of -cycles, 75 at most")
 	diskFlag    = flag.String("disk", "", "file system for power cuts, ext4 or xfs; empty: both in turn")
@@ -122,7 +123,7 @@ func campaign(t *testing.T, name string, mix []Choice, isolation bool, prepare f
 				t.Skipf("needs namespaces: %v", err)
 			}
 			defer host.Close()
-			config.Cluster = ClusterConfig{Program: argv, Nodes: 3 + 2*(life%2), Dir: runDir(t), Host: host}
+			config.Cluster = ClusterConfig{Program: argv, Engine: *engineFlag, Nodes: 3 + 2*(life%2), Dir: runDir(t), Host: host}
 			if *nodesFlag != 0 {
 				config.Cluster.Nodes = *nodesFlag
 			}
@@ -164,8 +165,8 @@ func judge(t *testing.T, report Report, err error) {
 	}
 	t.Logf("%s: %+v", report.Verdict, report)
 	if report.Verdict != verdictPass {
-		t.Errorf("seed %d: %s:\n%s\nagain: go test ./internal/chaos -run '%s' -chaos -seed=%d -nodes=%d -cycles=%d",
-			report.Seed, report.Verdict, strings.Join(report.Reasons, "\n"), t.Name(), report.Seed, report.Nodes, report.Cycles)
+		t.Errorf("seed %d: %s:\n%s\nagain: go test ./internal/chaos -run '%s' -chaos -engine=%s -seed=%d -nodes=%d -cycles=%d",
+			report.Seed, report.Verdict, strings.Join(report.Reasons, "\n"), t.Name(), report.Engine, report.Seed, report.Nodes, report.Cycles)
 	}
 }
 
@@ -226,7 +227,7 @@ func TestFailover(t *testing.T) {
 				// A calm workload: what is measured is the cluster, not two cores full of clients.
 				Pause: 20 * time.Millisecond,
 				Cluster: ClusterConfig{
-					Program: argv, Nodes: max(3, *nodesFlag), Dir: runDir(t), Host: host, Separate: c.fault == IsolateLeader,
+					Program: argv, Engine: *engineFlag, Nodes: max(3, *nodesFlag), Dir: runDir(t), Host: host, Separate: c.fault == IsolateLeader,
 				},
 			}
 			report, err := Measure(t.Context(), config, c.fault)

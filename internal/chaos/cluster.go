@@ -13,10 +13,17 @@ import (
 	"time"
 )
 
+// Engines that keep the log of the tree.
+const (
+	engineRaft  = "raft"
+	enginePaxos = "paxos"
+)
+
 // ClusterConfig says what to start.
 type ClusterConfig struct {
 	Program []string // argv of the program before the arguments of a node
 	Nodes   int      // 3 or 5
+	Engine  string   // "raft" or "paxos"; "" leaves it to the program, which takes raft
 	Dir     string   // for data, logs and disk images
 	Host    *Host
 	// Disk is the file system of each node's data directory, "ext4" or "xfs";
@@ -39,12 +46,16 @@ type NodeSpec struct {
 	Bootstrap         bool     // the first node
 	Join              []string // gossip addresses of the others
 	Voters            int
+	Engine            string
 	Wide              bool // the addresses are not on loopback
 }
 
 // NodeArguments are the arguments of `node start`.
 func NodeArguments(s NodeSpec) []string {
 	args := []string{"start", "--name", s.Name, "--data", s.Dir, "--listen", s.Host, "--voters", fmt.Sprint(s.Voters)}
+	if s.Engine != "" {
+		args = append(args, "--engine", s.Engine)
+	}
 	if s.Bootstrap {
 		args = append(args, "--bootstrap")
 	}
@@ -122,6 +133,7 @@ func (c *Cluster) prepare() (err error) {
 			Link:   address(n, 4701),
 			Gossip: address(n, 4702),
 			Voters: c.config.Nodes,
+			Engine: c.config.Engine,
 			Wide:   c.Network != nil,
 		}
 		node.Bootstrap = n == 0

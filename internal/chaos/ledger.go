@@ -16,6 +16,7 @@ import (
 // Report is what one run says, and one line of the ledger.
 type Report struct {
 	Name    string    `json:"name"`
+	Engine  string    `json:"engine,omitempty"` // "" is raft
 	Time    time.Time `json:"time"`
 	Commit  string    `json:"commit"`
 	Version string    `json:"version"`
@@ -107,20 +108,30 @@ func ReadLedger(r io.Reader) ([]Report, error) {
 	return reports, scanner.Err()
 }
 
-// Totals is a Markdown table of the ledger, a row for each name.
+// Totals is a Markdown table of the ledger: for each engine a row for each name
+// and their sum.
 func Totals(reports []Report) string {
-	byName := make(map[string][]Report)
-	for _, r := range reports {
-		byName[r.Name] = append(byName[r.Name], r)
-	}
 	var b strings.Builder
-	b.WriteString("| campaign | runs (failed, void) | cycles | hours | acknowledged | unknown | lost writes | stale reads | double applies | porcupine operations |\n")
-	b.WriteString("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
-	for _, name := range slices.Sorted(maps.Keys(byName)) {
-		writeTotal(&b, name, byName[name])
+	b.WriteString("| campaign | engine | runs (failed, void) | cycles | hours | acknowledged | unknown | lost writes | stale reads | double applies | porcupine operations |\n")
+	b.WriteString("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
+	byEngine := groupBy(reports, func(r Report) string { return cmp.Or(r.Engine, engineRaft) })
+	for _, engine := range slices.Sorted(maps.Keys(byEngine)) {
+		byName := groupBy(byEngine[engine], func(r Report) string { return r.Name })
+		for _, name := range slices.Sorted(maps.Keys(byName)) {
+			writeTotal(&b, name+" | "+engine, byName[name])
+		}
+		writeTotal(&b, "**all** | "+engine, byEngine[engine])
 	}
-	writeTotal(&b, "**all**", reports)
 	return b.String()
+}
+
+// groupBy sorts reports into heaps by what name calls them.
+func groupBy(reports []Report, name func(Report) string) map[string][]Report {
+	heaps := make(map[string][]Report)
+	for _, r := range reports {
+		heaps[name(r)] = append(heaps[name(r)], r)
+	}
+	return heaps
 }
 
 // writeTotal adds one row. A void run is listed and adds to no total.
@@ -148,21 +159,23 @@ func writeTotal(b *strings.Builder, name string, reports []Report) {
 		t.Cycles, t.Seconds/3600, t.Acknowledged, t.Unknown, t.LostWrites, t.StaleReads, t.DoubleApplies, t.PorcupineOps)
 }
 
-// FaultTotals is a Markdown table of how often each fault has fired.
+// FaultTotals is a Markdown table of how often each fault has fired on each engine.
 func FaultTotals(reports []Report) string {
-	total := make(map[FaultKind]int)
+	kinds := make(map[FaultKind]bool)
+	fired := map[string]map[FaultKind]int{engineRaft: {}, enginePaxos: {}}
 	for _, r := range reports {
 		if r.Verdict == verdictVoid {
 			continue
 		}
 		for kind, count := range r.Faults {
-			total[kind] += count
+			kinds[kind] = true
+			fired[cmp.Or(r.Engine, engineRaft)][kind] += count
 		}
 	}
 	var b strings.Builder
-	b.WriteString("| fault | fired |\n| --- | --- |\n")
-	for _, kind := range slices.Sorted(maps.Keys(total)) {
-		fmt.Fprintf(&b, "| %s | %d |\n", kind, total[kind])
+	fmt.Fprintf(&b, "| fault | %s | %s |\n| --- | --- | --- |\n", engineRaft, enginePaxos)
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		fmt.Fprintf(&b, "| %s | %d | %d |\n", kind, fired[engineRaft][kind], fired[enginePaxos][kind])
 	}
 	return b.String()
 }

@@ -75,7 +75,7 @@ func begin(ctx context.Context, config RunConfig) (*Run, error) {
 	}
 	r := &Run{config: config, recorder: NewRecorder()}
 	r.report = Report{
-		Name: config.Name, Commit: config.Commit, Seed: config.Seed, Nodes: config.Cluster.Nodes, Disk: config.Cluster.Disk,
+		Name: config.Name, Engine: cmp.Or(config.Cluster.Engine, engineRaft), Commit: config.Commit, Seed: config.Seed, Nodes: config.Cluster.Nodes, Disk: config.Cluster.Disk,
 		Time: time.Now(), Faults: make(map[FaultKind]int),
 	}
 	var err error

@@ -234,7 +234,8 @@ func TestLedger(t *testing.T) {
 		{Name: "kill", Verdict: verdictPass, Cycles: 10, Acknowledged: 100, Faults: map[FaultKind]int{KillAll: 10}},
 		{Name: "kill", Verdict: verdictVoid, Cycles: 99, Acknowledged: 999, Faults: map[FaultKind]int{KillAll: 99}},
 		{Name: "kill", Verdict: verdictFail, Cycles: 5, LostWrites: 1, Faults: map[FaultKind]int{KillLeader: 5}},
-		{Name: "power", Verdict: verdictPass, Cycles: 7, PorcupineOps: 50},
+		{Name: "power", Engine: engineRaft, Verdict: verdictPass, Cycles: 7, PorcupineOps: 50},
+		{Name: "kill", Engine: enginePaxos, Verdict: verdictPass, Cycles: 3, Acknowledged: 30, Faults: map[FaultKind]int{KillAll: 3}},
 	} {
 		if err := AppendLedger(path, r); err != nil {
 			t.Fatal(err)
@@ -245,12 +246,15 @@ func TestLedger(t *testing.T) {
 		t.Fatal(err)
 	}
 	totals := Totals(reports)
-	for _, row := range []string{"| kill | 3 (1, 1) | 15 | 0.0 | 100 | 0 | 1 | 0 | 0 | 0 |", "| **all** | 4 (1, 1) | 22 |"} {
+	for _, row := range []string{
+		"| kill | raft | 3 (1, 1) | 15 | 0.0 | 100 | 0 | 1 | 0 | 0 | 0 |", "| **all** | raft | 4 (1, 1) | 22 |",
+		"| kill | paxos | 1 (0, 0) | 3 | 0.0 | 30 |", "| **all** | paxos | 1 (0, 0) | 3 |",
+	} {
 		if !strings.Contains(totals, row) {
 			t.Errorf("no row %q in\n%s", row, totals)
 		}
 	}
-	if faults := FaultTotals(reports); !strings.Contains(faults, "| kill all | 10 |") {
+	if faults := FaultTotals(reports); !strings.Contains(faults, "| kill all | 10 | 3 |") {
 		t.Errorf("a void run counts in\n%s", faults)
 	}
 }
