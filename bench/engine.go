@@ -81,6 +81,7 @@ var kinds = []kind{
 	{name: "bare", newServer: func() engine { return new(bareEngine) }, levels: []readLevel{linearizable, lease}},
 	{name: "bare-calls", newServer: func() engine { return &bareEngine{calls: true} }, levels: []readLevel{linearizable, lease}},
 	{name: "synod", newServer: newSynodEngine, levels: []readLevel{linearizable, lease}, class: inProcess, ours: true, drill: true},
+	{name: "synod-paxos", newServer: newSynodPaxosEngine, levels: []readLevel{linearizable, lease}, class: inProcess, ours: true, drill: true},
 	{name: "etcdraft", newServer: func() engine { return new(etcdraftEngine) }, levels: []readLevel{linearizable}, class: inProcess, drill: true},
 	{name: "hashicorp", variants: []string{"hashicorp-plain", "hashicorp-batch"}, class: inProcess},
 	{name: "hashicorp-plain", newServer: func() engine { return &hashicorpEngine{} }, levels: []readLevel{linearizable}, class: inProcess, drill: true},

@@ -16,6 +16,7 @@ import (
 // machine, proposals and reads by the calls of the facade. All settings are the
 // defaults.
 type synodEngine struct {
+	log   synod.Engine
 	node  *synod.Node
 	group *synod.Group
 	ready bool // has led with three voters; watchRole's goroutine alone asks
@@ -27,10 +28,12 @@ const (
 	statusTime     = time.Second
 )
 
-func newSynodEngine() engine { return new(synodEngine) }
+func newSynodEngine() engine { return &synodEngine{log: synod.Raft} }
+
+func newSynodPaxosEngine() engine { return &synodEngine{log: synod.Paxos} }
 
 func (e *synodEngine) start(c engineConfig) error {
-	node, err := startSynod(c, synod.GroupConfig{Name: synodGroup, New: func() synod.StateMachine {
+	node, err := startSynod(c, synod.GroupConfig{Name: synodGroup, Engine: e.log, New: func() synod.StateMachine {
 		m := &synodMachine{newTable()}
 		return m
 	}})
