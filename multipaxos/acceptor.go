@@ -141,6 +141,10 @@ func validAccept(m Accept) bool {
 // already needs no vote: it is the same entry, by the rule of phase 1. Two
 // entries with one ballot are the mark of a broken proposer.
 func (n *Node) accept(from ID, b Ballot, e Entry) bool {
+	if s := n.log.at(e.Index); s != nil && s.known && s.chosen && !sameEntry(&s.entry, &e) {
+		n.alarm(from, e.Index, b, "another value than the chosen one")
+		return false
+	}
 	if e.Index <= n.chosen {
 		n.saves.told = max(n.saves.told, e.Index)
 		return true

@@ -256,7 +256,7 @@ func (n *Node) onPollReply(from ID, m PollReply) {
 	if m.Chosen > n.chosen && n.role != Leader {
 		n.pullFrom(from)
 	}
-	if n.role != PreCandidate || !m.Granted || m.Epoch != n.epoch() {
+	if n.role != PreCandidate || !m.Granted || m.Epoch != n.epoch() || n.place(from) < 0 {
 		return
 	}
 	n.election.votes[from] = true

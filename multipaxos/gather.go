@@ -38,5 +38,6 @@ func (n *Node) gatherFor(p *progress) int {
 	case len(p.flights) == 0:
 		return 0
 	}
-	return max(0, n.cfg.FullFrameBytes-n.log.size(p.next, n.lead.next-1))
+	_, size := n.log.upTo(p.next, n.lead.next-1, n.cfg.FullFrameBytes)
+	return max(0, n.cfg.FullFrameBytes-size)
 }

@@ -28,7 +28,7 @@ type Node struct {
 
 	// Proposer.
 	proposed Ballot // the last ballot prepared
-	seen     Ballot // the highest ballot heard of
+	seen     Ballot // the highest ballot heard of in an epoch while that was ours
 	role     Role
 	ballot   Ballot // as candidate and leader: our own
 	phase1   *phase1
@@ -276,9 +276,9 @@ func (n *Node) owns(from ID, b Ballot) bool {
 	return Epoch(b) != n.epoch() || n.place(from) == Proposer(b)
 }
 
-// see notes a ballot, so that the next one of our own is higher.
+// see notes a ballot of this epoch, so that the next one of our own is higher.
 func (n *Node) see(b Ballot) {
-	if b <= maxBallot {
+	if b <= maxBallot && Epoch(b) == n.epoch() {
 		n.seen = max(n.seen, b)
 	}
 }

@@ -1,5 +1,7 @@
 package multipaxos
 
+import "slices"
+
 // phase1 is what a candidate has heard: promises for every slot from from on.
 type phase1 struct {
 	from  Index // the first slot that was not known to be chosen when it began
@@ -144,6 +146,8 @@ func (n *Node) validPromise(m Promise) bool {
 			return false
 		case !r.Chosen && (r.Ballot == 0 || r.Ballot >= m.Ballot || Epoch(r.Ballot) != Epoch(m.Ballot)):
 			return false
+		case !r.Chosen && slices.ContainsFunc(r.Entries, func(e Entry) bool { return e.Term > r.Ballot }):
+			return false
 		}
 		at = r.Entries[len(r.Entries)-1].Index + 1
 	}
@@ -199,9 +203,12 @@ func (n *Node) becomeLeader() {
 }
 
 // sealsEpoch reports whether e, proposed again, ends the epoch: a SEAL that no
-// LEAD marker before it makes a ghost.
+// LEAD marker before it makes a ghost, and that holds a configuration.
 func (n *Node) sealsEpoch(e Entry) bool {
 	if e.Kind != EntrySeal {
+		return false
+	}
+	if _, err := decodeSeal(e, n.epoch()); err != nil {
 		return false
 	}
 	in := n.leadAt(n.chosen + 1)

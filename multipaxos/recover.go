@@ -15,12 +15,12 @@ func (n *Node) recover(s State) error {
 	n.leads = []lead{{at: at, ballot: s.Snapshot.Term}}
 	n.log.trim(at)
 	n.chosen, n.handed, n.applied = at, at, at
+	n.promised, n.proposed = h.Promised, h.Proposed
 	for _, r := range s.Runs {
 		if err := n.recoverRun(r); err != nil {
 			return err
 		}
 	}
-	n.promised, n.proposed = h.Promised, h.Proposed
 	n.see(max(h.Promised, h.Proposed))
 	// A crash between two saves cannot come between a vote and its promise: they
 	// are one save. But a promise may be newer than the votes.
@@ -28,13 +28,23 @@ func (n *Node) recover(s State) error {
 	return n.recoverChosen(s.Chosen)
 }
 
+// maxGap is more slots than any window leaves open, so that a damaged index does not
+// ask for memory.
+const maxGap = 1 << 26
+
 // recoverRun takes votes or chosen entries over, in the order in which they were
 // saved.
 func (n *Node) recoverRun(r Run) error {
 	if err := checkEntries(r.Entries); err != nil || !r.Chosen && Epoch(r.Ballot) == 0 || r.Ballot > maxBallot {
 		return &StateError{firstIndex(r.Entries), "a damaged vote"}
 	}
+	if r.Ballot > n.promised { // they are one save
+		return &StateError{firstIndex(r.Entries), "a vote above the promise"}
+	}
 	for _, e := range r.Entries {
+		if e.Index > n.log.end+maxGap {
+			return &StateError{e.Index, "a slot far beyond all others"}
+		}
 		if e.Index > n.snapshot.Index {
 			s := n.log.put(e, r.Ballot)
 			s.chosen = r.Chosen
