@@ -26,6 +26,11 @@ const (
 	wantedReads        = 200_000
 	wantedLeaseReads   = 1_000_000
 	aimedClientsForCPU = 256
+
+	// The engines of ours cost the same rounds and flushes: more apart than this
+	// is a defect of one of them.
+	wantedOfTwin    = 0.9
+	wantedCPUOfTwin = 1.1
 )
 
 // aims lists what the rows say about the promises. Those about a cell that was
@@ -34,6 +39,9 @@ func aims(rows []row) []aim {
 	var all []aim
 	var reads = map[readLevel]aim{}
 	for _, r := range rows {
+		if r.ofTwin > 0 {
+			all = append(all, aimsOfTwin(r)...)
+		}
 		if r.engine != "synod" || r.rounds == 0 {
 			continue
 		}
@@ -77,6 +85,14 @@ func aimsOfWrites(r row, rows []row) []aim {
 		all = append(all, aim{cell: r.cell, what: "writes/s over the bare path's", value: r.ofBare, limit: wantedBareShare})
 	}
 	return all
+}
+
+// aimsOfTwin are what an engine shall have of the one that it shall equal.
+func aimsOfTwin(r row) []aim {
+	return []aim{
+		{cell: r.cell, what: r.engine + "'s rate over Raft's", value: r.ofTwin, limit: wantedOfTwin},
+		{cell: r.cell, what: r.engine + "'s CPU over Raft's", value: r.cpuOfTwin, limit: wantedCPUOfTwin, below: true},
+	}
 }
 
 // bestLatencies are the lowest p50 and p99 of any peer in the cell and class of r.

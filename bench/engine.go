@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/synod-go/synod"
 )
 
 // An engine is one process's part of a replicated map from uint64 to bytes: a
@@ -65,6 +67,8 @@ type kind struct {
 	class string
 	// ours marks Synod: it has peers and is not one.
 	ours bool
+	// beside is the engine of ours that this one shall equal; empty: none.
+	beside string
 	// variants are the kinds of which the better is reported under this name.
 	variants []string
 	// drill says that the kind takes part in the fail-over drill by default.
@@ -80,8 +84,8 @@ const (
 var kinds = []kind{
 	{name: "bare", newServer: func() engine { return new(bareEngine) }, levels: []readLevel{linearizable, lease}},
 	{name: "bare-calls", newServer: func() engine { return &bareEngine{calls: true} }, levels: []readLevel{linearizable, lease}},
-	{name: "synod", newServer: newSynodEngine, levels: []readLevel{linearizable, lease}, class: inProcess, ours: true, drill: true},
-	{name: "synod-paxos", newServer: newSynodPaxosEngine, levels: []readLevel{linearizable, lease}, class: inProcess, ours: true, drill: true},
+	{name: "synod", newServer: newSynodEngine(synod.Raft), levels: []readLevel{linearizable, lease}, class: inProcess, ours: true, drill: true},
+	{name: "synod-paxos", newServer: newSynodEngine(synod.Paxos), levels: []readLevel{linearizable, lease}, class: inProcess, ours: true, beside: "synod", drill: true},
 	{name: "etcdraft", newServer: func() engine { return new(etcdraftEngine) }, levels: []readLevel{linearizable}, class: inProcess, drill: true},
 	{name: "hashicorp", variants: []string{"hashicorp-plain", "hashicorp-batch"}, class: inProcess},
 	{name: "hashicorp-plain", newServer: func() engine { return &hashicorpEngine{} }, levels: []readLevel{linearizable}, class: inProcess, drill: true},

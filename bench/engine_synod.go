@@ -13,10 +13,11 @@ import (
 )
 
 // A synodEngine is a node of Synod as a Go program embeds it: its own state
-// machine, proposals and reads by the calls of the facade. All settings are the
-// defaults.
+// machine, proposals and reads by the calls of the facade. All settings but the
+// protocol are the defaults.
 type synodEngine struct {
-	log   synod.Engine
+	protocol synod.Engine
+
 	node  *synod.Node
 	group *synod.Group
 	ready bool // has led with three voters; watchRole's goroutine alone asks
@@ -28,12 +29,12 @@ const (
 	statusTime     = time.Second
 )
 
-func newSynodEngine() engine { return &synodEngine{log: synod.Raft} }
-
-func newSynodPaxosEngine() engine { return &synodEngine{log: synod.Paxos} }
+func newSynodEngine(protocol synod.Engine) func() engine {
+	return func() engine { return &synodEngine{protocol: protocol} }
+}
 
 func (e *synodEngine) start(c engineConfig) error {
-	node, err := startSynod(c, synod.GroupConfig{Name: synodGroup, Engine: e.log, New: func() synod.StateMachine {
+	node, err := startSynod(c, synod.GroupConfig{Name: synodGroup, Engine: e.protocol, New: func() synod.StateMachine {
 		m := &synodMachine{newTable()}
 		return m
 	}})

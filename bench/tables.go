@@ -24,8 +24,12 @@ type row struct {
 	otherCores float64
 	ofBare     float64 // perSecond over that of the ceiling; 0: not measured
 	ofBestPeer float64 // perSecond over that of the best peer of its class; 0: none
-	class      string
-	ours       bool
+	// Medians of what each round's run has over that of kind.beside in the same
+	// round; 0: none.
+	ofTwin    float64 // operations a second
+	cpuOfTwin float64 // CPU for each operation
+	class     string
+	ours      bool
 }
 
 // summarize makes the rows of a report, in the order in which cells and engines
@@ -98,7 +102,24 @@ func newRow(k kind, c cell, runs []run) row {
 	r.p99Micros = of(func(one run) float64 { return one.Result.P99Micros })
 	r.p999Micros = of(func(one run) float64 { return one.Result.P999Micros })
 	r.otherCores = of(func(one run) float64 { return one.Result.OtherCores })
+	r.compareRounds(k.beside, good, runs)
 	return r
+}
+
+// compareRounds fills in the ratios to an engine that shall be equal. They are
+// taken round by round: what both met at about the same time cancels out.
+func (r *row) compareRounds(beside string, good, runs []run) {
+	var rates, cpu []float64
+	for _, one := range good {
+		i := slices.IndexFunc(runs, func(o run) bool {
+			return o.Engine == beside && o.cell == one.cell && o.Round == one.Round && o.Error == ""
+		})
+		if i >= 0 && runs[i].Result.Operations > 0 {
+			rates = append(rates, one.perSecond()/runs[i].perSecond())
+			cpu = append(cpu, one.cpuMicros()/runs[i].cpuMicros())
+		}
+	}
+	r.ofTwin, r.cpuOfTwin = median(rates), median(cpu)
 }
 
 // mergeVariants keeps the faster of an engine's variants in each cell, under the
@@ -161,8 +182,8 @@ func writeTables(out io.Writer, runs []run) {
 			title = t
 			w = tabwriter.NewWriter(out, 0, 0, 1, ' ', 0)
 			fmt.Fprintf(out, "\n### %s\n\n", title)
-			fmt.Fprintln(w, "| clients\t| engine\t| per s\t| p50 ms\t| p99 ms\t| p99.9 ms\t| CPU µs\t| MiB\t| of bare\t| of best peer\t| others\t| rounds\t|")
-			fmt.Fprintln(w, "| ---:\t| ---\t| ---:\t| ---:\t| ---:\t| ---:\t| ---:\t| ---:\t| ---:\t| ---:\t| ---:\t| ---:\t|")
+			fmt.Fprintln(w, "| clients\t| engine\t| per s\t| p50 ms\t| p99 ms\t| p99.9 ms\t| CPU µs\t| MiB\t| of bare\t| of best peer\t| of Raft\t| CPU of Raft\t| others\t| rounds\t|")
+			fmt.Fprintln(w, "| ---:\t| ---\t| ---:\t| ---:\t| ---:\t| ---:\t| ---:\t| ---:\t| ---:\t| ---:\t| ---:\t| ---:\t| ---:\t| ---:\t|")
 		}
 		r.write(w)
 	}
@@ -192,9 +213,9 @@ func (r row) write(w io.Writer) {
 	if r.void > 0 {
 		rounds += fmt.Sprintf(" + %d void", r.void)
 	}
-	fmt.Fprintf(w, "| %d\t| %s\t| %.0f\t| %s\t| %s\t| %s\t| %.1f\t| %.0f\t| %s\t| %s\t| %.2f\t| %s\t|\n",
+	fmt.Fprintf(w, "| %d\t| %s\t| %.0f\t| %s\t| %s\t| %s\t| %.1f\t| %.0f\t| %s\t| %s\t| %s\t| %s\t| %.2f\t| %s\t|\n",
 		r.Clients, name, r.perSecond, millis(r.p50Micros), millis(r.p99Micros), millis(r.p999Micros),
-		r.cpuMicros, r.replicaMiB, ratio(r.ofBare), ratio(r.ofBestPeer), r.otherCores, rounds)
+		r.cpuMicros, r.replicaMiB, ratio(r.ofBare), ratio(r.ofBestPeer), ratio(r.ofTwin), ratio(r.cpuOfTwin), r.otherCores, rounds)
 }
 
 func millis(micros float64) string {

@@ -98,6 +98,28 @@ func TestAimsSayWhatWasMetAndWhatWasMissed(t *testing.T) {
 	}
 }
 
+func TestEnginesThatShallBeEqualAreComparedRoundByRound(t *testing.T) {
+	slow := made("synod-paxos", 3, 100, 1)
+	slow.Error = "no leader"
+	runs := []run{
+		made("synod", 1, 1000, 1), made("synod-paxos", 1, 800, 1),
+		made("synod", 2, 4000, 1), made("synod-paxos", 2, 4800, 1),
+		made("synod", 3, 2000, 1), slow,
+	}
+	r := findRow(t, summarize(runs), "synod-paxos")
+	if r.ofTwin != 1 { // the medians alone would say 2800 of 2000
+		t.Errorf("%v of Raft, want 1: the median of 0.8 and 1.2", r.ofTwin)
+	}
+	if want := (1/0.8 + 1/1.2) / 2; r.cpuOfTwin != want {
+		t.Errorf("CPU is %v of Raft, want %v", r.cpuOfTwin, want)
+	}
+	var out strings.Builder
+	writeTables(&out, runs)
+	if want := "- met    writes, 128 B, 16 clients: synod-paxos's rate over Raft's: 1, wanted at least 0.9"; !strings.Contains(out.String(), want) {
+		t.Errorf("want the line %q in:\n%s", want, &out)
+	}
+}
+
 func TestAnEngineThatFailedAltogetherHasARowAndNoRatioToItself(t *testing.T) {
 	failed := run{cell: cell{Value: 128, Clients: 16}, Engine: "etcd", Round: 1, Error: "no leader"}
 	r := findRow(t, summarize([]run{failed}), "etcd")
