@@ -125,11 +125,15 @@ func (d *Decrees) startRoles() (err error) {
 
 func (d *Decrees) host(role Role) decree.Host {
 	return decree.Host{ID: d.id, Name: d.cfg.Name, Acceptors: d.cfg.Acceptors, Store: d.store,
-		Group: groupID("decrees/" + string(role)), Send: d.sendOrLose, FailStop: d.fail, Recorder: d.recorder,
+		Group: storage.Group(DecreesGroup(role)), Send: d.sendOrLose, FailStop: d.fail, Recorder: d.recorder,
 		Clock:         func() paxos.Time { return paxos.Time(clock()) },
 		MaxValueBytes: d.cfg.MaxValueBytes, Limits: decree.Limits{Rows: d.cfg.MaxDecrees, Bytes: d.cfg.MaxBytes},
 		Logger: d.cfg.Logger}
 }
+
+// DecreesGroup is the number under which a role's records stand in the log of its
+// process, for tools: see actors/decree for what they are.
+func DecreesGroup(role Role) uint32 { return uint32(groupID("decrees/" + string(role))) }
 
 // Decide proposes value for the named decree and returns the value that is chosen,
 // which may be another's: whoever comes later gets what was chosen first. Errors:

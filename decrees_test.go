@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -180,6 +181,67 @@ func TestMessagesMayBeLostDoubledLateAndReordered(t *testing.T) {
 			t.Fatalf("seed %d", seed)
 		}
 	}
+}
+
+func TestDuellingProposersEnd(t *testing.T) { // P7
+	c := newCouncil(t, "a", "b", "c", "d", "e")
+	var nacks atomic.Int64
+	for name, config := range c.all {
+		config.Backoff = time.Millisecond
+		c.all[name] = config
+	}
+	c.tamper(func(m *messages.DecreeMessage, send func()) {
+		if m.GetNack() != nil {
+			nacks.Add(1)
+		}
+		if m.GetPromise() != nil { // the more time between the phases, the more duels
+			time.AfterFunc(2*time.Millisecond, send)
+			return
+		}
+		send()
+	})
+	c.openAll()
+	c.decideAtOnce(10)
+	if nacks.Load() == 0 {
+		t.Error("nobody was outbid: that was no duel")
+	}
+}
+
+func TestOneRoundBeyondReasonCostsOneDecreeAlone(t *testing.T) {
+	c := newCouncil(t, "a", "b", "c")
+	digest, promised := make(chan uint64, 1), make(chan struct{}, 64)
+	c.tamper(func(m *messages.DecreeMessage, send func()) {
+		if m.GetAcceptors() != 0 { // it is about a decree
+			select {
+			case digest <- m.GetAcceptors():
+			default:
+			}
+		}
+		if m.GetDecree() == "x" && m.GetPromise() != nil {
+			promised <- struct{}{}
+		}
+		send()
+	})
+	c.openAll()
+	c.decide("b", "warm", "up", "up")
+	evil, set := c.by["a"], <-digest
+	ballot := paxos.Ballot{Round: paxos.MaxRound, Node: paxos.ID(evil.ID())}
+	for _, name := range []string{"b", "c"} {
+		o := decree.Outgoing{To: paxos.ID(c.by[name].ID()), Message: decree.Encode(paxos.Prepare{Ballot: ballot})}
+		evil.send(o.To, o.Fill(paxos.ID(evil.ID()), "x", set).Message)
+		select {
+		case <-promised:
+		case <-c.ctx.Done():
+			t.Fatalf("%s promises nothing", name)
+		}
+	}
+	if got, err := c.by["b"].Decide(c.ctx, "x", []byte("1")); !errors.Is(err, ErrNotChosen) {
+		t.Fatalf("beyond the last round b decides %q, %v", got, err)
+	}
+	c.decide("b", "y", "2", "2")
+	c.kill("b")
+	c.open("b")
+	c.decide("b", "z", "3", "3")
 }
 
 func TestRolesMayLiveApart(t *testing.T) {

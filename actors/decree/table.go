@@ -67,15 +67,24 @@ func NewTable(log *Log, limits Limits) *Table {
 
 // Load takes a RecordRow, in the order of the log.
 func (t *Table) Load(r storage.Record) error {
-	if len(r.Data) < 1 || len(r.Data) < 1+int(r.Data[0]) {
-		return fmt.Errorf("decree: row %d is cut off", r.Index)
+	name, data, err := DecodeRow(r.Data)
+	if err != nil {
+		return err
 	}
-	name, data := string(r.Data[1:1+r.Data[0]]), r.Data[1+r.Data[0]:]
-	if !ValidName(name) || r.Index <= t.seq {
+	if r.Index <= t.seq {
 		return fmt.Errorf("decree: row %d of %q after row %d", r.Index, name, t.seq)
 	}
 	t.set(name, slices.Clone(data), r.Index)
 	return nil
+}
+
+// DecodeRow reads a RecordRow: the decree's name, and what a role keeps of it.
+func DecodeRow(record []byte) (name string, row []byte, err error) {
+	if len(record) < 2 || record[0] == 0 || len(record) < 1+int(record[0]) {
+		return "", nil, fmt.Errorf("decree: a row of %d bytes is cut off", len(record))
+	}
+	end := 1 + int(record[0])
+	return string(record[1:end]), record[end:], nil
 }
 
 func (t *Table) set(name string, data []byte, at uint64) {

@@ -181,7 +181,7 @@ func (a *Actor) onMessage(now paxos.Time, w *messages.DecreeMessage) {
 		a.cfg.Received(decree.Learner, w, false, now)
 		return
 	}
-	core := a.taker(now, w.GetDecree(), m)
+	core := a.taker(now, w.GetDecree(), paxos.ID(w.GetFrom()), m)
 	a.cfg.Received(decree.Learner, w, core != nil, now)
 	if core != nil {
 		a.effects(w.GetDecree(), core.Step(paxos.ID(w.GetFrom()), m))
@@ -190,7 +190,8 @@ func (a *Actor) onMessage(now paxos.Time, w *messages.DecreeMessage) {
 
 // taker returns the core that takes a message: of a decree that is learned, one
 // with its value; of one that is not, its own, and a new one for a vote or a choice.
-func (a *Actor) taker(now paxos.Time, name string, m paxos.Message) *paxos.Learner {
+// A stranger's vote opens none.
+func (a *Actor) taker(now paxos.Time, name string, from paxos.ID, m paxos.Message) *paxos.Learner {
 	if vote, known := a.row(name); known {
 		return a.core(now, name, vote)
 	}
@@ -201,6 +202,9 @@ func (a *Actor) taker(now paxos.Time, name string, m paxos.Message) *paxos.Learn
 		if o := a.open[name]; o != nil {
 			o.heard = o.heard || heard
 			return o.core
+		}
+		if isVote && !a.founding.Set().Has(from) {
+			return nil
 		}
 		if o := a.opened(now, name); o != nil {
 			o.heard = heard

@@ -351,6 +351,10 @@ func (a *Actor) take(now paxos.Time, name string, p *proposal, out paxos.Output)
 
 func (a *Actor) effects(name string, p *proposal, out paxos.Output) {
 	a.cfg.Alarms(decree.Proposer, name, out.Alarms)
+	if out.SaveRound > a.durable+maxLeap {
+		a.abandon(name, p, out.SaveRound)
+		return
+	}
 	if out.SaveRound != 0 {
 		p.reserved = out.SaveRound
 		a.reserve(out.SaveRound)
@@ -376,6 +380,31 @@ func (a *Actor) effects(name string, p *proposal, out paxos.Output) {
 
 // reserveBlock is how many rounds are reserved at a time, for all decrees together.
 const reserveBlock = 1 << 16
+
+// maxLeap is how far one decree may take the rounds of the node: no honest
+// proposer gets near. Otherwise one hostile ballot close to the last possible one
+// would leave the node no round for any decree.
+const maxLeap = 1 << 32
+
+// abandon ends a decree in which somebody used a round beyond reason. What the
+// Output would have sent has not left, nor is its round used.
+func (a *Actor) abandon(name string, p *proposal, round uint64) {
+	now := a.cfg.Clock()
+	a.cfg.Record(decree.Event{Role: decree.Proposer, Kind: "alarm", Decree: name, Ballot: p.core.Ballot(),
+		Note: fmt.Sprintf("somebody uses a round near %d", round)})
+	a.told(now, name, decree.Event{Kind: "gave up"})
+	o := outcome{paxos.Result{Fate: paxos.SurelyNot}, fmt.Errorf("%w: round %d is promised", ErrRefused, round)}
+	if out := p.core.GiveUp(now); out.Result != nil {
+		first := o
+		first.result = *out.Result
+		a.ended(p, first)
+	}
+	for len(p.calls) > 0 {
+		a.ended(p, o)
+	}
+	a.base = max(a.base, p.reserved)
+	delete(a.proposals, name)
+}
 
 // reserve makes round durable before what the turn sends, unless it is.
 func (a *Actor) reserve(round uint64) {
