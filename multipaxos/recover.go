@@ -21,6 +21,7 @@ func (n *Node) recover(s State) error {
 			return err
 		}
 	}
+	n.dropVotes(at, n.epoch()) // the snapshot may be newer than they are
 	n.see(max(h.Promised, h.Proposed))
 	// A crash between two saves cannot come between a vote and its promise: they
 	// are one save. But a promise may be newer than the votes.
