@@ -1,6 +1,10 @@
 package multipaxos
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/synod-go/synod/consensus"
+)
 
 // solo is one node that a test drives by hand. Nothing becomes durable before
 // save.
@@ -112,4 +116,8 @@ func entriesFrom(first Index, term Ballot, commands ...string) (list []Entry) {
 		list = append(list, Entry{Term: term, Index: first + Index(i), Data: []byte(c)})
 	}
 	return list
+}
+
+func sealEntry(at Index, b Ballot, c Configuration) Entry {
+	return Entry{Term: b, Index: at, Kind: EntrySeal, Data: consensus.EncodeConfiguration(c)}
 }
