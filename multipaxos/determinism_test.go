@@ -65,7 +65,7 @@ func TestProposingIsLinear(t *testing.T) {
 func allocationsOf(t *testing.T, count int) float64 {
 	return testing.AllocsPerRun(2, func() {
 		r := newSolo(t, 1, voters(3), State{})
-		b := r.leads(2)
+		b := r.isElected(2)
 		commands := make([][]byte, count/100)
 		for range 100 {
 			if _, err := r.Propose(commands); err != nil {

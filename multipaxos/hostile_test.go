@@ -142,7 +142,7 @@ func TestAnswersThatNoAcceptorSendsChangeNothing(t *testing.T) {
 		"a promise that comes late":   {3, Promise{Ballot: b, From: 1}},
 	} {
 		r := newSolo(t, 1, voters(3), State{})
-		r.leads(2)
+		r.isElected(2)
 		r.Propose([][]byte{[]byte("x")})
 		r.ReadIndex(1)
 		r.at(r.now)

@@ -196,7 +196,7 @@ func TestAnEmptyAnswerLeadsToAnotherPeer(t *testing.T) {
 // A leader that prepares again still leads: Campaign does nothing to it.
 func TestCampaignLeavesARenewingLeaderAlone(t *testing.T) {
 	r := newSolo(t, 1, voters(3), State{})
-	r.leads(2)
+	r.isElected(2)
 	r.renew()
 	r.Campaign()
 	r.at(r.now + millisecond)

@@ -70,9 +70,9 @@ func (r *solo) candidate(peers ...ID) Ballot {
 	return r.ballot
 }
 
-// leads makes r the leader with empty promises of peers and its own, and its LEAD
+// isElected makes r the leader with empty promises of peers and its own, and its LEAD
 // marker chosen.
-func (r *solo) leads(peers ...ID) Ballot {
+func (r *solo) isElected(peers ...ID) Ballot {
 	r.t.Helper()
 	b := r.candidate(peers...)
 	r.save()
