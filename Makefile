@@ -38,8 +38,10 @@ fuzz: ## every fuzz target for FUZZ each
 	    echo "== $$pkg $$target"; $(GO) test $$pkg -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZ) || exit 1; \
 	  done; done
 
-sim: ## SEEDS simulated clusters, 10^8 steps in all by default, a fifth as many of real actors
+sim: ## SEEDS simulated clusters of either engine, 10^8 steps each by default, a fifth as many of real actors
 	$(GO) test ./internal/sim -run 'TestCampaign|TestRunsAreDeterministic' -count=1 -v -seeds=$(SEEDS) -steps=50000 -timeout=60m
+	$(GO) test ./internal/sim -run 'TestPaxosCampaign|TestPaxosRunsAreDeterministic' -count=1 -v -seeds=$(SEEDS) -steps=50000 -timeout=60m
+	$(GO) test ./internal/sim -run 'TestBothEngines' -count=1 -v -seeds=$$(($(SEEDS) / 5)) -timeout=60m
 	$(GO) test ./internal/sim -run 'TestActor' -count=1 -v -seeds=$$(($(SEEDS) / 5)) -steps=10000 -timeout=60m
 
 mutants: ## every planted bug, which the exhaustive check must find, or the simulators within 60 s each

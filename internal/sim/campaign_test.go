@@ -110,6 +110,16 @@ func TestCampaign(t *testing.T) {
 	runCampaign(t, simulations["sim"], 60, 12)
 }
 
+// TestPaxosCampaign is TestCampaign with the other engine.
+func TestPaxosCampaign(t *testing.T) {
+	runCampaign(t, simulations["paxos"], 60, 12)
+}
+
+func runPaxos(p Plan, trace bool) Result {
+	p.Engine = enginePaxos
+	return Run(p, trace)
+}
+
 // simulation is a kind of world with the tests that run it.
 type simulation struct {
 	name   string
@@ -121,6 +131,7 @@ type simulation struct {
 
 var simulations = map[string]simulation{
 	"sim":    {"sim", Run, worldSights(), 60, "TestReplay"},
+	"paxos":  {"paxos", runPaxos, paxosSights(), 60, "TestReplay"},
 	"actors": {"actors", RunActors, actorSights(), 200, "TestActorReplay"},
 }
 
@@ -169,6 +180,8 @@ func reportFailure(t *testing.T, s simulation, failed *Result) {
 // TestRunsAreDeterministic runs each seed twice, on as many processors as there
 // are, and compares the fingerprints of everything that happened.
 func TestRunsAreDeterministic(t *testing.T) { compareRuns(t, Run) }
+
+func TestPaxosRunsAreDeterministic(t *testing.T) { compareRuns(t, runPaxos) }
 
 func compareRuns(t *testing.T, run func(Plan, bool) Result) {
 	t.Helper()

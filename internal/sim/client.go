@@ -54,6 +54,7 @@ type client struct {
 	current  *operation
 	hint     int // the slot that led last
 	lastEnd  int64
+	script   script
 }
 
 type replyKind uint8
@@ -142,6 +143,9 @@ func (w *callers) event(e event) {
 }
 
 func (w *callers) newOperation(c *client) *operation {
+	if w.plan.Script {
+		return w.scripted(c)
+	}
 	w.operations++
 	d := w.dice.roll(streamClient, c.number)
 	op := &operation{
@@ -247,6 +251,8 @@ func (w *callers) again(c *client, op *operation) {
 	d := w.dice.roll(streamClient, c.number)
 	repeatable := op.kind != opPlain || op.sure
 	switch {
+	case w.plan.Script:
+		w.repeat(c, op)
 	case !repeatable, !w.healed && op.attempt > 16, w.has(Impatience) && d.perMille(100):
 		w.stats.Unknown++
 		if op.kind == opSession && d.split().perMille(500) {
@@ -254,11 +260,15 @@ func (w *callers) again(c *client, op *operation) {
 		}
 		w.end(c, op)
 	default:
-		if op.kind == opLease && op.attempt > 6 {
-			op.kind = opRead // as the facade does: a leader need not have a lease
-		}
-		w.attempt(c)
+		w.repeat(c, op)
 	}
+}
+
+func (w *callers) repeat(c *client, op *operation) {
+	if op.kind == opLease && op.attempt > 6 {
+		op.kind = opRead // as the facade does: a leader need not have a lease
+	}
+	w.attempt(c)
 }
 
 // end lets the client think about what to do next.
@@ -296,6 +306,7 @@ func (w *callers) replied(c *client, op *operation, attempt int, r reply) {
 		}
 	case replyValue:
 		w.model.readReturns(op, r)
+		c.script.hears(op, "%d", r.value)
 		w.stats.Reads++
 		w.end(c, op)
 	case replyDone:
@@ -307,6 +318,7 @@ func (w *callers) replied(c *client, op *operation, attempt int, r reply) {
 func (w *callers) commandReplied(c *client, op *operation, r replica.Result) {
 	c.hint = op.slot
 	w.model.commandReturns(op, r)
+	c.script.hears(op, "%x", r.Value)
 	switch r.Code {
 	case replica.CodeSessionExpired, replica.CodeRequestExpired:
 		w.sometimes.count(sawExpired)

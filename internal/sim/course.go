@@ -37,7 +37,7 @@ func newCourse(p Plan) course {
 func (c *course) firstMembers() (members []consensus.Member) {
 	for slot := range c.weather.voters {
 		m := consensus.Member{ID: consensus.ID(slot + 1), Voter: true}
-		if d := c.dice.at(streamPlan, 1, uint64(slot)+1); d.perMille(200) {
+		if d := c.dice.at(streamPlan, 1, uint64(slot)+1); d.perMille(200) && !c.weather.plain {
 			m.Priority = int32(d.split().below(3))
 		}
 		members = append(members, m)

@@ -1,5 +1,7 @@
 package sim
 
+import "slices"
+
 // mutant is a planted bug: old is replaced by new in file, relative to the
 // module, when the simulator is built for the hunt. old must be found exactly
 // once, so that a mutant cannot rot.
@@ -9,9 +11,12 @@ type mutant struct {
 	old, new string
 }
 
-// mutants are the bugs of the reliability study, section 6, as far as Raft, its
+// mutants are all planted bugs.
+var mutants = slices.Concat(raftMutants, paxosMutants)
+
+// raftMutants are the bugs of the reliability study, section 6, as far as Raft, its
 // log and its sessions can have them, and a few more of the same kind.
-var mutants = []mutant{
+var raftMutants = []mutant{
 	{"grant votes without the up-to-date check", "raft/election.go",
 		"	return index >= n.log.last()\n", "	return true\n"},
 	{"grant a vote to a candidate of an older last term", "raft/election.go",

@@ -36,7 +36,7 @@ func TestHunt(t *testing.T) {
 	var steps uint64
 	began := time.Now()
 	for seed := uint64(1); time.Since(began) < *huntFlag; seed++ {
-		r := hunter.run(Plan{Seed: seed, Steps: *stepsFlag}, false)
+		r := hunter.run(Plan{Seed: seed, Steps: *stepsFlag, Engine: *engineFlag}, false)
 		steps += r.Stats.Steps
 		if r.Failure != nil {
 			text, _, _ := strings.Cut(r.Failure.Text, "\n")
@@ -111,6 +111,14 @@ func (m mutant) world() string {
 	return "sim"
 }
 
+// engine is the one that has the bug.
+func (m mutant) engine() string {
+	if strings.HasPrefix(m.file, "multipaxos/") {
+		return enginePaxos
+	}
+	return engineRaft
+}
+
 // source is the file with the bug in it.
 func (m mutant) source() (string, error) {
 	data, err := os.ReadFile(filepath.Join("..", "..", m.file))
@@ -153,7 +161,7 @@ func hunt(t *testing.T, m mutant) string {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	run(ctx, t, "go", "test", "-c", "-overlay", overlay, "-o", binary, ".")
-	return run(ctx, t, binary, "-test.run=^TestHunt$", "-hunt=60s", "-world="+m.world(), fmt.Sprintf("-shrink=%v", *shrinkFlag))
+	return run(ctx, t, binary, "-test.run=^TestHunt$", "-hunt=60s", "-world="+m.world(), "-engine="+m.engine(), fmt.Sprintf("-shrink=%v", *shrinkFlag))
 }
 
 func run(ctx context.Context, t *testing.T, name string, args ...string) string {

@@ -93,6 +93,10 @@ type Plan struct {
 	Clients int    // 1 to 8
 	Off     Fault  // classes turned off
 	Skip    []Skip // single faults left out
+	// Script gives every client a register of its own and has it repeat what it
+	// asks until it is answered: then the answers do not depend on the order in
+	// which things happen, and so not on the engine.
+	Script bool
 	// Stop ends the run after that many events of both phases, for a shrunk
 	// run that has shown its failure by then. 0 does not.
 	Stop uint64
@@ -165,6 +169,7 @@ func ParseArgs(text string) (p Plan, err error) {
 	flags.IntVar(&p.Steps, "steps", 0, "")
 	flags.IntVar(&p.Voters, "voters", 0, "")
 	flags.IntVar(&p.Clients, "clients", 0, "")
+	flags.BoolVar(&p.Script, "script", false, "")
 	flags.Uint64Var(&p.Stop, "stop", 0, "")
 	flags.Func("off", "", func(s string) (err error) { p.Off, err = ParseFaults(s); return err })
 	flags.Func("omit", "", func(s string) (err error) { p.Skip, err = ParseSkips(s); return err })
@@ -188,6 +193,9 @@ func (p Plan) Args() string {
 	}
 	if p.Clients > 0 {
 		s += fmt.Sprintf(" -clients=%d", p.Clients)
+	}
+	if p.Script {
+		s += " -script"
 	}
 	if p.Off != 0 {
 		s += fmt.Sprintf(" -off=%v", p.Off)
@@ -237,6 +245,8 @@ type weather struct {
 	capacity                   int64 // of a full disk
 	sessionTimeout             int64 // milliseconds
 	padding                    int   // bytes a snapshot carries beside the registers
+	requests                   int   // whose results are remembered
+	plain                      bool  // all members have the same priority
 }
 
 // drawWeather follows the ranges of the reliability study, section 4.2.
@@ -276,6 +286,10 @@ func drawWeather(d *dice, p Plan) weather {
 	w.every[bit(Crash)] = next().around(600*milli) + 60*milli
 	if next().perMille(100) {
 		w.rush()
+	}
+	w.requests = 64
+	if p.Script { // no result is forgotten while a client may ask for it again
+		w.sessionTimeout, w.requests = 10_000_000, 1<<20
 	}
 	return w
 }

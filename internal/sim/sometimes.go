@@ -89,6 +89,18 @@ func worldSights() (of []sight) {
 	return of
 }
 
+// paxosSights are what a World of the Paxos log can see.
+func paxosSights() (of []sight) {
+	for _, x := range worldSights() {
+		switch x {
+		case sawTruncated, sawSplitVote, sawConfigInterrupted, sawConfigRolledBack: // a log of Raft
+		default:
+			of = append(of, x)
+		}
+	}
+	return append(of, sawGhost, sawSealedLeader, sawWitnessTrimmed)
+}
+
 // actorSights are what an ActorWorld can see.
 func actorSights() []sight {
 	of := []sight{

@@ -58,7 +58,7 @@ func (w *weather) replicaConfig() replica.Config {
 	return replica.Config{Limits: replica.Limits{
 		Sessions: 6, SessionWindow: 8, SessionBytes: 256, DigestEvery: digestEvery,
 		SessionTimeout: replicaTimeout(w.sessionTimeout), RequestRetention: replicaTimeout(4 * w.sessionTimeout),
-		Requests: 64, RequestSkew: replicaTimeout(20_000),
+		Requests: w.requests, RequestSkew: replicaTimeout(20_000),
 	}}
 }
 

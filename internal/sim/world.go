@@ -29,8 +29,9 @@ type Result struct {
 	Print     uint64
 	Stats     Stats
 	Sometimes sometimes
-	Failure   *Failure // nil if no rule was broken
-	On        Fault    // the classes that were on
+	Failure   *Failure   // nil if no rule was broken
+	On        Fault      // the classes that were on
+	Heard     [][]string // what each client was answered, if the plan has a script
 }
 
 // Failure is a broken rule.
@@ -207,5 +208,9 @@ func (w *World) schedule(at int64, e event) { w.agenda.add(at, e) }
 
 func (w *World) result() Result {
 	w.stats.Committed = uint64(w.oracle.committed())
-	return w.course.result()
+	r := w.course.result()
+	for _, c := range w.clients.list {
+		r.Heard = append(r.Heard, c.script.heard)
+	}
+	return r
 }
