@@ -71,11 +71,11 @@ func (f *Founding) Waiting() string { return f.founder.Waiting() }
 // Hint tells who may be behind a name.
 func (f *Founding) Hint(name string, id paxos.ID) { f.founder.Hint(name, id) }
 
-// Requests returns what to send until the set is founded: again and again, since
+// Requests returns what to send (see founding.Founder.Requests) until the set is founded: again and again, since
 // messages are lost.
-func (f *Founding) Requests() []Outgoing {
+func (f *Founding) Requests(again bool) []Outgoing {
 	var out []Outgoing
-	for _, r := range f.founder.Requests() {
+	for _, r := range f.founder.Requests(again) {
 		out = append(out, Outgoing{r.To, EncodeFound(r.Set)})
 	}
 	return out

@@ -224,7 +224,7 @@ func (a *Actor) onFounding(now paxos.Time, w *messages.DecreeMessage) {
 	if err != nil {
 		a.cfg.Logger.Warn("answer of an acceptor", "error", err)
 	}
-	a.askToFound(now)
+	a.askToFound(false)
 	if record == nil {
 		return
 	}
@@ -235,9 +235,8 @@ func (a *Actor) onFounding(now paxos.Time, w *messages.DecreeMessage) {
 	}
 }
 
-func (a *Actor) askToFound(now paxos.Time) {
-	a.foundNext = now + paxos.Time(a.cfg.FoundEvery)
-	for _, o := range a.founding.Requests() {
+func (a *Actor) askToFound(again bool) {
+	for _, o := range a.founding.Requests(again) {
 		a.sends = append(a.sends, o.Fill(a.cfg.ID, "", 0))
 	}
 }
@@ -280,7 +279,8 @@ func (a *Actor) effects(name string, out paxos.Output) {
 // tick lets time pass for those whose deadline has come, in the order of names.
 func (a *Actor) tick(now paxos.Time) {
 	if !a.founding.Done() && now >= a.foundNext {
-		a.askToFound(now)
+		a.foundNext = now + paxos.Time(a.cfg.FoundEvery)
+		a.askToFound(true)
 	}
 	var due []string
 	for name, o := range a.open {

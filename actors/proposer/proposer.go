@@ -194,8 +194,7 @@ func (a *Actor) onFounding(now paxos.Time, w *messages.DecreeMessage) {
 	if err != nil {
 		a.cfg.Logger.Warn("answer of an acceptor", "error", err)
 	}
-	a.foundNext = now + paxos.Time(a.cfg.FoundEvery)
-	a.askToFound()
+	a.askToFound(false)
 	if record == nil {
 		return
 	}
@@ -224,8 +223,8 @@ func (a *Actor) onRefusal(now paxos.Time, w *messages.DecreeMessage, reason foun
 	}
 }
 
-func (a *Actor) askToFound() {
-	for _, o := range a.founding.Requests() {
+func (a *Actor) askToFound(again bool) {
+	for _, o := range a.founding.Requests(again) {
 		a.sends = append(a.sends, o.Fill(a.cfg.ID, "", 0))
 	}
 }
@@ -420,7 +419,7 @@ func (a *Actor) reserve(round uint64) {
 func (a *Actor) tick(now paxos.Time) {
 	if !a.founding.Done() && now >= a.foundNext {
 		a.foundNext = now + paxos.Time(a.cfg.FoundEvery)
-		a.askToFound()
+		a.askToFound(true)
 	}
 	var due []string
 	for name, p := range a.proposals {

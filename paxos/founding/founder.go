@@ -58,9 +58,11 @@ func (f *Founder) Hint(name string, id paxos.ID) {
 	}
 }
 
-// Requests returns what to ask now. Call it again after every answer and, since
-// messages are lost, from time to time, until a set is founded.
-func (f *Founder) Requests() []Request {
+// Requests returns what to ask now. Call it after every answer, and again from time
+// to time until a set is founded: again asks also those that have answered, since
+// messages are lost, and since one that had only pinned the set may know by now that
+// it is founded, which nobody else may be left to tell.
+func (f *Founder) Requests(again bool) []Request {
 	if !f.founded.IsZero() {
 		return nil
 	}
@@ -72,7 +74,7 @@ func (f *Founder) Requests() []Request {
 		}
 	}
 	for _, m := range target.members {
-		if a, ok := f.answers[m.ID]; !ok || a.set.IsZero() {
+		if a, ok := f.answers[m.ID]; again || !ok || a.set.IsZero() {
 			requests = append(requests, Request{To: m.ID, Set: target})
 		}
 	}
