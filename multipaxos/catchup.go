@@ -151,15 +151,22 @@ func (n *Node) onLearned(from ID, m Learned) {
 	before := n.chosen
 	n.learn(m.Entries)
 	switch {
-	case m.Snapshot.Index > n.chosen && checkSnapshot(m.Snapshot) == nil:
+	case m.Snapshot.Index > n.chosen && checkSnapshot(m.Snapshot) == nil && n.hasState(from):
 		n.beginFetch(from, m.Snapshot)
 	case n.chosen > before && n.chosen < m.Chosen:
 		n.pullFrom(from)
 	case n.chosen < n.news.upTo && n.chosen > before:
 		n.missing()
-	case n.chosen < n.news.upTo: // of no use: somebody else is asked in a moment
+	case n.chosen < max(m.Chosen, n.news.upTo): // of no use: somebody else is asked in a moment
 		n.pull.to, n.pull.at = from, n.now+n.cfg.Heartbeat/4
 	}
+}
+
+// hasState reports whether id can send what its snapshot describes. A replica without
+// a state machine cannot, which another one like it does not mind.
+func (n *Node) hasState(id ID) bool {
+	m, known := n.config().Find(id)
+	return n.witness() || !known || m.Learns()
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

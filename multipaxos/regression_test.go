@@ -3,6 +3,8 @@ package multipaxos
 import (
 	"strings"
 	"testing"
+
+	"github.com/synod-go/synod/consensus"
 )
 
 // What the core once did wrong, found by reading it against the rules.
@@ -190,6 +192,27 @@ func TestAnEmptyAnswerLeadsToAnotherPeer(t *testing.T) {
 	only[Learn](t, out.SendNow)
 	if out.SendNow[0].To != 3 {
 		t.Errorf("asks %v, want 3", out.SendNow)
+	}
+}
+
+// A witness that has trimmed has no snapshot to send: a learner asks somebody else,
+// another witness takes its word.
+func TestNoSnapshotIsFetchedFromAWitness(t *testing.T) {
+	members := []Member{{ID: 1, Roles: consensus.RoleLearner}, {ID: 2, Roles: consensus.RoleProposer},
+		{ID: 3, Voter: true, Roles: consensus.RoleAcceptor}, {ID: 4, Voter: true, Roles: consensus.RoleAcceptor}}
+	trimmed := Learned{Chosen: 50, Snapshot: SnapshotMeta{Index: 40, Term: ballot(1, 1, 1), Configuration: Bootstrap(members...).Configuration}}
+	r := newSolo(t, 1, members, State{})
+	r.step(3, PollReply{Epoch: 1, Chosen: 50})
+	if out := r.step(3, trimmed); len(messages[Fetch](out.SendNow)) > 0 {
+		t.Errorf("fetches from a witness: %v", out.SendNow)
+	}
+	if out := r.at(r.now + r.cfg.Heartbeat); len(messages[Learn](out.SendNow)) != 1 || out.SendNow[0].To == 3 {
+		t.Errorf("asks %v, want another one than 3", out.SendNow)
+	}
+	w := newSolo(t, 4, members, State{})
+	w.step(3, PollReply{Epoch: 1, Chosen: 50})
+	if out := w.step(3, trimmed); w.chosen != 40 || out.Base == nil || out.Base.Index != 40 {
+		t.Errorf("a witness at %d, base %v; want 40", w.chosen, out.Base)
 	}
 }
 
