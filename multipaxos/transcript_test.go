@@ -301,6 +301,8 @@ var driverCommands = map[string]func(*testing.T, *transcript, *driver, []string)
 	"crash":      func(_ *testing.T, _ *transcript, d *driver, _ []string) { d.crash() },
 	"restart":    func(_ *testing.T, _ *transcript, d *driver, _ []string) { d.start() },
 	"snapshot":   func(_ *testing.T, _ *transcript, d *driver, _ []string) { d.snapshot() },
+	// spoil N: a bit of N's snapshot file flips.
+	"spoil": func(_ *testing.T, _ *transcript, d *driver, _ []string) { d.data[0] ^= 1 },
 	// step N FROM Prepare|Accept|Heartbeat BALLOT, step N FROM Nack BALLOT REASON
 	// PROMISED: a message that nobody here has sent.
 	"step": func(t *testing.T, s *transcript, d *driver, args []string) {
