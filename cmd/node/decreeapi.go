@@ -148,13 +148,13 @@ func (p *decreeProcess) learn(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *decreeProcess) setFaults(w http.ResponseWriter, r *http.Request) {
-	var rules []fault
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, decreeValueBytes)).Decode(&rules); err != nil {
+	var change faultChange
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, decreeValueBytes)).Decode(&change); err != nil {
 		decreeFailure(w, &api.Error{Code: api.CodeRequest, Message: "these are no faults", Why: plain(err)})
 		return
 	}
-	p.faults.set(rules)
-	decreeAnswer(w, http.StatusOK, rules)
+	p.faults.set(change.Faults, change.Release)
+	decreeAnswer(w, http.StatusOK, change)
 }
 
 func decreeAnswer(w http.ResponseWriter, status int, v any) {

@@ -16,6 +16,13 @@ type fault struct {
 	Decree string `json:"decree,omitempty"`
 }
 
+// faultChange is the body of PUT /v1/faults.
+type faultChange struct {
+	Faults []fault `json:"faults"`
+	// Release lets all that is held leave first.
+	Release bool `json:"release"`
+}
+
 func (f fault) hits(m synod.DecreeEvent) bool {
 	return (f.To == "" || f.To == m.ToName) && (f.Kind == "" || f.Kind == m.Kind) && (f.Decree == "" || f.Decree == m.Decree)
 }
@@ -57,11 +64,17 @@ func (f *faults) fate(m synod.DecreeEvent) string {
 }
 
 // set replaces the faults. What none of them holds any more leaves now, in the order
-// in which it was held.
-func (f *faults) set(rules []fault) {
+// in which it was held; with release all that is held leaves before.
+func (f *faults) set(rules []fault, release bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.rules = rules
+	if release {
+		for _, h := range f.held {
+			h.send()
+		}
+		f.held = nil
+	}
 	f.held = slices.DeleteFunc(f.held, func(h heldMessage) bool {
 		fate := f.fate(h.message)
 		if fate == "" {

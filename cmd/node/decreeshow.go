@@ -82,6 +82,8 @@ type eventLines struct {
 	began  time.Time
 	colour bool
 	lines  []eventLine // not written yet
+	decree string      // that the last line was about
+	shown  map[string]int
 }
 
 type eventLine struct {
@@ -114,14 +116,48 @@ func (l *eventLines) add(e synod.DecreeEvent) {
 func (l *eventLines) flush() {
 	for _, line := range l.lines {
 		e, value := line.event, ""
+		times := l.again(line)
+		if times == tooOften && e.ToName != "" {
+			continue
+		}
+		again := ""
+		if times > 0 && e.ToName != "" {
+			again = "again "
+		}
+		if e.Decree != "" && e.Decree != l.decree {
+			l.decree = e.Decree
+			fmt.Fprintf(l.out, "         decree %.60q\n", e.Decree)
+		}
 		if len(e.Value) > 0 && e.Kind != "promise" {
 			value = fmt.Sprintf("%.10q", e.Value)
 		}
-		text := fmt.Sprintf("%7.3f  %-3s %-8s %-7s %-10s %s", e.Time.Sub(l.began).Seconds(), cmp.Or(e.Name, "?"), kindWords[e.Kind],
-			l.ballot(e.Ballot.Round, uint64(e.Ballot.Node)), value, l.remark(e, strings.Join(line.to, " ")))
-		fmt.Fprintln(l.out, l.paint(e.Kind, strings.TrimRight(text, " ")))
+		text := fmt.Sprintf("%7.3f  %-3s %-8s %-9s %-9s %s", e.Time.Sub(l.began).Seconds(), cmp.Or(e.Name, "?"), kindWords[e.Kind],
+			l.ballot(e.Ballot.Round, uint64(e.Ballot.Node)), value, again+l.remark(e, strings.Join(line.to, " ")))
+		fmt.Fprintln(l.out, l.paint(e.Kind, strings.TrimRight(firstRunes(text, 80), " ")))
 	}
 	l.lines = nil
+}
+
+const (
+	// tooOften is how often a message must have been sent not to be written again.
+	tooOften = 2
+	// maxShown bounds what is remembered of the lines that were written.
+	maxShown = 4096
+)
+
+// again returns how often all whom a message is for were sent it before, as far as it
+// matters.
+func (l *eventLines) again(line eventLine) int {
+	if l.shown == nil || len(l.shown) > maxShown {
+		l.shown = make(map[string]int)
+	}
+	e, least := line.event, tooOften
+	for _, to := range line.to {
+		key := fmt.Sprint(e.Node, e.Role, e.Kind, e.Decree, e.Ballot, to)
+		least = min(least, l.shown[key])
+		l.shown[key]++
+	}
+	return least
 }
 
 // kindWords are what events are called in a line; others are not shown.
@@ -167,6 +203,14 @@ func (l *eventLines) remark(e synod.DecreeEvent, to string) string {
 		return fmt.Sprintf("as %s: %s", e.Role, cutAt(e.Note, ", acceptors"))
 	}
 	return "to " + to
+}
+
+// firstRunes are the first n characters of a text.
+func firstRunes(text string, n int) string {
+	if runes := []rune(text); len(runes) > n {
+		return string(runes[:n])
+	}
+	return text
 }
 
 // cutAt is a text without what follows a mark.

@@ -25,8 +25,11 @@ import (
 // fleet is a cluster of real processes of this program on this machine, for
 // dev and demo. Its children die with this process, however it dies.
 type fleet struct {
-	dir     string
-	logs    func(child *child) io.Writer
+	dir  string
+	logs func(child *child) io.Writer
+	// command and output, if set, stand in for args and for where its standard output goes.
+	command func(child *child) []string
+	output  func(child *child) io.Writer
 	spawn   chan func()   // runs on the thread that children are tied to
 	quit    chan struct{} // closed at the end: nothing is started any more
 	nodes   []*child
@@ -153,9 +156,16 @@ func (f *fleet) start(c *child) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(self, append(f.args(c), "--log-format", "text")...)
+	args := f.args
+	if f.command != nil {
+		args = f.command
+	}
+	cmd := exec.Command(self, append(args(c), "--log-format", "text")...)
 	cmd.Args[0] = "node"
 	cmd.Stdout, cmd.Stderr = f.logs(c), f.logs(c)
+	if f.output != nil {
+		cmd.Stdout = f.output(c)
+	}
 	// What is set for this program's own requests is not meant for the nodes.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "NODE_") })
 	// A group of its own: a Ctrl-C at the terminal reaches only this process.
