@@ -33,8 +33,8 @@ func (c Configuration) Check() error {
 			return invalid("member %d out of order", m.ID)
 		case m.Roles > rolesKnown:
 			return invalid("member %d has unknown roles", m.ID)
-		case m.Voter && m.Roles != 0 && m.Roles&RoleAcceptor == 0:
-			return invalid("member %d votes and is no acceptor", m.ID)
+		case (m.Voter || m.Promote) && !m.Accepts():
+			return invalid("member %d is to vote and is no acceptor", m.ID)
 		case m.Replaces == m.ID:
 			return invalid("member %d replaces itself", m.ID)
 		case len(m.Name) > MaxNameBytes || len(m.Address) > MaxNameBytes:

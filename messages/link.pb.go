@@ -289,7 +289,8 @@ type NodeMeta struct {
 	Api           string                 `protobuf:"bytes,5,opt,name=api,proto3" json:"api,omitempty"`   // address of the HTTP API
 	Roles         []string               `protobuf:"bytes,6,rep,name=roles,proto3" json:"roles,omitempty"`
 	Version       string                 `protobuf:"bytes,7,opt,name=version,proto3" json:"version,omitempty"`
-	Joined        bool                   `protobuf:"varint,8,opt,name=joined,proto3" json:"joined,omitempty"` // has a place in the cluster's configuration
+	Joined        bool                   `protobuf:"varint,8,opt,name=joined,proto3" json:"joined,omitempty"`                           // has a place in the cluster's configuration
+	PaxosRoles    uint32                 `protobuf:"varint,9,opt,name=paxos_roles,json=paxosRoles,proto3" json:"paxos_roles,omitempty"` // that it would play in a Paxos group: see JoinRequest
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -380,6 +381,13 @@ func (x *NodeMeta) GetJoined() bool {
 	return false
 }
 
+func (x *NodeMeta) GetPaxosRoles() uint32 {
+	if x != nil {
+		return x.PaxosRoles
+	}
+	return 0
+}
+
 var File_synod_messages_link_proto protoreflect.FileDescriptor
 
 const file_synod_messages_link_proto_rawDesc = "" +
@@ -401,7 +409,7 @@ const file_synod_messages_link_proto_rawDesc = "" +
 	"\x05token\x18\x01 \x01(\x06R\x05token\x12\x14\n" +
 	"\x05reply\x18\x02 \x01(\bR\x05reply\"&\n" +
 	"\bPosition\x12\x1a\n" +
-	"\bposition\x18\x01 \x01(\x06R\bposition\"\xbc\x01\n" +
+	"\bposition\x18\x01 \x01(\x06R\bposition\"\xdd\x01\n" +
 	"\bNodeMeta\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\x06R\x04node\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x06R\x05epoch\x12\x18\n" +
@@ -410,7 +418,9 @@ const file_synod_messages_link_proto_rawDesc = "" +
 	"\x03api\x18\x05 \x01(\tR\x03api\x12\x14\n" +
 	"\x05roles\x18\x06 \x03(\tR\x05roles\x12\x18\n" +
 	"\aversion\x18\a \x01(\tR\aversion\x12\x16\n" +
-	"\x06joined\x18\b \x01(\bR\x06joinedB$Z\"github.com/synod-go/synod/messagesb\x06proto3"
+	"\x06joined\x18\b \x01(\bR\x06joined\x12\x1f\n" +
+	"\vpaxos_roles\x18\t \x01(\rR\n" +
+	"paxosRolesB$Z\"github.com/synod-go/synod/messagesb\x06proto3"
 
 var (
 	file_synod_messages_link_proto_rawDescOnce sync.Once

@@ -12,8 +12,12 @@ import (
 // ErrNameTaken: a live member has the newcomer's name.
 var ErrNameTaken = errors.New("group: the name belongs to a member that answers")
 
+// ErrPlaceVotes: the newcomer has the name of an acceptor and is none.
+var ErrPlaceVotes = errors.New("group: the name belongs to an acceptor, and the newcomer is none: remove that member first")
+
 // Admit proposes a place for a newcomer, as a non-voter that is to be promoted
-// when fewer than voters members vote. One that has the name of a member which
+// when fewer than voters members vote, unless its roles are without acceptor: then
+// it never votes. One that has the name of a member which
 // no longer answers takes that member's place: a node that lost its disk comes
 // back under another id. version must be that of the configuration in force. It
 // returns the index of the proposed one.
@@ -35,6 +39,8 @@ func admitted(s consensus.Status, m consensus.Member, voters int) ([]consensus.M
 		switch {
 		case old.Name == m.Name && (old.ID == s.ID || answers(s, old.ID)):
 			return nil, fmt.Errorf("%w: %s", ErrNameTaken, m.Name)
+		case old.Name == m.Name && old.Voter && !m.Accepts():
+			return nil, fmt.Errorf("%w: %s", ErrPlaceVotes, m.Name)
 		case old.Name == m.Name && old.Voter:
 			m.Promote, m.Replaces = true, old.ID
 		}
@@ -47,7 +53,7 @@ func admitted(s consensus.Status, m consensus.Member, voters int) ([]consensus.M
 	if m.Replaces != consensus.None {
 		return append(members, m), nil
 	}
-	m.Promote = n < voters
+	m.Promote = n < voters && m.Accepts()
 	return append(members, m), nil
 }
 

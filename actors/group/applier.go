@@ -29,6 +29,8 @@ type (
 	checkDigest struct{ index, wanted uint64 }
 	// takeSnapshot asks for a picture of the state as it then is.
 	takeSnapshot struct{ call *call }
+	// passBase tells a witness's applier that a base has taken the place of the log.
+	passBase struct{ index consensus.Index }
 	// installSnapshot replaces the state by a received snapshot that is durable.
 	installSnapshot struct{ meta consensus.SnapshotMeta }
 )
@@ -38,13 +40,14 @@ type (
 func (applyBatch) Control()      {}
 func (takeSnapshot) Control()    {}
 func (installSnapshot) Control() {}
+func (passBase) Control()        {}
 
 // applier runs the state machine in an actor of its own, so that a slow one
 // never delays a heartbeat.
 type applier struct {
 	cfg     Config
 	handle  *Handle
-	machine *replica.Replica
+	machine *replica.Replica // nil on a witness, which only keeps count
 
 	checkpoint uint64 // the newest one published
 	logTime    int64  // likewise
@@ -75,6 +78,9 @@ func (p *applier) Receive(ctx actor.Context) {
 			p.snapshot(m)
 		case installSnapshot:
 			p.install(m)
+		case passBase:
+			p.index = max(p.index, m.index)
+			p.advance()
 		}
 	}
 }
@@ -85,17 +91,8 @@ func (p *applier) apply(b applyBatch) {
 	if len(b.entries) == 0 {
 		return
 	}
-	p.entries = p.entries[:0]
-	for _, e := range b.entries {
-		entry := replica.Entry{Index: uint64(e.Index)}
-		if e.Kind == consensus.EntryCommand {
-			entry.Data = e.Data
-		}
-		p.entries = append(p.entries, entry)
-		p.behind += len(e.Data)
-	}
 	p.results = slices.Grow(p.results[:0], len(b.entries))[:len(b.entries)]
-	if err := p.machine.Apply(p.entries, p.results); err != nil {
+	if err := p.run(b.entries); err != nil {
 		p.fail(b, err)
 		return
 	}
@@ -108,6 +105,23 @@ func (p *applier) apply(b applyBatch) {
 	}
 	clear(p.entries)
 	clear(p.results)
+}
+
+// run has the state machine apply entries and leaves its results in p.results.
+func (p *applier) run(entries []consensus.Entry) error {
+	p.entries = p.entries[:0]
+	for _, e := range entries {
+		entry := replica.Entry{Index: uint64(e.Index)}
+		if e.Kind == consensus.EntryCommand {
+			entry.Data = e.Data
+		}
+		p.entries = append(p.entries, entry)
+		p.behind += len(e.Data)
+	}
+	if p.machine == nil {
+		return nil
+	}
+	return p.machine.Apply(p.entries, p.results)
 }
 
 // after drops what a snapshot has already brought.
@@ -132,9 +146,8 @@ func (b applyBatch) after(applied consensus.Index) applyBatch {
 func (p *applier) advance() {
 	p.noteCheckpoint() // before: who knows the index finds its digest
 	p.handle.applied.Store(uint64(p.index))
-	if t := p.machine.LogTime(); t != p.logTime {
-		p.logTime = t
-		p.handle.noteLogTime(t)
+	if p.machine != nil {
+		p.noteLogTime()
 	}
 	n := 0
 	for n < len(p.waiting) && p.waiting[n].index <= p.index {
@@ -149,12 +162,19 @@ func (p *applier) advance() {
 	}
 }
 
+func (p *applier) noteLogTime() {
+	if t := p.machine.LogTime(); t != p.logTime {
+		p.logTime = t
+		p.handle.noteLogTime(t)
+	}
+}
+
 // noteCheckpoint publishes the digests when there is a new one: the group's actor
 // must not wait for the replica's lock while a batch is applied.
 func (p *applier) noteCheckpoint() {
 	every := consensus.Index(p.cfg.Replica.Limits.DigestEvery)
 	at := uint64(p.index / every * every)
-	if at == 0 || p.checkpoint == at {
+	if p.machine == nil || at == 0 || p.checkpoint == at {
 		return
 	}
 	if _, ok := p.machine.DigestAt(at); ok {

@@ -2,6 +2,7 @@ package group
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"time"
@@ -29,8 +30,12 @@ type Config struct {
 	// Bootstrap is the first configuration. It is used only if the log holds
 	// nothing of the group.
 	Bootstrap []consensus.Member
+	// Roles are those that this replica plays in a Paxos group; 0 is all three. One
+	// that is an acceptor alone is a witness: it runs no state machine and keeps no
+	// snapshots. The group must know it as what it is (*RolesError).
+	Roles consensus.Roles
 	// Machine makes an empty state machine. It is called at each start of the
-	// actor, also after a panic.
+	// actor, also after a panic. A witness needs none.
 	Machine func() replica.StateMachine
 	// Replica configures sessions and digest.
 	Replica replica.Config
@@ -102,7 +107,9 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New("group: Config.ID is missing")
 	case c.Store == nil:
 		return c, errors.New("group: Config.Store is missing")
-	case c.Machine == nil:
+	case !c.Roles.Valid():
+		return c, fmt.Errorf("group: Config.Roles is %d", c.Roles)
+	case c.Machine == nil && !c.Witness():
 		return c, errors.New("group: Config.Machine is missing")
 	case c.Peer == nil:
 		return c, errors.New("group: Config.Peer is missing")
@@ -148,6 +155,9 @@ func setDefault(value *int, to int) {
 		*value = to
 	}
 }
+
+// Witness reports whether this replica votes and runs no state machine.
+func (c Config) Witness() bool { return c.Roles.Witness() }
 
 // props are those of each of the group's actors.
 func (c Config) props(producer actor.Producer, mailbox actor.MailboxProducer, more ...actor.PropsOption) *actor.Props {

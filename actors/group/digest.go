@@ -13,7 +13,7 @@ import (
 
 // digests compares the replicas' states. Every replica reports its digest at
 // each checkpoint to the leader; one that differs from a majority's is told to
-// stop. With no majority nobody can say who is right.
+// stop. With no majority nobody can say who is right. Who is counted is told by judges.
 type digests struct {
 	reported consensus.Index                             // the newest checkpoint this replica has reported
 	by       map[consensus.Index]map[consensus.ID]uint64 // what the newest maxCheckpoints are by whom, as the leader
@@ -72,7 +72,7 @@ func (a *Actor) reportDigest(leader consensus.ID, report *messages.DigestReport)
 // onDigestReport collects the digests of the newest checkpoints.
 func (a *Actor) onDigestReport(from consensus.ID, report *messages.DigestReport) {
 	member, known := a.engine.Configuration().Find(from)
-	if a.engine.Role() != consensus.Leader || !known || !member.Voter {
+	if a.engine.Role() != consensus.Leader || !known || !judges(member) {
 		return
 	}
 	index := consensus.Index(report.GetIndex())
@@ -82,21 +82,25 @@ func (a *Actor) onDigestReport(from consensus.ID, report *messages.DigestReport)
 	}
 }
 
-// judgeDigests looks for a majority of voters with one digest, and quarantines
-// who has another.
+// judges reports whether m's digest counts: that of a voter, and where the roles of
+// Paxos are apart that of everyone who is there to learn. A witness has none.
+func judges(m consensus.Member) bool { return m.Learns() && (m.Voter || m.Roles != 0) }
+
+// judgeDigests looks for a majority of those who count with one digest, and
+// quarantines who has another.
 func (a *Actor) judgeDigests(index consensus.Index, by map[consensus.ID]uint64) {
-	voters, votes := 0, make(map[uint64]int)
+	all, votes := 0, make(map[uint64]int)
 	for _, m := range a.engine.Configuration().Members {
-		if !m.Voter {
+		if !judges(m) {
 			continue
 		}
-		voters++
-		if digest, ok := by[m.ID]; ok { // who is no voter any more does not count
+		all++
+		if digest, ok := by[m.ID]; ok { // who does not count any more is not asked
 			votes[digest]++
 		}
 	}
 	for digest, n := range votes {
-		if n <= voters/2 {
+		if n <= all/2 {
 			continue
 		}
 		for id, other := range by {

@@ -16,6 +16,7 @@ func (a *Actor) carryOut(out Output) {
 	a.sendAll(out.SendNow)
 	a.releaseHeld()
 	a.save(&out)
+	a.letGo(&out)
 	for _, chunk := range out.Chunks {
 		a.system.Root.Send(a.snapshotter, chunk)
 	}
@@ -34,7 +35,7 @@ func (a *Actor) carryOut(out Output) {
 		a.cfg.Event("alarm", slog.String("reason", alarm))
 	}
 	for _, request := range out.SendSnapshots {
-		a.system.Root.Send(a.snapshotter, request)
+		a.sendSnapshot(request)
 	}
 	if out.Changed {
 		a.publish()
@@ -137,6 +138,15 @@ func (a *Actor) readAt(index consensus.Index, calls []*call) {
 	for _, c := range calls {
 		c.finish(outcome{err: ErrOverloaded})
 	}
+}
+
+// sendSnapshot has a chunk of a snapshot read and sent. A witness has none.
+func (a *Actor) sendSnapshot(r consensus.SnapshotRequest) {
+	if a.cfg.Witness() {
+		a.engine.SnapshotUnsent(r.To)
+		return
+	}
+	a.system.Root.Send(a.snapshotter, r)
 }
 
 func (a *Actor) toApplier(message any) { a.system.Root.Send(a.applier, message) }

@@ -99,6 +99,9 @@ type Output struct {
 	Records []storage.Record
 	// Entries are those that Records bring to the log.
 	Entries []consensus.Entry
+	// Base, unless 0, is up to where a witness has let go of its log without a
+	// snapshot: once Save is durable, records of lower indexes may be released.
+	Base consensus.Index
 	// Send leaves when Save, or if that is 0 all earlier saves, are durable.
 	Send []Envelope
 
@@ -146,7 +149,8 @@ type Recovery interface {
 	// never had a place in the group.
 	Fresh() bool
 	// Engine goes on from the records and the newest whole snapshot, whose Index
-	// is 0 if there is none. The log may lack what is at or before released, since
-	// a snapshot took its place. Entries are those in the log.
+	// is 0 if there is none; a witness has only what its records say of one. The log
+	// may lack what is at or before released, since a snapshot took its place.
+	// Entries are those in the log.
 	Engine(snapshot consensus.SnapshotMeta, released consensus.Index) (e Engine, entries []consensus.Entry, err error)
 }

@@ -51,6 +51,7 @@ type Actor struct {
 	saved   uint64     // the newest durable save
 	issued  uint64     // the newest save handed to the log
 	held    []heldSend // no more than maxHeld
+	bases   []base     // of a witness: what is released when it is durable
 	pending pendingCalls
 	reads   map[uint64][]*call // by the core's ref
 	nextRef uint64
@@ -122,6 +123,7 @@ func (a *Actor) turn(batch []actors.Item) {
 	if a.in.saved > a.saved {
 		a.saved = a.in.saved
 		a.engine.Saved(a.saved)
+		a.releaseBases()
 	}
 	a.now = a.cfg.Clock()
 	a.engine.Tick(a.now)
@@ -197,7 +199,7 @@ func (a *Actor) startReads() {
 
 // spawnChildren starts the applier and the snapshotter. They end with this
 // actor and are made anew with it.
-func (a *Actor) spawnChildren(ctx actor.Context, machine *replica.Replica, snapshot consensus.SnapshotMeta) {
+func (a *Actor) spawnChildren(ctx actor.Context, made *instance, snapshot consensus.SnapshotMeta) {
 	// Bounded by the core (MaxApplyBytes, one chunk a peer) and, for reads, by
 	// MaxReads: see Actor.readAt.
 	mailbox := actors.MailboxConfig{MaxMessages: 1 << 20}
@@ -206,7 +208,10 @@ func (a *Actor) spawnChildren(ctx actor.Context, machine *replica.Replica, snaps
 	}
 	s := &snapshotter{cfg: a.cfg, handle: a.handle}
 	a.snapshotter = spawn(s)
-	p := &applier{cfg: a.cfg, handle: a.handle, machine: machine, index: snapshot.Index, logTime: machine.LogTime()}
+	p := &applier{cfg: a.cfg, handle: a.handle, machine: made.replica, index: snapshot.Index}
+	if made.replica != nil {
+		p.logTime = made.replica.LogTime()
+	}
 	a.applier, a.applierReads = spawn(p), &p.reads
 	s.applier.Store(a.applier)
 }
@@ -232,6 +237,9 @@ func (a *Actor) publish() {
 	status := a.engine.Status()
 	view := View{Role: status.Role, Term: status.Term, Leader: status.Leader, Configuration: status.Configuration,
 		Applied: a.handle.Applied(), Left: status.Left, Fresh: a.handle.isFresh()}
+	if err := a.cfg.CheckRoles(view.Configuration); err != nil {
+		a.cfg.FailStop(err)
+	}
 	a.handle.view.Store(&view)
 	a.cfg.Changed(view)
 }

@@ -62,7 +62,7 @@ type Handle struct {
 	view       atomic.Pointer[View]
 }
 
-// instance is the state machine of one instance of the actor.
+// instance is the state machine of one instance of the actor; a witness has none.
 type instance struct {
 	replica *replica.Replica
 	machine replica.StateMachine
@@ -219,7 +219,8 @@ func (h *Handle) TransferLeadership(ctx context.Context, to consensus.ID) error 
 }
 
 // Snapshot takes a snapshot of the state machine now, whatever the compaction
-// policy says, and returns its index once it is durable.
+// policy says, and returns its index once it is durable. On a witness it is
+// ErrNoMachine.
 func (h *Handle) Snapshot(ctx context.Context) (consensus.Index, error) {
 	o, err := h.call(ctx, (*Actor).snapshot)
 	return o.index, err
@@ -241,11 +242,12 @@ const maxLostHints = 64
 // View returns what the replica last knew; it costs nothing.
 func (h *Handle) View() View { return *h.view.Load() }
 
-// Applied is the last index the local state machine has applied.
+// Applied is the last index the local state machine has applied. A witness applies
+// nothing: there it is what is chosen and was handed out.
 func (h *Handle) Applied() consensus.Index { return consensus.Index(h.applied.Load()) }
 
-// Replica is what runs the state machine, nil before the first start; restarts
-// of the actor replace it.
+// Replica is what runs the state machine, nil before the first start and on a
+// witness; restarts of the actor replace it.
 func (h *Handle) Replica() *replica.Replica {
 	if i := h.instance.Load(); i != nil {
 		return i.replica
@@ -258,10 +260,14 @@ func (h *Handle) Replica() *replica.Replica {
 var ErrBehind = errors.New("group: the state machine is behind")
 
 // Read runs f on the state machine, which stands still meanwhile, if it has
-// applied at least index. f is given the machine and the index it has applied.
+// applied at least index. f is given the machine and the index it has applied. On a
+// witness it is ErrNoMachine.
 func (h *Handle) Read(index consensus.Index, f func(machine replica.StateMachine, index uint64)) error {
 	i := h.instance.Load()
-	if i == nil {
+	switch {
+	case h.cfg.Witness():
+		return ErrNoMachine
+	case i == nil:
 		return ErrBehind
 	}
 	behind := false

@@ -24,12 +24,11 @@ func (a *Actor) start(ctx actor.Context) {
 	began := a.cfg.WallClock()
 	a.system = ctx.ActorSystem()
 	a.reads = make(map[uint64][]*call)
-	user := a.cfg.Machine()
-	machine, err := replica.New(a.cfg.Replica, user)
+	made, err := a.machine()
 	if err != nil {
 		panic(&actors.FailStop{Err: err})
 	}
-	snapshot, entries, err := a.recover(machine)
+	snapshot, entries, err := a.recover(made)
 	if err != nil {
 		panic(&actors.FailStop{Err: err})
 	}
@@ -44,11 +43,21 @@ func (a *Actor) start(ctx actor.Context) {
 	}
 	a.lastSnapshot = snapshot.Index
 	a.handle.applied.Store(uint64(snapshot.Index))
-	a.handle.instance.Store(&instance{replica: machine, machine: user})
-	a.spawnChildren(ctx, machine, snapshot)
+	a.handle.instance.Store(made)
+	a.spawnChildren(ctx, made, snapshot)
 	a.timer = a.cfg.Timer(func() { a.system.Root.Send(a.handle.pid, tick{}) })
 	a.publish()
 	a.turn(nil)
+}
+
+// machine makes the state machine anew. A witness has none.
+func (a *Actor) machine() (*instance, error) {
+	if a.cfg.Witness() {
+		return &instance{}, nil
+	}
+	user := a.cfg.Machine()
+	machine, err := replica.New(a.cfg.Replica, user)
+	return &instance{replica: machine, machine: user}, err
 }
 
 // awaitLog waits until nothing of the instance before is under way to the disk:
@@ -79,7 +88,7 @@ func (a *Actor) awaitLog() {
 
 // recover reads the group's log, restores the newest whole snapshot and makes
 // the engine from both. It returns the snapshot and the entries of the log.
-func (a *Actor) recover(machine *replica.Replica) (snapshot consensus.SnapshotMeta, entries []consensus.Entry, err error) {
+func (a *Actor) recover(made *instance) (snapshot consensus.SnapshotMeta, entries []consensus.Entry, err error) {
 	r, records := a.cfg.Protocol.Recover(a.cfg), 0
 	if err := a.cfg.Store.Replay(a.cfg.Group, func(record storage.Record) error {
 		records++
@@ -88,8 +97,10 @@ func (a *Actor) recover(machine *replica.Replica) (snapshot consensus.SnapshotMe
 		return snapshot, nil, fmt.Errorf("group: replay %s: %w", a.cfg.Name, err)
 	}
 	a.handle.setFresh(r.Fresh())
-	if snapshot, err = a.restoreNewest(machine); err != nil {
-		return snapshot, nil, err
+	if !a.cfg.Witness() {
+		if snapshot, err = a.restoreNewest(made.replica); err != nil {
+			return snapshot, nil, err
+		}
 	}
 	if snapshot.Index == 0 && records == 0 && len(a.cfg.Bootstrap) > 0 {
 		record := r.Bootstrap(a.cfg.Bootstrap)
@@ -100,6 +111,9 @@ func (a *Actor) recover(machine *replica.Replica) (snapshot consensus.SnapshotMe
 		a.cfg.Store.Append([]storage.Record{record}, func(err error) { a.failIf(err) })
 	}
 	a.engine, entries, err = r.Engine(snapshot, consensus.Index(a.cfg.Store.Released(a.cfg.Group)))
+	if err == nil && a.cfg.Witness() {
+		snapshot.Index = a.engine.Status().Snapshot // what its records say of one
+	}
 	return snapshot, entries, err
 }
 

@@ -238,7 +238,7 @@ func (s *snapshotter) abort() {
 // compactIfDue takes a snapshot when the log has grown by SnapshotBytes, or
 // when this group keeps the node's log from being recycled.
 func (a *Actor) compactIfDue() {
-	if a.snapshotting || a.logBytes < a.cfg.SnapshotBytes && !a.pinsLog() {
+	if a.cfg.Witness() || a.snapshotting || a.logBytes < a.cfg.SnapshotBytes && !a.pinsLog() {
 		return
 	}
 	a.snapshot(nil)
@@ -264,6 +264,10 @@ const (
 
 // snapshot starts one, for c or, if c is nil, for the compaction policy.
 func (a *Actor) snapshot(c *call) {
+	if a.cfg.Witness() {
+		c.finish(outcome{err: ErrNoMachine})
+		return
+	}
 	if a.snapshotting {
 		if c != nil {
 			c.finish(outcome{err: ErrOverloaded})

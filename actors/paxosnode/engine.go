@@ -17,10 +17,11 @@ import (
 // its state and a recorder.
 type engine struct {
 	*multipaxos.Node
-	id     consensus.ID
-	group  storage.Group
-	writer multipaxos.Writer
-	flight flight
+	id      consensus.ID
+	group   storage.Group
+	witness bool
+	writer  multipaxos.Writer
+	flight  flight
 
 	encoded  row
 	received row // of this turn's newest Accept, as it came
@@ -79,6 +80,9 @@ func (e *engine) Output() group.Output {
 	}
 	if out.Save != 0 {
 		o.Records, o.Entries = e.save(&out)
+	}
+	if e.witness && out.Base != nil {
+		o.Base = out.Base.Index
 	}
 	if len(out.Send) > 0 {
 		o.Send = e.appendEnvelopes(make([]group.Envelope, 0, len(out.Send)), out.Send)

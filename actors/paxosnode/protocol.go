@@ -11,9 +11,9 @@ import (
 	"github.com/synod-go/synod/storage"
 )
 
-// New returns the protocol of a Paxos group, for group.Config. The core's ID and
-// MaxChunkBytes are those of group.Config, and CatchUpBytes is four times its
-// SnapshotBytes by default.
+// New returns the protocol of a Paxos group, for group.Config. The core's ID, its
+// Witness and MaxChunkBytes are those of group.Config, and CatchUpBytes is four times
+// its SnapshotBytes by default.
 func New(c Config) group.Protocol { return protocol{c} }
 
 // Config of a Paxos group.
@@ -38,7 +38,7 @@ func (p protocol) Check(c group.Config) error {
 // core is the core's configuration in a group.
 func (p protocol) core(c group.Config) multipaxos.Config {
 	core := p.config.Core
-	core.ID, core.MaxChunkBytes = c.ID, c.MaxChunkBytes
+	core.ID, core.MaxChunkBytes, core.Witness = c.ID, c.MaxChunkBytes, c.Witness()
 	if core.CatchUpBytes == 0 {
 		core.CatchUpBytes = 4 * c.SnapshotBytes
 	}
@@ -50,7 +50,7 @@ func (p protocol) Recover(c group.Config) group.Recovery {
 	if events == 0 {
 		events = 4096
 	}
-	return &recovery{group: c.Group, core: p.core(c), maxRecordBytes: c.Store.MaxRecordBytes(), events: events}
+	return &recovery{group: c.Group, config: c, core: p.core(c), maxRecordBytes: c.Store.MaxRecordBytes(), events: events}
 }
 
 func (p protocol) EncodeChunk(c group.Config, r consensus.SnapshotRequest, chunk consensus.Chunk) proto.Message {
@@ -61,6 +61,7 @@ func (p protocol) EncodeChunk(c group.Config, r consensus.SnapshotRequest, chunk
 // recovery rebuilds an engine from its records, which the core reads.
 type recovery struct {
 	group          storage.Group
+	config         group.Config
 	core           multipaxos.Config
 	maxRecordBytes int
 	events         int
@@ -84,8 +85,16 @@ func (r *recovery) Bootstrap(members []consensus.Member) storage.Record {
 // Fresh reports whether the records hold no configuration.
 func (r *recovery) Fresh() bool { return r.records.Fresh() }
 
-// Engine makes the core.
+// Engine makes the core. Whoever was a witness has a base in its records and no
+// snapshot, so that the roles are looked at first.
 func (r *recovery) Engine(snapshot consensus.SnapshotMeta, released consensus.Index) (group.Engine, []consensus.Entry, error) {
+	base := r.records.Base()
+	if err := r.config.CheckRoles(base.Configuration); err != nil {
+		return nil, nil, err
+	}
+	if r.core.Witness {
+		snapshot = base
+	}
 	state, err := r.records.State(snapshot, released)
 	if err != nil {
 		return nil, nil, err
@@ -95,7 +104,7 @@ func (r *recovery) Engine(snapshot consensus.SnapshotMeta, released consensus.In
 	if err != nil {
 		return nil, nil, err
 	}
-	e := &engine{Node: node, id: r.core.ID, group: r.group, flight: newFlight(r.events),
+	e := &engine{Node: node, id: r.core.ID, group: r.group, witness: r.core.Witness, flight: newFlight(r.events),
 		writer: multipaxos.Writer{High: r.records.High, MaxRecordBytes: r.maxRecordBytes}}
 	e.writer.Encode = e.flat
 	return e, entries, nil

@@ -22,6 +22,9 @@ type protocol struct{ config raft.Config }
 
 // Check has raft.New report what is wrong.
 func (p protocol) Check(c group.Config) error {
+	if c.Roles.Chosen() != 0 {
+		return fmt.Errorf("raftnode: Config.Roles is %s, but the replicas of a Raft group are all alike", c.Roles)
+	}
 	_, err := raft.New(p.raft(c), raft.State{})
 	return err
 }
