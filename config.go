@@ -88,6 +88,12 @@ type Config struct {
 	// Voters is how many nodes shall vote; further ones replicate without a
 	// vote. Odd. Default 3.
 	Voters int
+	// PaxosRoles are what this node plays in the groups with engine Paxos: any of
+	// Proposer, Acceptor and Learner. Default all. It asks for a place as that; what
+	// the groups then say of its vote counts, but whether it runs the state machine
+	// stays for ever (*RolesError). Only acceptors count as voters. A founder is at
+	// least Proposer and Acceptor. Groups with engine Raft do not know of it.
+	PaxosRoles Roles
 	// Priority orders the voters: the highest one that has caught up leads.
 	Priority int
 	// Groups are the replicated state machines, the same on all nodes.
@@ -155,7 +161,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return c, errors.Join(c.checkName(), c.checkGroups(), c.checkTimes(), c.checkAddresses())
+	return c, errors.Join(c.checkName(), c.checkGroups(), c.checkRoles(), c.checkTimes(), c.checkAddresses())
 }
 
 func setDefault[T comparable](field *T, value T) {

@@ -76,5 +76,9 @@ func (n *Node) actorFailed(child *actor.PID, reason any) {
 			}
 		}
 	}
+	if wrong, is := errors.AsType[*RolesError](rolesError(err)); is {
+		n.fail(wrong)
+		return
+	}
 	n.fail(fmt.Errorf("synod: actor %s: %w", child.Id, err))
 }

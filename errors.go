@@ -100,6 +100,8 @@ func (g *Group) readError(err error) error {
 		return ErrOverloaded
 	case errors.Is(err, group.ErrStopped):
 		return g.node.stoppedError()
+	case errors.Is(err, group.ErrNoMachine):
+		return ErrNoStateMachine
 	}
 	return err
 }
@@ -119,6 +121,8 @@ func (g *Group) notLeader() error {
 func (g *Group) memberError(err error) error {
 	switch {
 	case errors.Is(err, raft.ErrStaleVersion), errors.Is(err, raft.ErrChangePending), errors.Is(err, group.ErrNameTaken):
+		return fmt.Errorf("%w: %w", ErrConflict, err)
+	case errors.Is(err, group.ErrPlaceVotes):
 		return fmt.Errorf("%w: %w", ErrConflict, err)
 	case errors.Is(err, raft.ErrInvalidMembership):
 		return fmt.Errorf("%w: %w", ErrInvalidMembership, err)

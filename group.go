@@ -61,6 +61,8 @@ type Group struct {
 	onceRecovered sync.Once
 	// admitting: a newcomer's place is being proposed.
 	admitting atomic.Bool
+	// refusedPlace is who was told last that its name is an acceptor's.
+	refusedPlace atomic.Uint64
 	// hadPlace: this node has been in the group's configuration.
 	hadPlace atomic.Bool
 }
@@ -109,8 +111,12 @@ func (g *Group) propose(ctx context.Context, e replica.Envelope) (Result, error)
 // applied, and must not keep it. f may be called twice: a lease that ended while
 // f ran makes its answer void.
 // Nothing is changed by a failed read; ErrNoLeader and ErrOverloaded may be
-// tried again.
+// tried again. A witness answers *NotLeaderError at Linearizable and Lease, so that
+// the leader is asked, and ErrNoStateMachine at the other levels.
 func (g *Group) Read(ctx context.Context, level Level, f func(machine StateMachine, index uint64)) error {
+	if g.witness() && level != Sequential && level != Stale {
+		return g.notLeader()
+	}
 	switch level {
 	case Lease:
 		if g.handle.ReadLease(ctx, f) {
@@ -130,8 +136,11 @@ func (g *Group) Read(ctx context.Context, level Level, f func(machine StateMachi
 
 // ReadAt is a sequential read that sees at least what index brought: the index
 // of an earlier Result, perhaps from another node. It waits until this node has
-// applied it.
+// applied it. On a witness it is ErrNoStateMachine.
 func (g *Group) ReadAt(ctx context.Context, index uint64, f func(machine StateMachine, index uint64)) error {
+	if g.witness() {
+		return ErrNoStateMachine
+	}
 	for {
 		if err := g.handle.WaitApplied(ctx, raft.Index(index)); err != nil {
 			return g.readError(err)
@@ -157,7 +166,7 @@ func (g *Group) note(index uint64) {
 }
 
 // Snapshot makes a snapshot of the state machine on this node now and returns
-// its index.
+// its index. On a witness it is ErrNoStateMachine.
 func (g *Group) Snapshot(ctx context.Context) (uint64, error) {
 	index, err := g.handle.Snapshot(ctx)
 	return uint64(index), g.readError(err)
@@ -165,7 +174,7 @@ func (g *Group) Snapshot(ctx context.Context) (uint64, error) {
 
 // TransferLeadership hands the leadership to the named node, or to the best one
 // if to is empty, and returns when another node leads. Call it on the leader.
-// Errors: ErrNotFound (no voter has that name), ErrAmbiguous, ErrUnavailable,
+// Errors: ErrNotFound (nobody of that name may lead), ErrAmbiguous, ErrUnavailable,
 // *NotLeaderError and ErrNoLeader, after which nothing was done, and ErrUnknownOutcome.
 func (g *Group) TransferLeadership(ctx context.Context, to string) error {
 	before := g.handle.View()
@@ -174,12 +183,12 @@ func (g *Group) TransferLeadership(ctx context.Context, to string) error {
 	}
 	target := raft.None
 	if to != "" {
-		voters := slices.DeleteFunc(slices.Clone(before.Configuration.Members), func(m raft.Member) bool { return !m.Voter })
-		i, err := pick(voters, to, identify)
+		able := slices.DeleteFunc(slices.Clone(before.Configuration.Members), func(m raft.Member) bool { return !m.Proposes() })
+		i, err := pick(able, to, identify)
 		if err != nil {
 			return err
 		}
-		if target = voters[i].ID; uint64(target) == g.node.ID() {
+		if target = able[i].ID; uint64(target) == g.node.ID() {
 			return nil
 		}
 	}
@@ -213,7 +222,7 @@ type GroupStatus struct {
 	Leader    string // its name, "" if none is known
 	LeaderAPI string // what it announces, "" if that is not known
 	Commit    uint64 // what this node knows to be committed
-	Applied   uint64 // by this node's state machine
+	Applied   uint64 // by this node's state machine; on a witness what is chosen
 	// First and Last are the indexes of the log in memory: First is Last+1 when
 	// it is empty. The newest entries may not be on disk yet.
 	First, Last   uint64
@@ -226,6 +235,8 @@ type GroupStatus struct {
 	// majorities of the old and of the new voters are both needed.
 	Joint   bool
 	Members []GroupMember
+	// Witness: this node votes and runs no state machine. It has no Digest.
+	Witness bool
 	// Digest is the checksum of everything applied up to DigestIndex: replicas
 	// with one DigestIndex have one Digest, or one of them is wrong.
 	DigestIndex uint64
@@ -242,7 +253,10 @@ type GroupMember struct {
 	Voter    bool
 	Promote  bool // becomes a voter when it has caught up
 	Priority int
-	Self     bool
+	// Roles are what it plays in a Paxos group as long as it has the vote that it has,
+	// 0 in a Raft group. An Acceptor without a vote plays none, or the others.
+	Roles Roles
+	Self  bool
 	// Known of others on the leader only, else 0 and false:
 	Match  uint64 // its log equals this node's and is durable there up to this index; for Self, Last
 	Active bool   // it has answered within an election timeout; true for Self
@@ -264,12 +278,15 @@ func (g *Group) Status(ctx context.Context) (GroupStatus, error) {
 		Commit: uint64(s.Commit), Applied: uint64(g.handle.Applied()), First: uint64(s.FirstIndex), Last: uint64(s.LastIndex),
 		Snapshot: uint64(s.Snapshot), LogBytes: s.LogBytes, Stalled: s.Stalled,
 		ConfigVersion: uint64(s.Configuration.Version), Joint: s.Configuration.Joint(), Lease: g.handle.HoldsLease(),
+		Witness: g.witness(),
 	}
 	if s.Leader != raft.None {
 		out.Leader, out.LeaderAPI = g.node.nameAndAPI(uint64(s.Leader))
 	}
-	digest := g.handle.Replica().Digest()
-	out.DigestIndex, out.Digest, out.Quarantined = digest.Index, digest.Digest, g.quarantined()
+	if !g.witness() {
+		digest := g.handle.Replica().Digest()
+		out.DigestIndex, out.Digest, out.Quarantined = digest.Index, digest.Digest, g.quarantined()
+	}
 	for _, m := range s.Configuration.Members {
 		out.Members = append(out.Members, g.memberStatus(m, &s))
 	}
@@ -292,6 +309,9 @@ func (g *Group) quarantined() string {
 func (g *Group) memberStatus(m raft.Member, s *raft.Status) GroupMember {
 	member := GroupMember{ID: uint64(m.ID), Name: m.Name, Voter: m.Voter, Promote: m.Promote,
 		Priority: int(m.Priority), Self: m.ID == s.ID}
+	if g.config.Engine == Paxos {
+		member.Roles = m.Plays()
+	}
 	if member.Self {
 		member.Match, member.Active = uint64(s.LastIndex), true
 	}

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/synod-go/synod/actors"
+	"github.com/synod-go/synod/actors/group"
 	"github.com/synod-go/synod/cluster"
 	"github.com/synod-go/synod/messages"
 	"github.com/synod-go/synod/raft"
@@ -89,7 +90,7 @@ func (j *joiner) ask(ctx actor.Context) {
 		}
 		request := &messages.JoinRequest{From: n.ID(), Group: uint32(g.id), Name: n.cfg.Name,
 			Link: n.cfg.Advertise.Link, Priority: int32(n.cfg.Priority),
-			Engine: string(g.config.Engine)}
+			Engine: string(g.config.Engine), Roles: uint32(g.roles())}
 		for _, peer := range n.knownPeers() {
 			ctx.Send(n.link.PID(peer, joinReceiver), request)
 		}
@@ -110,14 +111,15 @@ func (j *joiner) admit(m *messages.JoinRequest) (begun bool) {
 		j.refuseEngine(m, g)
 		return false
 	}
+	roles, known := g.rolesIn(m.GetRoles())
 	view := g.handle.View()
-	if _, member := view.Configuration.Find(raft.ID(m.GetFrom())); view.Role != raft.Leader || member {
+	if _, member := view.Configuration.Find(raft.ID(m.GetFrom())); !known || view.Role != raft.Leader || member {
 		return false
 	}
 	if !g.admitting.CompareAndSwap(false, true) {
 		return false
 	}
-	newcomer := raft.Member{ID: raft.ID(m.GetFrom()), Name: m.GetName(), Address: m.GetLink(), Priority: m.GetPriority()}
+	newcomer := raft.Member{ID: raft.ID(m.GetFrom()), Name: m.GetName(), Address: m.GetLink(), Priority: m.GetPriority(), Roles: roles}
 	go j.node.admit(g, newcomer, view.Configuration.Version)
 	return true
 }
@@ -149,6 +151,9 @@ func (n *Node) admit(g *Group, m raft.Member, version raft.Index) {
 	switch {
 	case err == nil:
 		n.emit(Event{Kind: "member joined", Group: g.name, Attrs: map[string]string{"member": m.Name}})
+	case errors.Is(err, group.ErrPlaceVotes) && g.refusedPlace.Swap(uint64(m.ID)) != uint64(m.ID):
+		n.log.Warn("join refused, remove the old member first: it is an acceptor, and the newcomer is none", "member", m.Name,
+			"group", g.name, "roles", m.Roles.String())
 	case !errors.Is(err, raft.ErrChangePending):
 		n.log.Debug("join refused", "member", m.Name, "error", err)
 	}

@@ -20,6 +20,7 @@ import (
 type LocalCluster struct {
 	network *cluster.MemoryNetwork
 	groups  []GroupConfig
+	roles   []Roles // of each node; nil gives all of them all roles
 	logger  *slog.Logger
 
 	mu    sync.Mutex
@@ -58,9 +59,25 @@ func Local(t TB, n int, groups ...GroupConfig) *LocalCluster {
 	return c
 }
 
+// LocalRoles is Local with one node for each of roles, for groups with engine Paxos:
+// see Config.PaxosRoles. All acceptors vote, but the last one if their number is even.
+func LocalRoles(t TB, roles []Roles, groups ...GroupConfig) *LocalCluster {
+	t.Helper()
+	c, err := newLocalCluster(t.Context(), len(roles), roles, slog.New(slog.DiscardHandler), groups)
+	if err != nil {
+		t.Fatalf("synod.LocalRoles: %v", err)
+	}
+	t.Cleanup(c.Stop)
+	return c
+}
+
 // NewLocalCluster is Local outside a test. End it with Stop.
 func NewLocalCluster(ctx context.Context, n int, logger *slog.Logger, groups ...GroupConfig) (*LocalCluster, error) {
-	c := &LocalCluster{network: cluster.NewMemoryNetwork(), groups: groups, logger: logger,
+	return newLocalCluster(ctx, n, nil, logger, groups)
+}
+
+func newLocalCluster(ctx context.Context, n int, roles []Roles, logger *slog.Logger, groups []GroupConfig) (*LocalCluster, error) {
+	c := &LocalCluster{network: cluster.NewMemoryNetwork(), groups: groups, roles: roles, logger: logger,
 		nodes: make([]*Node, n), off: make([]atomic.Int64, n), seen: make(map[cluster.NodeID]cluster.Member)}
 	for i := range n {
 		c.fs = append(c.fs, storage.NewMemory(uint64(i+1)))
@@ -80,9 +97,8 @@ func localName(i int) string { return fmt.Sprintf("n%d", i+1) }
 
 func (c *LocalCluster) start(ctx context.Context, i int) error {
 	name := localName(i)
-	voters := len(c.nodes)
 	node, err := Start(ctx, Config{
-		Name: name, Bootstrap: i == 0, Voters: voters - 1 + voters%2, Groups: c.groups, Logger: c.logger,
+		Name: name, Bootstrap: i == 0, Voters: c.voters(), PaxosRoles: c.rolesOf(i), Groups: c.groups, Logger: c.logger,
 		Listen: Addresses{API: name + ":1", Link: name + ":2", Gossip: name + ":3"},
 		local: &localNode{cluster: c, fs: c.fs[i], network: c.network.Host(name),
 			wall: func() time.Time { return time.Now().Add(time.Duration(c.off[i].Load())) }},
@@ -94,6 +110,24 @@ func (c *LocalCluster) start(ctx context.Context, i int) error {
 	c.nodes[i] = node
 	c.mu.Unlock()
 	return nil
+}
+
+func (c *LocalCluster) rolesOf(i int) Roles {
+	if c.roles == nil {
+		return 0
+	}
+	return c.roles[i]
+}
+
+// voters is how many nodes shall vote: an odd number.
+func (c *LocalCluster) voters() int {
+	n := len(c.nodes)
+	for _, r := range c.roles {
+		if r != 0 && !r.Has(Acceptor) {
+			n--
+		}
+	}
+	return n - 1 + n%2
 }
 
 // started tells a node which cluster it is in, and the others where it is.
@@ -140,7 +174,7 @@ func (c *LocalCluster) peersOf(n *Node) []cluster.NodeID {
 func (c *LocalCluster) waitVoters(ctx context.Context, n int) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	wanted := n - 1 + n%2
+	wanted := c.voters()
 	for _, node := range c.nodes {
 		for _, g := range node.groups {
 			err := node.await(ctx, func() bool {

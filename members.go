@@ -123,7 +123,7 @@ func (n *Node) openGossip() (err error) {
 
 func (n *Node) meta() *messages.NodeMeta {
 	return &messages.NodeMeta{Epoch: n.epoch, Cluster: n.Cluster(), Link: n.cfg.Advertise.Link, Api: n.cfg.Advertise.API,
-		Roles: n.cfg.Roles, Version: n.cfg.Version}
+		Roles: n.cfg.Roles, Version: n.cfg.Version, PaxosRoles: uint32(n.cfg.PaxosRoles.Chosen())}
 }
 
 // voterGossipAddresses are where the configured members were last seen.

@@ -22,8 +22,9 @@ const (
 	AddMember MemberAction = "add"
 	// RemoveMember takes a member's place. The leader may remove itself.
 	RemoveMember MemberAction = "remove"
-	// PromoteMember makes a member a voter once it has caught up, DemoteMember
-	// takes its vote.
+	// PromoteMember makes a member a voter once it has caught up; in a Paxos group it
+	// must be an acceptor. DemoteMember takes its vote: a member of a Paxos group that
+	// was given roles is an acceptor no more, unless it is nothing else.
 	PromoteMember MemberAction = "promote"
 	DemoteMember  MemberAction = "demote"
 )
@@ -85,9 +86,12 @@ func (g *Group) change(ctx context.Context, c MemberChange, now raft.Configurati
 	case RemoveMember:
 		members = slices.Delete(members, i, i+1)
 	case PromoteMember:
+		if !m.Accepts() {
+			return fmt.Errorf("%w: %s is no acceptor", ErrInvalidMembership, m.Name)
+		}
 		m.Promote = m.Promote || !m.Voter
 	case DemoteMember:
-		m.Voter, m.Promote = false, false
+		*m = demoted(*m)
 	default:
 		return fmt.Errorf("%w: no action %q", ErrInvalidMembership, c.Action)
 	}
@@ -129,7 +133,11 @@ func (g *Group) add(ctx context.Context, name string, version raft.Index) error 
 		return err
 	}
 	seen := alive[i]
-	index, err := g.handle.Admit(ctx, raft.Member{ID: raft.ID(seen.ID), Name: seen.Name, Address: seen.Meta.GetLink()},
+	roles, known := g.rolesIn(seen.Meta.GetPaxosRoles())
+	if !known {
+		return fmt.Errorf("%w: %s has roles that are not known here", ErrInvalidMembership, seen.Name)
+	}
+	index, err := g.handle.Admit(ctx, raft.Member{ID: raft.ID(seen.ID), Name: seen.Name, Address: seen.Meta.GetLink(), Roles: roles},
 		g.node.cfg.Voters, version)
 	if err != nil {
 		return g.memberError(err)

@@ -199,7 +199,7 @@ func (n *Node) startGroups() error {
 		config := n.groupConfig(g)
 		if n.cfg.Bootstrap && n.Cluster() == foundedBy(n.id) {
 			config.Bootstrap = []raft.Member{{ID: config.ID, Voter: true, Name: n.cfg.Name,
-				Address: n.cfg.Advertise.Link, Priority: int32(n.cfg.Priority)}}
+				Address: n.cfg.Advertise.Link, Priority: int32(n.cfg.Priority), Roles: config.Roles}}
 		}
 		handle, err := group.Spawn(n.system, config, g.receiver(), strategy)
 		if err != nil {
@@ -222,7 +222,12 @@ func (n *Node) awaitGroups() error {
 			return err
 		}
 	}
-	return nil
+	select {
+	case err := <-n.failStop: // what was recovered must not run
+		return err
+	default:
+		return nil
+	}
 }
 
 func (n *Node) groupConfig(g *Group) group.Config {
@@ -231,7 +236,7 @@ func (n *Node) groupConfig(g *Group) group.Config {
 	view := group.View{}
 	return group.Config{
 		Protocol: g.protocol(),
-		ID:       raft.ID(n.ID()), Group: g.id, Name: g.name, Store: n.store, Machine: g.config.New,
+		ID:       raft.ID(n.ID()), Group: g.id, Name: g.name, Store: n.store, Roles: g.roles(), Machine: g.config.New,
 		Replica: replica.Config{Limits: g.config.Limits}, Progress: n.cfg.Progress,
 		SnapshotBytes: g.config.SnapshotBytes,
 		Clock:         clock, WallClock: n.cfg.wallClock(),

@@ -83,7 +83,7 @@ func (n *Node) fail(err error) {
 		go n.quarantine(wrong)
 		return
 	}
-	n.failStopWith(err)
+	n.failStopWith(rolesError(err))
 }
 
 // failStopWith ends the node as it is, whatever becomes of its data directory. The
