@@ -143,3 +143,14 @@ func (n *Network) Close() {
 		space.Close()
 	}
 }
+
+// boundsResending reports whether the kernel can be told how long TCP may wait until
+// it sends again (Linux 6.15).
+func boundsResending() bool {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_RTO_MAX_MS, 1000) == nil
+}
