@@ -195,6 +195,15 @@ func TestNetwork(t *testing.T) {
 	campaign(t, "network", NetworkMix, true, func(_ int, c *ClusterConfig) { c.Separate = true })
 }
 
+func TestPartialPartition(t *testing.T) {
+	needs(t, true, "ip", "nft")
+	mix := PartialMix
+	if *engineFlag == engineRaft {
+		mix = OneLinkMix
+	}
+	campaign(t, "partial partition", mix, true, func(_ int, c *ClusterConfig) { c.Separate = true })
+}
+
 func TestIO(t *testing.T) {
 	needs(t, true, "strace", "mkfs.ext4", "mount", "fsfreeze")
 	campaign(t, "disk", DiskMix, true, func(_ int, c *ClusterConfig) { c.Disk = "ext4" })

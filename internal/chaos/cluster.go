@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -299,25 +300,37 @@ func (c *Cluster) Status(ctx context.Context, n int) (NodeStatus, error) {
 // ErrNoLeader says that no node claims to lead now.
 var ErrNoLeader = errors.New("chaos: no node leads")
 
-// Leader returns the node that leads in the highest term.
-func (c *Cluster) Leader(ctx context.Context) (int, error) {
-	leader, term := -1, uint64(0)
-	var mu sync.Mutex
+// statuses asks all nodes at a time; who does not answer has no role.
+func (c *Cluster) statuses(ctx context.Context) []NodeStatus {
+	list := make([]NodeStatus, len(c.Nodes))
 	var asked sync.WaitGroup
 	for n := range c.Nodes {
 		if !c.Nodes[n].Process().Alive() {
 			continue
 		}
 		asked.Go(func() {
-			status, err := c.Status(ctx, n)
-			mu.Lock()
-			defer mu.Unlock()
-			if err == nil && status.Role == "leader" && status.Term >= term {
-				leader, term = n, status.Term
+			if status, err := c.Status(ctx, n); err == nil {
+				list[n] = status
 			}
 		})
 	}
 	asked.Wait()
+	return list
+}
+
+// named returns the node of that name.
+func (c *Cluster) named(name string) *Node {
+	return c.Nodes[slices.IndexFunc(c.Nodes, func(n *Node) bool { return n.Name == name })]
+}
+
+// Leader returns the node that leads in the highest term.
+func (c *Cluster) Leader(ctx context.Context) (int, error) {
+	leader, term := -1, uint64(0)
+	for n, status := range c.statuses(ctx) {
+		if status.Role == "leader" && status.Term >= term {
+			leader, term = n, status.Term
+		}
+	}
 	if leader < 0 {
 		return 0, ErrNoLeader
 	}

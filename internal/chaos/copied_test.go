@@ -3,16 +3,27 @@ package chaos
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 )
 
-// copyOf copies a node's directory under another name.
+// copyOf copies a node's directory under another name. A running node may rename a
+// file meanwhile; then the copy is made anew.
 func copyOf(c *Cluster, n int, name string) (string, error) {
 	dir := filepath.Join(c.config.Dir, name)
-	return dir, os.CopyFS(dir, os.DirFS(c.Nodes[n].Dir))
+	return dir, poll(10*time.Second, func() error {
+		err := os.CopyFS(dir, os.DirFS(c.Nodes[n].Dir))
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			err = fatal{err}
+		}
+		return errors.Join(err, os.RemoveAll(dir))
+	})
 }
 
 // A copy of a voter's directory, started beside the original, has its identity: it

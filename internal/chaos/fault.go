@@ -33,6 +33,8 @@ func (r *Run) inject(ctx context.Context, f Fault) error {
 		return r.cutPower(ctx, f, leader)
 	case WriteError, NoSpace, SlowDisk, LyingDisk, FullDisk:
 		return r.harmDisk(ctx, f, leader)
+	case OneLink, Chain, Star, Constrained:
+		return r.partial(ctx, f, leader)
 	}
 	return r.cut(ctx, f, leader)
 }
@@ -56,7 +58,7 @@ func (r *Run) targets(f Fault, leader int) []int {
 	}
 	followers := slices.DeleteFunc(slices.Clone(all), func(i int) bool { return i == leader })
 	switch f.Kind {
-	case KillLeader, PauseLeader, PowerLeader, IsolateLeader, LeaderDeaf, LeaderMute, Flapping:
+	case KillLeader, PauseLeader, PowerLeader, IsolateLeader, LeaderDeaf, LeaderMute, Flapping, OneLink, Chain, Constrained:
 		return []int{leader}
 	case KillMajority, PauseMajority, PowerMajority:
 		return all[:n/2+1]
@@ -176,6 +178,17 @@ func lost(kind FaultKind, target, from, to, n int) int {
 		if n == 3 { // a line: the target's neighbours do not reach each other
 			hit = from != target && to != target
 		}
+	case OneLink:
+		next := (target + 1) % n
+		hit = from == target && to == next || from == next && to == target
+	case Chain:
+		a, b := (from-target+n)%n, (to-target+n)%n
+		hit = a-b != 1 && b-a != 1
+	case Star:
+		hit = from != target && to != target
+	case Constrained:
+		hub := (target + 1) % n
+		hit = from == target || to == target || from != hub && to != hub
 	case Loss:
 		return 30
 	}

@@ -118,6 +118,11 @@ func TestRulesOfFaults(t *testing.T) {
 		{LeaderMute, 3, []Rule{{1, 0, 100}, {1, 2, 100}}},
 		{Ring, 3, []Rule{{0, 2, 100}, {2, 0, 100}}},
 		{Ring, 5, []Rule{{0, 2, 100}, {0, 3, 100}, {1, 3, 100}, {1, 4, 100}, {2, 0, 100}, {2, 4, 100}, {3, 0, 100}, {3, 1, 100}, {4, 1, 100}, {4, 2, 100}}},
+		{OneLink, 5, []Rule{{1, 2, 100}, {2, 1, 100}}},
+		{Chain, 3, []Rule{{0, 1, 100}, {1, 0, 100}}},
+		{Chain, 5, []Rule{{0, 1, 100}, {0, 2, 100}, {0, 3, 100}, {1, 0, 100}, {1, 3, 100}, {1, 4, 100}, {2, 0, 100}, {2, 4, 100}, {3, 0, 100}, {3, 1, 100}, {4, 1, 100}, {4, 2, 100}}},
+		{Star, 3, []Rule{{0, 2, 100}, {2, 0, 100}}},
+		{Constrained, 3, []Rule{{0, 1, 100}, {1, 0, 100}, {1, 2, 100}, {2, 1, 100}}},
 		{Loss, 3, []Rule{{0, 1, 30}, {0, 2, 30}, {1, 0, 30}, {1, 2, 30}, {2, 0, 30}, {2, 1, 30}}},
 	} {
 		if got := run(c.nodes).rules(c.kind, 1); !slices.Equal(got, c.want) {
@@ -126,8 +131,32 @@ func TestRulesOfFaults(t *testing.T) {
 	}
 }
 
+// In every partial partition some node reaches a majority, so that one can lead.
+func TestPartialPartitionsLeaveAMajorityConnected(t *testing.T) {
+	for _, c := range []struct {
+		kind  FaultKind
+		nodes int
+		want  []bool // of the faults around node 1
+	}{
+		{OneLink, 3, []bool{true, true, true}},
+		{OneLink, 5, []bool{true, true, true, true, true}},
+		{Chain, 3, []bool{true, true, true}},
+		{Chain, 5, []bool{false, false, true, true, true}},
+		{Star, 5, []bool{false, true, false, false, false}},
+		{Constrained, 3, []bool{true, false, true}},
+		{Constrained, 5, []bool{false, false, true, false, false}},
+		{IsolateLeader, 5, []bool{true, false, true, true, true}},
+		{LeaderDeaf, 3, []bool{true, false, true}},
+	} {
+		r := &Run{cluster: &Cluster{Nodes: make([]*Node, c.nodes)}}
+		if got := quorumConnected(c.nodes, r.rules(c.kind, 1)); !slices.Equal(got, c.want) {
+			t.Errorf("%s of %d nodes around node 1: %v reach a majority, want %v", c.kind, c.nodes, got, c.want)
+		}
+	}
+}
+
 func TestPlanComesFromItsSeed(t *testing.T) {
-	for _, mix := range [][]Choice{KillMix, LongPauseMix, NetworkMix, PowerMix, DiskMix} {
+	for _, mix := range [][]Choice{KillMix, LongPauseMix, NetworkMix, PartialMix, PowerMix, DiskMix} {
 		plan := MakePlan(3, mix, 200)
 		if !slices.Equal(plan, MakePlan(3, mix, 200)) {
 			t.Fatal("one seed gives two plans")

@@ -53,13 +53,15 @@ type Report struct {
 	RecoverMedian int64    `json:"recover_median_ms"` // from the end of a fault to the next acknowledged writes
 	RecoverMax    int64    `json:"recover_max_ms"`
 	Failover      *Drill   `json:"failover,omitempty"`
-	Verdict       string   `json:"verdict"` // "pass", "fail" or "void"
+	Leadership    *Drill   `json:"leadership,omitempty"`  // from a partial cut to a leader that reaches a majority
+	Successions   int      `json:"successions,omitempty"` // changes of the leader after that, until the cut is healed
+	Verdict       string   `json:"verdict"`               // "pass", "fail" or "void"
 	Reasons       []string `json:"reasons,omitempty"`
 }
 
 // Drill is a distribution of how long clients waited for their writes.
 type Drill struct {
-	Fault  FaultKind `json:"fault"`
+	Fault  FaultKind `json:"fault,omitempty"`
 	Count  int       `json:"count"`
 	Median int64     `json:"median_ms"`
 	P99    int64     `json:"p99_ms"`

@@ -30,6 +30,12 @@ const (
 	Flapping        FaultKind = "flapping" // the leader is cut off and back ten times a hold
 	Loss            FaultKind = "loss 30%" // of every packet between nodes
 
+	// Partial partitions: every node reaches some other. See partial.go.
+	OneLink     FaultKind = "one link"    // between the leader and one follower
+	Chain       FaultKind = "chain"       // each node reaches the next one only, and the leader is at an end
+	Star        FaultKind = "star"        // all reach one follower only
+	Constrained FaultKind = "constrained" // as Star, and the leader reaches nobody
+
 	PowerFollower FaultKind = "power cut follower"
 	PowerLeader   FaultKind = "power cut leader"
 	PowerMajority FaultKind = "power cut majority"
@@ -88,6 +94,18 @@ var (
 		{Ring, 15, 500 * time.Millisecond, 3 * time.Second},
 		{Flapping, 10, time.Second, 3 * time.Second},
 		{Loss, 5, time.Second, 4 * time.Second},
+	}
+	// OneLinkMix is what Raft must bear.
+	OneLinkMix = []Choice{{OneLink, 1, 2 * time.Second, 4 * time.Second}}
+	// PartialMix is for Paxos. Raft may have no leader in the others for as long as
+	// they last: it elects only who has the longest log, and that one may reach no
+	// majority. The holds outlive four election timeouts, so that whoever leads then
+	// is seen to go on.
+	PartialMix = []Choice{
+		{OneLink, 30, 2 * time.Second, 4 * time.Second},
+		{Chain, 25, 3 * time.Second, 4 * time.Second},
+		{Star, 25, 3 * time.Second, 4 * time.Second},
+		{Constrained, 20, 3 * time.Second, 4 * time.Second},
 	}
 	PowerMix = []Choice{
 		{PowerFollower, 20, 0, 300 * time.Millisecond},

@@ -39,8 +39,10 @@ type Run struct {
 	workload *Workload
 	report   Report
 	recovers []time.Duration
-	failures []string
-	void     []string
+	// leaderships are the times from partial cuts to leaders that reach a majority.
+	leaderships []time.Duration
+	failures    []string
+	void        []string
 }
 
 // epochCycles is how many faults the clients stay on the same registers.
@@ -174,6 +176,9 @@ func (r *Run) finish(ctx context.Context) (Report, error) {
 	r.report.Seconds = time.Since(r.report.Time).Seconds()
 	drill := NewDrill("", r.recovers)
 	r.report.RecoverMedian, r.report.RecoverMax = drill.Median, drill.Max
+	if len(r.leaderships) > 0 {
+		r.report.Leadership = NewDrill("", r.leaderships)
+	}
 	history := r.recorder.History()
 	r.count(history)
 	if err == nil {
