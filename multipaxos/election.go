@@ -93,6 +93,7 @@ func (n *Node) hear(leader ID, b Ballot) {
 	if n.following != b || n.leader != leader {
 		n.abdicate(b)
 		n.following, n.leader = b, leader
+		n.deferred = deferral{}
 		n.resetElection()
 	}
 	if n.role != Follower {

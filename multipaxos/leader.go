@@ -36,7 +36,7 @@ func (n *Node) takeOffice() *leadership {
 	// A3), even if it has not answered our Prepare yet.
 	n.promise(n.ballot)
 	l := &leadership{start: n.chosen + 1, next: n.chosen + 1,
-		heartbeatAt: n.now, tellAt: never, preferAt: n.now + n.cfg.Election, renewAt: never}
+		heartbeatAt: n.now, tellAt: never, preferAt: max(n.now+n.cfg.Election, n.deferred.until), renewAt: never}
 	for i, m := range n.config().Members {
 		if m.Voter {
 			l.acceptors |= 1 << i
@@ -344,6 +344,20 @@ func (n *Node) relieveStalledDisk() {
 	}
 }
 
+// deferral is how long a proposer with a higher priority is left alone. It may
+// reach us and no quorum: then it would depose us for nothing, again and again.
+type deferral struct {
+	until, wait Time
+}
+
+// deferPreference doubles the time until the next attempt, up to an hour or so. It
+// starts over when another leader is heard.
+func (n *Node) deferPreference() {
+	d := &n.deferred
+	d.wait = min(max(2*d.wait, 10*n.cfg.Election), 10_000*n.cfg.Election)
+	d.until = n.now + d.wait
+}
+
 // preferHigherPriority hands leadership to a proposer that should rather lead,
 // once it has caught up.
 func (n *Node) preferHigherPriority() {
@@ -359,6 +373,7 @@ func (n *Node) preferHigherPriority() {
 	if m.Priority <= n.self().Priority || p.chosen+Index(n.cfg.PromoteWithin) < n.chosen {
 		return
 	}
-	l.preferAt = n.now + 10*n.cfg.Election
+	n.deferPreference()
+	l.preferAt = n.deferred.until
 	n.beginTransfer(p, false)
 }

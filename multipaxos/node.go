@@ -48,6 +48,8 @@ type Node struct {
 	unapplied   int // bytes chosen and not applied
 	handedBytes int // bytes handed out and not applied
 
+	deferred deferral // of leaders with a higher priority
+
 	left string // why this replica last ceased to lead
 	loss *Loss  // found: this replica takes no part any more
 	out  Output

@@ -26,12 +26,16 @@ func (paxosEngine) newCore(w *World, n *node, state any, high consensus.Index) (
 }
 
 func (w *weather) paxosConfig(seed uint64, n *node) multipaxos.Config {
-	return multipaxos.Config{
+	c := multipaxos.Config{
 		ID: n.id, Heartbeat: w.heartbeat, Election: w.election, Lease: w.lease, MaxDrift: w.drift,
 		MaxAcceptBytes: w.appendMax, MaxInflightBytes: 4 * w.appendMax, MaxUnchosenBytes: 64 << 10, FullFrameBytes: w.appendMax / 2,
 		MaxApplyBytes: 2 * w.appendMax, MaxReads: 64, MaxChunkBytes: w.chunk, TrailingEntries: w.trailing,
 		PromoteWithin: 16, Witness: n.witness, Rand: rand.New(rand.NewPCG(seed, uint64(n.id)<<32|uint64(n.life))),
 	}
+	if w.on&Burst != 0 {
+		c.FullFrameBytes, c.MaxInflightFrames = 1, 8
+	}
+	return c
 }
 
 // paxosCore is a replica of the Paxos log with the writer of its records.

@@ -42,13 +42,14 @@ const (
 	Impatience                   // clients give up and repeat early
 	Panic                        // actors panic; without effect where there are none
 	Roles                        // members play some of the roles of Paxos only; without effect in a Raft group
+	Burst                        // many small Accepts are under way at a time; without effect in a Raft group
 	faultsEnd
 )
 
 var faultNames = []string{
 	"loss", "duplicate", "delay", "reorder", "corrupt", "partition", "crash", "tear", "pause", "clockrate", "clockjump",
 	"slowdisk", "syncerror", "diskfull", "wipe", "bitflip", "peerhint", "membership", "transfer", "snapshot", "lease",
-	"slowapply", "impatience", "panic", "roles",
+	"slowapply", "impatience", "panic", "roles", "burst",
 }
 
 // AllFaults is every class.
