@@ -17,7 +17,7 @@ import (
 	"github.com/synod-go/synod/storage"
 )
 
-// walReport is what "inspect wal" tells: what storage sees, and what the Raft
+// walReport is what "inspect wal" tells: what storage sees, and what the
 // groups have written.
 type walReport struct {
 	*storage.Report
@@ -25,6 +25,7 @@ type walReport struct {
 	Identity *identityReport `json:"identity,omitempty"`
 	LockedBy string          `json:"locked_by,omitempty"`
 	Raft     []raftReport    `json:"raft"`
+	Paxos    []paxosReport   `json:"paxos,omitempty"`
 }
 
 // identityReport is whose directory it is, as "members" names it too.
@@ -91,15 +92,15 @@ func (a *app) inspectWAL(dir string) error {
 	if err != nil {
 		return err
 	}
-	groups, err := raftReports(dir)
+	raftGroups, paxosGroups, err := logReports(dir)
 	if err != nil {
 		return err
 	}
-	whole := walReport{Report: report, Raft: groups, LockedBy: strings.TrimPrefix(report.LockedBy, "by ")}
+	whole := walReport{Report: report, Raft: raftGroups, Paxos: paxosGroups, LockedBy: strings.TrimPrefix(report.LockedBy, "by ")}
 	if i := report.Identity; i != nil {
 		whole.Identity = &identityReport{Node: i.Node, ID: fmt.Sprintf("%016x", i.Incarnation), Cluster: i.Cluster, Format: i.Format}
 	}
-	if err := a.answer(whole, func(w io.Writer) { showWAL(w, report, groups) }); err != nil {
+	if err := a.answer(whole, func(w io.Writer) { showWAL(w, report, raftGroups, paxosGroups) }); err != nil {
 		return err
 	}
 	if len(report.Problems) > 0 || report.Tail.State == storage.TailDamaged {
@@ -126,31 +127,42 @@ func inspect(dir string) (*storage.Report, error) {
 	return report, nil
 }
 
-// raftReports decodes the records of all groups.
-func raftReports(dir string) ([]raftReport, error) {
+// logReports decodes the records of all groups, by the engine that wrote them.
+func logReports(dir string) (raft []raftReport, paxos []paxosReport, err error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	byGroup := map[storage.Group]*raftReport{}
+	ofRaft, ofPaxos := map[storage.Group]*raftReport{}, map[storage.Group]*paxosReport{}
 	err = storage.Walk(storage.OS(), abs, func(r storage.Record) error {
-		g := byGroup[r.Group]
-		if g == nil {
-			g = &raftReport{Group: r.Group, Name: groupName(r.Group)}
-			byGroup[r.Group] = g
+		if isPaxos(r) {
+			if ofPaxos[r.Group] == nil {
+				ofPaxos[r.Group] = newPaxosReport(r.Group)
+			}
+			ofPaxos[r.Group].add(r)
+			return nil
 		}
-		g.add(r)
+		if ofRaft[r.Group] == nil {
+			ofRaft[r.Group] = &raftReport{Group: r.Group, Name: groupName(r.Group)}
+		}
+		ofRaft[r.Group].add(r)
 		return nil
 	})
 	if err != nil {
-		return nil, &api.Error{Code: api.CodeData, Message: "the log cannot be read", Why: plain(err)}
+		return nil, nil, &api.Error{Code: api.CodeData, Message: "the log cannot be read", Why: plain(err)}
 	}
-	list := []raftReport{}
-	for _, g := range byGroup {
-		list = append(list, *g)
+	raft = sortedByName(ofRaft, func(r raftReport) string { return r.Name })
+	return raft, sortedByName(ofPaxos, func(p paxosReport) string { return p.Name }), nil
+}
+
+// sortedByName is the list of reports in the order of their groups' names.
+func sortedByName[R any](reports map[storage.Group]*R, name func(R) string) []R {
+	list := []R{}
+	for _, r := range reports {
+		list = append(list, *r)
 	}
-	slices.SortFunc(list, func(a, b raftReport) int { return strings.Compare(a.Name, b.Name) })
-	return list, nil
+	slices.SortFunc(list, func(a, b R) int { return strings.Compare(name(a), name(b)) })
+	return list
 }
 
 // groupName knows the groups of this program by the number that stands in the log.
@@ -200,22 +212,31 @@ func (g *raftReport) addEntries(entries []raft.Entry, bytes int) {
 	g.Bytes += uint64(bytes)
 }
 
-func showWAL(w io.Writer, r *storage.Report, groups []raftReport) {
+func showWAL(w io.Writer, r *storage.Report, raftGroups []raftReport, paxosGroups []paxosReport) {
 	showIdentity(w, r)
 	rows := [][]string{{"SEGMENT", "USE", "SIZE", "USED", "BATCHES", "RECORDS"}}
 	for _, s := range r.Segments {
 		rows = append(rows, []string{filepath.Base(s.File), s.Use, sized(s.Size), sized(s.Bytes), counted(uint64(s.Batches)), counted(uint64(s.Records))})
 	}
 	columns(w, rows)
-	rows = [][]string{{"GROUP", "TERM", "VOTE", "SNAPSHOT", "FIRST", "LAST", "ENTRIES"}}
-	for _, g := range groups {
-		rows = append(rows, []string{g.Name, fmt.Sprint(g.Term), g.Vote, fmt.Sprint(g.Base), g.First.String(), g.Last.String(), counted(g.Entries)})
+	if len(raftGroups) > 0 || len(paxosGroups) == 0 {
+		showRaft(w, raftGroups)
 	}
-	columns(w, rows)
+	if len(paxosGroups) > 0 {
+		showPaxos(w, paxosGroups)
+	}
 	fmt.Fprintln(w, "tail  "+tailWords(r.Tail))
 	for _, problem := range r.Problems {
 		fmt.Fprintln(w, "! "+plain(errors.New(problem)))
 	}
+}
+
+func showRaft(w io.Writer, groups []raftReport) {
+	rows := [][]string{{"GROUP", "TERM", "VOTE", "SNAPSHOT", "FIRST", "LAST", "ENTRIES"}}
+	for _, g := range groups {
+		rows = append(rows, []string{g.Name, fmt.Sprint(g.Term), g.Vote, fmt.Sprint(g.Base), g.First.String(), g.Last.String(), counted(g.Entries)})
+	}
+	columns(w, rows)
 }
 
 func showIdentity(w io.Writer, r *storage.Report) {
