@@ -115,8 +115,9 @@ func (n *Node) onAccept(from ID, m Accept) {
 	if m.Ballot > n.promised {
 		n.promise(m.Ballot)
 	}
+	room := n.room()
 	for i := range m.Entries {
-		if !n.accept(from, m.Ballot, m.Entries[i]) {
+		if !n.accept(from, m.Ballot, m.Entries[i], &room) {
 			break // the rest is sent again
 		}
 		n.acknowledge(from, m.Ballot, m.Entries[i].Index)
@@ -139,8 +140,9 @@ func validAccept(m Accept) bool {
 
 // accept votes for e with b and reports whether the vote stands. What is chosen
 // already needs no vote: it is the same entry, by the rule of phase 1. Two
-// entries with one ballot are the mark of a broken proposer.
-func (n *Node) accept(from ID, b Ballot, e Entry) bool {
+// entries with one ballot are the mark of a broken proposer. What does not fit into
+// room bytes or into the window is sent again, or learned.
+func (n *Node) accept(from ID, b Ballot, e Entry, room *int) bool {
 	if s := n.log.at(e.Index); s != nil && s.known && s.chosen && !sameEntry(&s.entry, &e) {
 		n.alarm(from, e.Index, b, "another value than the chosen one")
 		return false
@@ -160,23 +162,23 @@ func (n *Node) accept(from ID, b Ballot, e Entry) bool {
 			panicf("vote %s in slot %d above the promise %s", FormatBallot(s.vote), e.Index, FormatBallot(n.promised))
 		}
 	}
-	if from != n.cfg.ID && !n.hasRoom(e) {
+	if *room < 0 || e.Index > n.chosen+2*Index(n.cfg.Window) {
 		return false
 	}
+	*room -= entrySize(&e)
 	n.log.put(e, b)
 	n.saves.mark(e.Index, b)
 	return true
 }
 
-// hasRoom bounds what an acceptor keeps beyond its chosen prefix. What does not
-// fit is sent again, or learned. A chosen log that is long for want of a snapshot
-// does not count.
-func (n *Node) hasRoom(e Entry) bool {
-	if e.Index > n.chosen+2*Index(n.cfg.Window) {
-		return false
-	}
+// room bounds the bytes that an acceptor keeps beyond its chosen prefix. A chosen log
+// that is long for want of a snapshot does not count.
+func (n *Node) room() int {
 	limit := 2 * n.cfg.MaxUnchosenBytes
-	return n.log.bytes <= limit || n.log.size(n.chosen+1, n.log.end) <= limit
+	if n.log.bytes <= limit/2 {
+		return limit - n.log.bytes
+	}
+	return limit - n.log.size(n.chosen+1, n.log.end)
 }
 
 func sameEntry(a, b *Entry) bool {
