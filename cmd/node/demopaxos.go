@@ -90,12 +90,11 @@ func (d *paxosDemo) run(ctx context.Context) error {
 	}
 	defer d.council.fleet.end()
 	d.lines = &eventLines{out: d.out, names: map[uint64]string{}, began: time.Now(), colour: d.colour()}
-	return d.tell(ctx)
+	return d.perform(ctx, d.acts())
 }
 
-// tell plays the acts until one fails.
-func (d *paxosDemo) tell(ctx context.Context) error {
-	acts := d.acts()
+// perform plays the acts until one fails.
+func (d *paxosDemo) perform(ctx context.Context, acts []act) error {
 	began := time.Now()
 	var played []playedAct
 	shown := 0

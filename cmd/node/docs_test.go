@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -117,6 +118,9 @@ type session struct {
 	addr string
 	cmd  *exec.Cmd
 	out  lockedFile
+	// decrees is the API of a "decree serve" that the document starts, shown what it shows.
+	decrees string
+	shown   lockedFile
 }
 
 func self(t *testing.T, ctx context.Context, args ...string) *exec.Cmd {
@@ -161,6 +165,9 @@ func (s *session) run(t *testing.T, command string) string {
 	switch {
 	case strings.HasSuffix(command, "node dev"):
 		return s.out.String()
+	case strings.Contains(command, "decree serve"):
+		s.serveDecrees(t, args)
+		return s.shown.String()
 	case strings.HasPrefix(command, "kill -9"):
 		s.killLeader(t)
 		return s.out.String()
@@ -176,15 +183,44 @@ func (s *session) run(t *testing.T, command string) string {
 	if args[0] == "node" {
 		args = args[1:]
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	cmd := self(t, ctx, args...)
 	cmd.Dir, cmd.Env = s.dir, append(os.Environ(), "NODE_ADDR="+s.addr)
+	if args[0] == "decree" {
+		cmd.Env = append(cmd.Env, "NODE_ADDR="+s.decrees)
+	}
 	out, err := cmd.CombinedOutput()
 	if _, ended := err.(*exec.ExitError); err != nil && !ended {
 		t.Fatal(err)
 	}
 	return string(out)
+}
+
+// serveDecrees starts a process of decrees, at ports that are free.
+func (s *session) serveDecrees(t *testing.T, args []string) {
+	t.Helper()
+	f, err := newFleet(1, 0, "", func(*child) io.Writer { return io.Discard })
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(f.quit)
+	s.decrees = f.nodes[0].api()
+	for i, flag := range []string{"--api-port", "--link-port", "--gossip-port"} {
+		args = append(args, flag, strconv.Itoa(f.nodes[0].ports[i]))
+	}
+	cmd := self(t, context.Background(), args[1:]...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, &s.shown, &s.shown
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(os.Interrupt) // Wait tells how it ended
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("decree serve ended with %v", err)
+		}
+	})
+	s.shown.waitFor(t, "as acceptor")
 }
 
 // killLeader kills the node that leads and waits until dev has told about it.
@@ -227,7 +263,7 @@ func TestTranscriptsInTheDocumentsAreTrue(t *testing.T) {
 			s := startDev(t)
 			for _, of := range list {
 				output := s.run(t, of.command)
-				mustShow(t, of, output+s.out.String()) // what dev tells meanwhile is shown too
+				mustShow(t, of, output+s.out.String()+s.shown.String()) // what runs meanwhile shows is shown too
 			}
 		})
 	}

@@ -26,7 +26,8 @@ func TestMain(m *testing.M) {
 // TestScripts runs the transcripts in testdata/script against real processes.
 // Commands beside testscript's own: "cluster N" starts nodes and sets NODE_ADDR,
 // "code N node ..." runs a command that must end with exit code N, "killnode NAME",
-// "stopnode NAME" and "again NAME" treat a node, "flip FILE OFFSET" damages a byte.
+// "stopnode NAME" and "again NAME" treat a node, "flip FILE OFFSET" damages a byte,
+// "altervote FILE" a vote in a recording.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:   "testdata/script",
@@ -40,7 +41,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"cluster": cmdCluster, "code": cmdCode, "killnode": cmdKill, "stopnode": cmdStop, "again": cmdAgain, "flip": cmdFlip,
 			"freeport": cmdFreePort, "requestid": cmdRequestID, "waitgone": cmdWaitGone, "signal": cmdSignal, "waitfor": cmdWaitFor,
-			"json": cmdJSON,
+			"json": cmdJSON, "altervote": cmdAlterVote,
 		},
 	})
 }
