@@ -24,9 +24,9 @@ func (c *council) cutAndLate(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	_, err = c.first(ctx, mark, "a1 hearing p1", func(s eventList) eventList { return s.of("wind").received("prepare").by("a1") })
 	wind := c.hub.since(mark).of("wind")
-	err = errors.Join(expect(d.Fate == fateChosen, "p1 was told %+v", d),
-		expect(len(wind.received("prepare").by("a1")) > 0, "a1 heard nothing of p1"),
+	err = errors.Join(err, expect(d.Fate == fateChosen, "p1 was told %+v", d),
 		expect(len(wind.received("promise").by("p1").from("a1")) == 0, "a promise came through the cut"),
 		c.fault(ctx, "a1", false))
 	if err != nil {
@@ -221,15 +221,25 @@ func (c *council) lostDisk(ctx context.Context) (string, error) {
 			said = append(said, e.String())
 		}
 	}
-	_, chosen := c.chosenBy(s.of("moon"), "full")
+	_, chosen := c.chosenBy(ctx, mark, "moon", "full")
 	return fmt.Sprintf(`a1 was killed and its directory removed. What came back under that name is %.4x, and the acceptors are, for ever, those with `+
 			"%.4x among them: it promised nothing and voted for nothing, neither did anybody ask it to. The others are a quorum and chose %q.",
 			uint64(now)>>48, uint64(old)>>48, d.Value),
 		errors.Join(chosen, expect(now != old, "it has its old identity"), expect(len(said) == 0, "it said: %s", strings.Join(said, "; ")))
 }
 
+// quiet is how long nothing may arrive before all has.
+const quiet = 150 * time.Millisecond
+
 // replayAll runs the whole recording again.
-func (c *council) replayAll(context.Context) (string, error) {
+func (c *council) replayAll(ctx context.Context) (string, error) {
+	for before := -1; before < c.hub.mark() && ctx.Err() == nil; {
+		before = c.hub.mark()
+		select { // until everything that was told has arrived
+		case <-ctx.Done():
+		case <-time.After(quiet):
+		}
+	}
 	report := flight.Replay(c.hub.since(0))
 	var found []error
 	for _, f := range report.Findings {

@@ -209,7 +209,7 @@ func (s *session) serveDecrees(t *testing.T, args []string) {
 	for i, flag := range []string{"--api-port", "--link-port", "--gossip-port"} {
 		args = append(args, flag, strconv.Itoa(f.nodes[0].ports[i]))
 	}
-	cmd := self(t, context.Background(), args[1:]...)
+	cmd := self(t, context.Background(), args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, &s.shown, &s.shown
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
