@@ -1,12 +1,12 @@
 // Package sim runs whole groups of replicas in one goroutine, under every fault
-// we can think of, and checks the promises of Raft, of the log and of the client
-// sessions after every step.
+// we can think of, and checks the promises of Raft or of Paxos, of the log and of the
+// client sessions after every step.
 //
 // # What it is
 //
 // A World has machines with clocks, disks and processes, a network, clients and
-// an operator. The machines run the real code: package raft as the core, package
-// storage on its memory file system as the log, package replica above it. Only
+// an operator. The machines run the real code: package raft or package multipaxos as
+// the core, package storage on its memory file system as the log, package replica above it. Only
 // the driver in node.go, disk.go and apply.go stands in for the actor, with the
 // same contract: drain the mailbox, Tick, the inputs, Output once; save, send,
 // apply in that order. A run has two phases. In the safety phase anything may
@@ -23,7 +23,16 @@
 // # What it leaves to others
 //
 // Real disks, real networks and real processes: see the chaos tests. The link
-// between nodes, and everything above a group. The Paxos engine.
+// between nodes, and everything above a group.
+//
+// # Engines
+//
+// Plan.Engine names the core; what differs between the two stands behind the
+// interface engine. A seed decides nothing about it, and draws the same weather for
+// both. With the class Roles the members of a Paxos group play some of the roles
+// only: acceptors without a state machine, proposers that are no acceptors. A plan
+// with a Script has clients whose answers depend on no order of events: both engines
+// must give the same.
 //
 // # Actors
 //
@@ -61,6 +70,23 @@
 //	R8   snapshot ≤ applied ≤ commit ≤ last   W1–W7  the log lost something, or found something
 //	D10  a snapshot cannot be written         D14  or read
 //
+// The Paxos log has rules of its own in the place of R1 to R13, checked by an oracle
+// that counts durable votes and so knows what is chosen before any replica does:
+//
+//	P1   two values chosen in a slot; a ballot used by two processes
+//	P2   two values with one ballot in one slot
+//	P3   a ballot that no quorum promised; another value than a lower ballot chose
+//	P4   a promise taken back, a vote below it
+//	P5   a message leaves before what it says is durable, or leaves a vote out
+//	P6   an entry taken, or reported, for chosen that is not
+//	P7   another entry applied than the chosen one, or out of order
+//	P8   trimmed ≤ snapshot ≤ applied ≤ told ≤ chosen
+//	P9   a promise of no acceptor, a ballot of an epoch that no SEAL has opened
+//	P10  a SEAL that opens another epoch than the next
+//	P11  two leases at one moment
+//	P13  a ghost has effect
+//	loss a replica believes that its disk has lost votes, which it has not
+//
 // Reads and writes are checked by their witness: the index at which they took
 // effect. Against the witness, linearizability is a comparison. R12 therefore
 // trusts that a replica reports the true index, and the model checks the value.
@@ -82,6 +108,7 @@
 // A campaign over many seeds, one line of JSON as its result:
 //
 //	go test ./internal/sim -run TestCampaign -v -seeds=2000 -steps=40000 -timeout=60m
+//	go test ./internal/sim -run TestPaxosCampaign -v -seeds=2000 -steps=40000 -timeout=60m
 //
 // To keep a run for ever, put its arguments into a file of testdata, with a
 // comment that tells the story; TestRegressions replays it. For actors the tests
