@@ -85,6 +85,8 @@ type progress struct {
 type flight struct {
 	first, last Index
 	bytes       int
+	at          Time // when it was sent
+	passed      bool // one that was sent later is acknowledged
 }
 
 func (n *Node) active(p *progress) bool { return !p.lost && n.now-p.heard < n.cfg.Election }
@@ -130,7 +132,7 @@ func (n *Node) sendWindow(p *progress, shared *row) {
 		last, size := n.log.upTo(p.next, l.next-1, n.cfg.MaxAcceptBytes)
 		n.sendNow(p.id, Accept{Ballot: n.ballot, Start: l.start, Chosen: n.chosen, Entries: shared.of(&n.log, p.next, last)})
 		p.told = max(p.told, n.chosen)
-		p.flights = append(p.flights, flight{p.next, last, size})
+		p.flights = append(p.flights, flight{first: p.next, last: last, bytes: size, at: n.now})
 		p.inflight += size
 		p.next = last + 1
 	}
@@ -139,11 +141,18 @@ func (n *Node) sendWindow(p *progress, shared *row) {
 // retry sends again what was not acknowledged for long. What is chosen by now
 // the replica learns by itself: no acceptor is asked to vote for that.
 func (n *Node) retry(p *progress) {
-	if len(p.flights) == 0 || p.stalled || n.now-p.progressAt < p.patience {
+	if len(p.flights) == 0 || p.stalled || n.now-p.progressAt < p.patience && !n.leftBehind(p) {
 		return
 	}
 	p.patience = min(2*p.patience, 8*n.patience())
 	n.rewind(p)
+}
+
+// leftBehind reports whether an Accept was lost among others that went through: as
+// long as those are acknowledged it would never be too late.
+func (n *Node) leftBehind(p *progress) bool {
+	f := &p.flights[0]
+	return f.passed && n.now-f.at >= p.patience
 }
 
 func (n *Node) rewind(p *progress) {
@@ -202,6 +211,10 @@ func (p *progress) acknowledged(m Accepted, now, patience Time) {
 		p.progressAt, p.patience = now, patience
 		return true
 	})
+	for i := range p.flights {
+		f := &p.flights[i]
+		f.passed = f.passed || f.last < m.First
+	}
 }
 
 // match is the slot up to which p has acknowledged what it was sent.
