@@ -94,7 +94,8 @@ func (x *trio) start(i int) {
 		x.change(&config)
 	}
 	x.lives++
-	h, err := group.Spawn(x.system, config, fmt.Sprint("trio/", x.lives), actors.NewStrategy(actors.StrategyConfig{MinDelay: time.Millisecond}))
+	h, err := group.Spawn(x.system, config, fmt.Sprint("trio/", x.lives), actors.NewStrategy(actors.StrategyConfig{MinDelay: time.Millisecond,
+		OnFailStop: func(_ *actor.PID, reason any) { config.FailStop(fmt.Errorf("fail-stop: %w", reason.(error))) }}))
 	if err != nil {
 		x.t.Fatal(err)
 	}
