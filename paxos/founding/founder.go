@@ -24,7 +24,7 @@ type Founder struct {
 	hints   map[string]paxos.ID // by name: who may be meant, never who is
 	answers map[paxos.ID]answer // of hinted ones and of members of their sets
 	founded Set
-	refused map[string]Reason
+	refused map[paxos.ID]Reason // of those that were asked
 }
 
 type answer struct {
@@ -36,7 +36,7 @@ type answer struct {
 // founded set that was saved earlier, or zero.
 func NewFounder(wanted []string, known Set) (*Founder, error) {
 	f := &Founder{wanted: slices.Sorted(slices.Values(wanted)), hints: make(map[string]paxos.ID),
-		answers: make(map[paxos.ID]answer), founded: known, refused: make(map[string]Reason)}
+		answers: make(map[paxos.ID]answer), founded: known, refused: make(map[paxos.ID]Reason)}
 	switch {
 	case len(f.wanted) == 0 || len(f.wanted) > paxos.MaxAcceptors:
 		return nil, fmt.Errorf("founding: %d acceptors, want 1 to %d", len(wanted), paxos.MaxAcceptors)
@@ -61,7 +61,8 @@ func (f *Founder) Hint(name string, id paxos.ID) {
 // Requests returns what to ask now. Call it after every answer, and again from time
 // to time until a set is founded: again asks also those that have answered, since
 // messages are lost, and since one that had only pinned the set may know by now that
-// it is founded, which nobody else may be left to tell.
+// it is founded, which nobody else may be left to tell. Who has refused is asked
+// again only then, or else each refusal would ask for the next.
 func (f *Founder) Requests(again bool) []Request {
 	if !f.founded.IsZero() {
 		return nil
@@ -69,12 +70,12 @@ func (f *Founder) Requests(again bool) []Request {
 	target := f.target()
 	var requests []Request
 	for _, name := range f.wanted {
-		if id, ok := f.hints[name]; ok && !f.hasAnswered(id) {
+		if id, ok := f.hints[name]; ok && !f.hasAnswered(id) && (again || !f.hasRefused(id)) {
 			requests = append(requests, Request{To: id})
 		}
 	}
 	for _, m := range target.members {
-		if a, ok := f.answers[m.ID]; again || !ok || a.set.IsZero() {
+		if a := f.answers[m.ID]; again || a.set.IsZero() && !f.hasRefused(m.ID) {
 			requests = append(requests, Request{To: m.ID, Set: target})
 		}
 	}
@@ -85,6 +86,8 @@ func (f *Founder) hasAnswered(id paxos.ID) bool {
 	_, ok := f.answers[id]
 	return ok
 }
+
+func (f *Founder) hasRefused(id paxos.ID) bool { return f.refused[id] != Accepted }
 
 // target is the set to be founded: the one that most have pinned, so that what
 // another has begun is completed, or else that of all who have answered, if
@@ -137,12 +140,12 @@ func (f *Founder) Pinned(from paxos.ID, name string, state State) {
 	case !f.founded.IsZero() || !f.isAsked(self):
 		return
 	case !state.Set.IsZero() && (!state.Set.Contains(self) || !state.Set.isNamed(f.wanted)):
-		f.refused[name] = NotWanted
+		f.refused[from] = NotWanted
 		return
 	case state.Set.IsZero() && !f.answers[from].set.IsZero():
 		return // late: a pin is for ever
 	}
-	delete(f.refused, name)
+	delete(f.refused, from)
 	f.answers[from] = answer{name, state.Set}
 	if state.Founded || f.allHavePinned(state.Set) {
 		f.founded = state.Set
@@ -168,10 +171,9 @@ func (f *Founder) allHavePinned(s Set) bool {
 
 // Refused takes an acceptor's refusal, to be told by Waiting.
 func (f *Founder) Refused(from paxos.ID, reason Reason) {
-	for name, id := range f.hints {
-		if id == from {
-			f.refused[name] = reason
-		}
+	hinted := slices.Contains(slices.Collect(maps.Values(f.hints)), from)
+	if hinted || slices.ContainsFunc(f.pinned(), func(s Set) bool { return s.Has(from) }) {
+		f.refused[from] = reason
 	}
 }
 
@@ -188,10 +190,10 @@ func (f *Founder) Waiting() string {
 	for _, name := range f.wanted {
 		id := f.hints[name]
 		switch {
-		case f.refused[name] != Accepted:
-			missing = append(missing, name+" "+f.refused[name].String())
 		case id == paxos.None:
 			missing = append(missing, name+" is not known")
+		case f.hasRefused(id):
+			missing = append(missing, name+" "+f.refused[id].String())
 		case !target.IsZero() && !target.Contains(Member{name, id}):
 			missing = append(missing, name+" has another identity than the one pinned by others: its disk was lost")
 		case !f.hasAnswered(id):

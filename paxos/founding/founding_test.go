@@ -173,6 +173,29 @@ func TestWhoStartsLaterLearnsTheSetFromAnyMemberThatHasSeenAPrepare(t *testing.T
 	}
 }
 
+func TestWhoHasRefusedIsAskedOnlyAgain(t *testing.T) {
+	w, wrong := newWorld(t), founding.State{Set: set(t, 1, 2)}
+	delete(w, 3)
+	f := founder(t, 1, 2, 3)
+	f.Pinned(3, "c", founding.State{})
+	w.run(f, 5) // a and b have pinned it
+	asks := func(again bool) bool {
+		return slices.ContainsFunc(f.Requests(again), func(r founding.Request) bool { return r.To == 3 })
+	}
+	if !asks(false) {
+		t.Fatal("c has pinned nothing and is not asked to")
+	}
+	f.Refused(3, founding.NotWanted)
+	if asks(false) || !asks(true) || f.Waiting() != "c configured with other acceptors" {
+		t.Errorf("c has refused: asked at once %v, asked again %v, waiting for %q", asks(false), asks(true), f.Waiting())
+	}
+	f = founder(t, 1, 2, 3)
+	f.Pinned(3, "c", wrong)
+	if asks(false) || !asks(true) {
+		t.Errorf("c has pinned another set: asked at once %v, asked again %v", asks(false), asks(true))
+	}
+}
+
 func TestALostDiskBeforeTheEndOfTheFoundingIsSaid(t *testing.T) {
 	w := newWorld(t)
 	w[1].Found(set(t, 1, 2, 3))

@@ -1,0 +1,37 @@
+package synod
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/synod-go/synod/messages"
+)
+
+// A refusal goes to all roles of a node that ask. If each asked again at once, every
+// refusal would make two.
+func TestWhoeverRefusesToBeFoundedIsAskedFromTimeToTime(t *testing.T) {
+	c := newCouncil(t, "a", "b", "c")
+	c.all["c"] = DecreesConfig{Name: "c", Acceptors: []string{"a", "b", "c", "d", "e"}, Local: c.local}
+	var refusals atomic.Int64
+	c.tamper(func(m *messages.DecreeMessage, send func()) {
+		if m.GetRefusal() != nil {
+			refusals.Add(1)
+		}
+		send()
+	})
+	c.openAll()
+	ctx, cancel := context.WithTimeout(c.ctx, 500*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	if _, err := c.by["a"].Decide(ctx, "x", []byte("1")); !errors.Is(err, ErrNotChosen) {
+		t.Fatalf("decided with an acceptor of another council: %v", err)
+	}
+	// Two roles of a and two of b ask every 100 ms, and at once after each hint and answer.
+	most := 4*int64(time.Since(began)/(100*time.Millisecond)) + 64
+	if n := refusals.Load(); n == 0 || n > most {
+		t.Errorf("%d refusals, want 1 to %d", n, most)
+	}
+}
