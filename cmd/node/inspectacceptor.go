@@ -30,6 +30,8 @@ type acceptorReport struct {
 	Decrees   []decreeReport `json:"decrees"`
 	// More is how many decrees are not in Decrees.
 	More int `json:"more"`
+	// Groups are the replicated logs whose engine is Paxos.
+	Groups []*groupLog `json:"groups"`
 }
 
 type memberReport struct {
@@ -58,16 +60,19 @@ func (a *app) inspectAcceptor() *cobra.Command {
 	var s span
 	c := &cobra.Command{
 		Use: "acceptor", Short: "what an acceptor has promised and voted for, and what a learner beside it knows", Args: cobra.NoArgs,
-		Long: "Read the directory of a process of decrees and change nothing: who the acceptors are, and for each decree\n" +
-			"the highest ballot that was promised, the last vote with its ballot, and the chosen value if the process is\n" +
-			"a learner too. A ballot is its round and the process that made it. Damage is refused.",
-		Example: a.example("inspect acceptor --data data/a1", "inspect acceptor --data data/a1 --from colour --to colour --output json"),
-		RunE:    func(_ *cobra.Command, _ []string) error { return a.showAcceptor(dir, s) },
+		Long: "Read the directory of a process and change nothing. Of single decrees: who the acceptors are, and for each\n" +
+			"the highest ballot that was promised, the last vote with its ballot, and the chosen value if the process is a\n" +
+			"learner too. A ballot is its round and the process that made it. Of a group whose engine is Paxos: the promised\n" +
+			"and the proposed ballot, the acceptors of the epoch, and the last vote of each slot with its ballot and the\n" +
+			"ballot of the leader who first proposed it. Damage is refused.",
+		Example: a.example("inspect acceptor --data data/a1", "inspect acceptor --data data/a1 --from colour --to colour --output json",
+			"inspect acceptor --data data/n1 --from 100 --to 120"),
+		RunE: func(_ *cobra.Command, _ []string) error { return a.showAcceptor(dir, s) },
 	}
 	c.Flags().StringVar(&dir, "data", "data/a1", "data directory of the process")
-	c.Flags().StringVar(&s.from, "from", "", "first decree to show, in the order of names")
-	c.Flags().StringVar(&s.to, "to", "", "last decree to show")
-	c.Flags().IntVar(&s.most, "most", 100, "how many decrees to show at most")
+	c.Flags().StringVar(&s.from, "from", "", "first decree to show, in the order of names, or first slot; default the last slots")
+	c.Flags().StringVar(&s.to, "to", "", "last decree, or slot, to show")
+	c.Flags().IntVar(&s.most, "most", 100, "how many decrees or slots to show at most")
 	return c
 }
 
@@ -85,15 +90,28 @@ func (a *app) showAcceptor(dir string, s span) error {
 	if err != nil {
 		return err
 	}
-	if !disk.any {
+	groups, err := readGroupLogs(dir, s)
+	if err != nil {
+		return err
+	}
+	if !disk.any && len(groups) == 0 {
 		return &api.Error{Code: api.CodeNotFound, Message: fmt.Sprintf("%q holds nothing of an acceptor", dir),
-			Why: "no process of decrees has written it", Do: []string{"node inspect wal " + dir}}
+			Why: "neither a process of decrees nor a group whose engine is Paxos has written it", Do: []string{"node inspect wal " + dir}}
 	}
 	found := disk.report(s)
+	found.Groups = groups
 	if i := report.Identity; i != nil {
 		found.Identity = &identityReport{Node: i.Node, ID: fmt.Sprintf("%016x", i.Incarnation), Cluster: i.Cluster, Format: i.Format}
 	}
-	return a.answer(found, func(w io.Writer) { showIdentity(w, report); disk.show(w, found) })
+	return a.answer(found, func(w io.Writer) {
+		showIdentity(w, report)
+		if disk.any {
+			disk.show(w, found)
+		}
+		for _, g := range groups {
+			g.show(w)
+		}
+	})
 }
 
 // decreeDisk is what the roles of a process have on disk.
@@ -135,6 +153,36 @@ func readDecrees(dir string) (*decreeDisk, error) {
 		d.names[m.ID] = m.Name
 	}
 	return d, nil
+}
+
+// readGroupLogs reads the logs of groups whose engine is Paxos.
+func readGroupLogs(dir string, s span) ([]*groupLog, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	logs := map[storage.Group]*groupLog{}
+	err = storage.Walk(storage.OS(), abs, func(r storage.Record) error {
+		if logs[r.Group] == nil && isPaxos(r) {
+			logs[r.Group] = newGroupLog(r.Group)
+		}
+		if g := logs[r.Group]; g != nil {
+			g.add(r)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, &api.Error{Code: api.CodeData, Message: fmt.Sprintf("%q cannot be read", dir), Why: plain(err)}
+	}
+	groups := []*groupLog{}
+	for _, g := range logs {
+		if err := g.finish(s); err != nil {
+			return nil, err
+		}
+		groups = append(groups, g)
+	}
+	slices.SortFunc(groups, func(a, b *groupLog) int { return strings.Compare(a.Name, b.Name) })
+	return groups, nil
 }
 
 func (d *decreeDisk) add(t *decree.Table, r storage.Record) (err error) {
