@@ -29,6 +29,7 @@ const (
 	CodeStarting    Code = "E-STARTING"
 	CodeStopped     Code = "E-STOPPED"
 	CodeGone        Code = "E-GONE"
+	CodeNoState     Code = "E-NOSTATE"
 	CodeHost        Code = "E-HOST"
 	CodeOrigin      Code = "E-ORIGIN"
 	CodeAccess      Code = "E-ACCESS"
@@ -89,6 +90,7 @@ var codes = []CodeInfo{
 	{CodeStarting, http.StatusServiceUnavailable, ExitNoQuorum, "This node is starting.", true},
 	{CodeStopped, http.StatusServiceUnavailable, ExitNoQuorum, "This node is stopping.", true},
 	{CodeGone, http.StatusGone, ExitFailed, "The history that the watch asks for is gone: list again, then watch from there.", false},
+	{CodeNoState, http.StatusMisdirectedRequest, ExitFailed, "This node is an acceptor alone: it has no state that could be read.", false},
 	{CodeHost, http.StatusMisdirectedRequest, ExitFailed, "The Host header names another machine than the loopback this node listens on.", false},
 	{CodeOrigin, http.StatusForbidden, ExitFailed, "A web page of another origin tried to write.", false},
 	{CodeAccess, http.StatusForbidden, ExitFailed, "The request needs a client certificate of this cluster.", false},

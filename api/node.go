@@ -184,7 +184,7 @@ func (n *node) Status(ctx context.Context) (Status, error) {
 	s := Status{
 		Cluster: n.node.Cluster(), Node: n.node.Name(), Group: g.Name, Role: g.Role, Term: g.Term, Leader: g.Leader,
 		ConfigVersion: g.ConfigVersion, Commit: g.Commit, Applied: g.Applied, FirstIndex: g.First, LastIndex: g.Last,
-		SnapshotIndex: g.Snapshot, LogBytes: int64(g.LogBytes), Lease: g.Lease,
+		SnapshotIndex: g.Snapshot, LogBytes: int64(g.LogBytes), Lease: g.Lease, Witness: g.Witness,
 		Digest:  Digest{Index: g.DigestIndex, Sum: fmt.Sprintf("%016x", g.Digest)},
 		Members: n.memberStatuses(g),
 	}
@@ -266,7 +266,8 @@ func (n *node) memberStatuses(g synod.GroupStatus) []MemberStatus {
 }
 
 func memberStatus(m synod.GroupMember, g synod.GroupStatus) MemberStatus {
-	s := MemberStatus{Name: m.Name, ID: cluster.NodeID(m.ID).String(), Voter: m.Voter, Role: "follower", State: "?", Gossip: "-"}
+	s := MemberStatus{Name: m.Name, ID: cluster.NodeID(m.ID).String(), Voter: m.Voter, Role: "follower", State: "?", Gossip: "-",
+		PaxosRoles: m.Roles.Names()}
 	switch {
 	case m.Name == g.Leader:
 		s.Role = "leader"
@@ -301,55 +302,6 @@ func describe(s *MemberStatus, k synod.Member) {
 // diskFull is what is wrong with a disk below its reserve, or a log that cannot grow.
 const diskFull = "disk is nearly full: it takes no writes"
 
-// Checks are recomputed at each call; Since is when one last changed between calls,
-// and until then when the node began to serve.
-func (n *node) Checks() []Check {
-	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
-	defer cancel()
-	g, err := n.group.Status(ctx)
-	raft := Check{Name: "raft:" + n.group.Name(), OK: true}
-	disk := Check{Name: "disk", OK: !g.Stalled}
-	state := Check{Name: "state", OK: g.Quarantined == "", Reason: g.Quarantined}
-	switch {
-	case err != nil:
-		raft.OK, raft.Reason = false, "the group does not answer: "+nodeReason(err)
-	case g.Leader == "":
-		raft.OK, raft.Reason = false, "no leader is known"
-	case n.group.Read(ctx, synod.Linearizable, func(synod.StateMachine, uint64) {}) != nil:
-		raft.OK, raft.Reason = false, "the leader "+g.Leader+" has no majority"
-		if behind := g.Commit - g.Applied; g.Applied < g.Commit {
-			raft.Reason = fmt.Sprintf("applying the log: %d of %d entries are left", behind, g.Commit-g.Snapshot)
-		}
-	default:
-		raft.Reason = g.Leader + " leads term " + fmt.Sprint(g.Term)
-	}
-	if g.Stalled {
-		disk.Reason = "a write has not come back for long"
-	} else if n.node.Storage().Full { // reads go on
-		disk.Reason = "the " + diskFull
-	}
-	return n.since(raft, disk, state)
-}
-
-const checkTimeout = time.Second
-
-func (n *node) since(checks ...Check) []Check {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for i := range checks {
-		last, ok := n.checks[checks[i].Name]
-		checks[i].Since = last.Since
-		switch {
-		case !ok:
-			checks[i].Since = n.began
-		case last.OK != checks[i].OK:
-			checks[i].Since = time.Now()
-		}
-		n.checks[checks[i].Name] = checks[i]
-	}
-	return checks
-}
-
 // nodeError says for people and programs what a node's error means.
 func nodeError(err error, what string) error {
 	if err == nil {
@@ -383,10 +335,11 @@ var nodeErrors = []struct {
 	{synod.ErrRequestFuture, CodeRequest, "%s was not done: its request id lies in the future", []string{"set the clock of the machine that made the id, and use a new one"}},
 	{synod.ErrQuarantined, CodeQuarantined, "%s was not done: this node's state differs from its peers'", []string{"ask another node; move this one's data directory away and let it join again"}},
 	{synod.ErrLost, CodeLost, "%s was not done: this node has ended, its data directory must not be used any more", []string{"ask another node"}},
+	{synod.ErrNoStateMachine, CodeNoState, "%s was not done: this node is an acceptor alone and has no state", []string{"ask a learner or a proposer:  node members"}},
 	{synod.ErrStopped, CodeStopped, "%s was not done: this node is stopping", []string{"ask another node"}},
 	{synod.ErrConflict, CodeConflict, "%s was not done: the members are changing", []string{"look at them again:  node members"}},
 	{synod.ErrUnavailable, CodeUnhealthy, "%s was not done: no node that answers can take it", []string{"look who is up:  node status"}},
-	{synod.ErrInvalidMembership, CodeRequest, "%s was not done: the group cannot have these members", []string{"keep at least one voter:  node members"}},
+	{synod.ErrInvalidMembership, CodeRequest, "%s was not done: the group cannot have these members", []string{"keep at least one voter, and in a Paxos group a proposer; only acceptors can vote:  node members"}},
 	{synod.ErrAmbiguous, CodeRequest, "%s was not done: several members have that name", []string{"give the id of the one that is meant:  node members"}},
 	{synod.ErrNotFound, CodeNotFound, "%s was not done: no member has that name", []string{"look who is there:  node members"}},
 	{context.DeadlineExceeded, CodeTimeout, "%s got no answer in time", []string{"give it more time, or look at the cluster:  node status"}},
@@ -403,6 +356,9 @@ func nodeReason(err error) string {
 	case errors.Is(err, synod.ErrAmbiguous):
 		_, which, _ := strings.Cut(err.Error(), synod.ErrAmbiguous.Error()+": ")
 		return which
+	case errors.Is(err, synod.ErrInvalidMembership):
+		_, which, _ := strings.Cut(err.Error(), synod.ErrInvalidMembership.Error()+": ")
+		return strings.TrimPrefix(which, "consensus: invalid membership: ")
 	}
 	return ""
 }

@@ -24,13 +24,14 @@ var errorsOfANode = map[string]error{
 	"ErrInvalidMembership": synod.ErrInvalidMembership, "ErrConflict": synod.ErrConflict,
 	"ErrUnknownOutcome": synod.ErrUnknownOutcome, "ErrRequestExpired": synod.ErrRequestExpired,
 	"ErrRequestFuture": synod.ErrRequestFuture, "ErrAmbiguous": synod.ErrAmbiguous,
-	"NotLeaderError": &synod.NotLeaderError{Leader: "n2"}, "context.DeadlineExceeded": context.DeadlineExceeded, "context.Canceled": context.Canceled,
+	"ErrNoStateMachine": synod.ErrNoStateMachine,
+	"NotLeaderError":    &synod.NotLeaderError{Leader: "n2"}, "context.DeadlineExceeded": context.DeadlineExceeded, "context.Canceled": context.Canceled,
 }
 
 // neverAnswered are those with which no request over HTTP can end: what a node ends
-// with, for which a request gets ErrStopped, and the errors of sessions, of which the
-// interface opens none.
-var neverAnswered = []string{"SecondClusterError",
+// with or does not start with, for which a request gets ErrStopped, and the errors of
+// sessions, of which the interface opens none, and of decrees, which it does not know.
+var neverAnswered = []string{"SecondClusterError", "EngineError", "RolesError", "ErrNotChosen", "ErrRole", "ErrNotLearned",
 	"ErrSessionExpired", "ErrAcknowledged", "ErrSessionWindow", "ErrRepliesFull", "ErrTooManySessions"}
 
 // exportedErrors are the names of a package's error values and types, from its source.

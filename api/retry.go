@@ -69,7 +69,7 @@ func (c *Client) round(ctx context.Context, a *attempts, v any) (reached, done b
 		err := c.attempt(ctx, addr, a, v)
 		if !errors.Is(err, errNoAnswer) {
 			reached = true
-			if !c.again(a, err) {
+			if !c.again(a, err) && (CodeOf(err) != CodeNoState || len(queue) == 0) {
 				c.remember(addr)
 				return true, true, c.final(a, err)
 			}

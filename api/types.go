@@ -172,17 +172,19 @@ type Status struct {
 	Up      int      `json:"up"`     // voters that the leader hears
 	Quorum  int      `json:"quorum"` // how many must be up
 	// Tolerates is how many more voters may be lost before writes stop.
-	Tolerates     int            `json:"tolerates"`
-	ConfigVersion uint64         `json:"config_version"`
-	Commit        uint64         `json:"commit"`
-	Applied       uint64         `json:"applied"`
-	FirstIndex    uint64         `json:"first_index"`
-	LastIndex     uint64         `json:"last_index"`
-	SnapshotIndex uint64         `json:"snapshot_index"`
-	LogBytes      int64          `json:"log_bytes"`
-	Digest        Digest         `json:"digest"`
-	Lease         bool           `json:"lease"`
-	Members       []MemberStatus `json:"members"`
+	Tolerates     int    `json:"tolerates"`
+	ConfigVersion uint64 `json:"config_version"`
+	Commit        uint64 `json:"commit"`
+	Applied       uint64 `json:"applied"`
+	FirstIndex    uint64 `json:"first_index"`
+	LastIndex     uint64 `json:"last_index"`
+	SnapshotIndex uint64 `json:"snapshot_index"`
+	LogBytes      int64  `json:"log_bytes"`
+	Digest        Digest `json:"digest"`
+	Lease         bool   `json:"lease"`
+	// Witness: the node that answers votes and runs no state machine. Its Digest says nothing.
+	Witness bool           `json:"witness,omitempty"`
+	Members []MemberStatus `json:"members"`
 }
 
 // Digest is the rolling checksum of everything applied up to Index. Two nodes
@@ -194,14 +196,16 @@ type Digest struct {
 
 // MemberStatus is one member of the group, or a node that gossip knows.
 type MemberStatus struct {
-	Name   string `json:"name"`
-	ID     string `json:"id"`    // hexadecimal storage incarnation
-	Role   string `json:"role"`  // "leader", "follower", "non-voter" or "-"
-	State  string `json:"state"` // "up", "down" or "?" when the answering node cannot tell
-	Voter  bool   `json:"voter"`
-	Match  uint64 `json:"match,omitempty"`  // last log index known to be there
-	Behind *int64 `json:"behind,omitempty"` // entries behind the leader; absent when unknown
-	Gossip string `json:"gossip"`           // "alive", "dead" or "-"
+	Name  string `json:"name"`
+	ID    string `json:"id"`    // hexadecimal storage incarnation
+	Role  string `json:"role"`  // "leader", "follower", "non-voter" or "-"
+	State string `json:"state"` // "up", "down" or "?" when the answering node cannot tell
+	Voter bool   `json:"voter"`
+	// PaxosRoles are those that it plays in a Paxos group now: "proposer", "acceptor", "learner".
+	PaxosRoles []string `json:"paxos_roles,omitempty"`
+	Match      uint64   `json:"match,omitempty"`  // last log index known to be there
+	Behind     *int64   `json:"behind,omitempty"` // entries behind the leader; absent when unknown
+	Gossip     string   `json:"gossip"`           // "alive", "dead" or "-"
 	// LastSeen is when gossip last held it for alive, as the answering node knows:
 	// now if it does; absent if never since that node started.
 	LastSeen time.Time `json:"last_seen,omitzero"`

@@ -64,7 +64,7 @@ func showStatus(w io.Writer, s api.Status) {
 	for _, m := range s.Members {
 		rows = append(rows, statusRow(s, m))
 	}
-	columns(w, rows)
+	columns(w, withRoles(rows, s.Members))
 	for _, reason := range s.Reasons {
 		fmt.Fprintf(w, "! %s\n", reason)
 	}
@@ -122,7 +122,7 @@ func (a *app) membersCommand() *cobra.Command {
 				for _, m := range list.Members {
 					rows = append(rows, []string{m.Name, m.ID, yes(m.Voter), m.Role, m.Gossip, seen(m), cmp.Or(m.API, "-"), cmp.Or(m.Link, "-")})
 				}
-				columns(w, rows)
+				columns(w, withRoles(rows, list.Members))
 				fmt.Fprintf(w, "configuration version %d\n", list.ConfigVersion)
 			})
 		},

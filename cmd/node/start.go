@@ -44,7 +44,7 @@ type startFlags struct {
 	listen, advertise   string
 	ports               [3]int // API, link, gossip
 	voters, priority    int
-	engine              string
+	engine, roles       string
 	gossipKey           string
 	snapshotMiB         int
 	logLevel, logFormat string
@@ -82,6 +82,7 @@ func (a *app) startCommand() *cobra.Command {
 	flags.IntVar(&f.voters, "voters", 3, "how many nodes shall vote; odd")
 	flags.IntVar(&f.priority, "priority", 0, "the highest one that has caught up leads")
 	engineFlag(c, &f.engine)
+	flags.StringVar(&f.roles, "roles", "", "with --engine paxos: which of proposer, acceptor and learner the node is; default all")
 	flags.StringVar(&f.gossipKey, "gossip-key", "", "file with the key for gossip (tls init makes one)")
 	flags.BoolVar(&f.insecure, "insecure", false, "allow addresses beyond loopback without TLS: anyone there can read and write")
 	flags.IntVar(&f.snapshotMiB, "snapshot-mib", 64, "MiB of log that make the next snapshot: more of them make restarts slower and need more memory")
@@ -91,19 +92,6 @@ func (a *app) startCommand() *cobra.Command {
 	flags.DurationVar(&f.election, "election", 300*time.Millisecond, "silence of the leader before an election")
 	flags.DurationVar(&f.lease, "lease", 0, "how long a lease read may rely on the last heartbeat; default half of --election")
 	return c
-}
-
-// engineFlag is the flag --engine of start and dev.
-func engineFlag(c *cobra.Command, engine *string) {
-	c.Flags().StringVar(engine, "engine", string(synod.Raft), "protocol of the replicated log, raft or paxos: the same on all nodes, and for ever")
-}
-
-// checkEngine refuses what is no engine.
-func checkEngine(engine string) error {
-	if engine != string(synod.Raft) && engine != string(synod.Paxos) {
-		return &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("there is no engine %q", engine), Why: "--engine is raft or paxos"}
-	}
-	return nil
 }
 
 // start runs a node until ctx ends or the node must not go on.
@@ -209,6 +197,10 @@ func (a *app) nodeConfig(f *startFlags, log *slog.Logger) (synod.Config, error) 
 	if err := checkEngine(f.engine); err != nil {
 		return synod.Config{}, err
 	}
+	roles, err := f.paxosRoles()
+	if err != nil {
+		return synod.Config{}, err
+	}
 	advertise, err := f.checkAddresses(material != nil && key != nil)
 	if err != nil {
 		return synod.Config{}, err
@@ -218,7 +210,7 @@ func (a *app) nodeConfig(f *startFlags, log *slog.Logger) (synod.Config, error) 
 	}
 	return synod.Config{
 		Name: f.name, Dir: f.dir(), Bootstrap: f.bootstrap, Join: f.join,
-		Listen: f.addresses(f.listen), Advertise: f.addresses(advertise), Voters: f.voters, Priority: f.priority,
+		Listen: f.addresses(f.listen), Advertise: f.addresses(advertise), Voters: f.voters, Priority: f.priority, PaxosRoles: roles,
 		TLS: material, GossipKey: key, Insecure: f.insecure, Heartbeat: f.heartbeat, Election: f.election, Lease: f.lease,
 		ClusterName: f.cluster, Roles: []string{roleControl}, Version: version, Logger: log,
 	}, nil
@@ -314,6 +306,10 @@ func startError(ctx context.Context, f *startFlags, c synod.Config, err error) e
 		return &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("node %s does not start with engine %s", f.name, wrong.Wanted),
 			Why: plain(wrong), Do: []string{fmt.Sprintf("start it with --engine %s", wrong.Founded), "or give it another --data, to found or join another cluster"}}
 	}
+	if wrong, is := errors.AsType[*synod.RolesError](err); is {
+		return &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("node %s does not start as %s", f.name, wrong.Given),
+			Why: plain(wrong), Do: rolesDo(wrong)}
+	}
 	switch {
 	case code == api.CodeLocked:
 		do = []string{"stop the other node, or give this one a --data of its own"}
@@ -353,6 +349,9 @@ func endedDo(f *startFlags, err error) []string {
 		return f.joinAnew("quarantined")
 	case isSecond(err):
 		return f.joinAnew("second")
+	}
+	if wrong, is := errors.AsType[*synod.RolesError](err); is {
+		return rolesDo(wrong)
 	}
 	return []string{"find the cause, then start it again: what was acknowledged is on the other nodes too"}
 }
@@ -395,6 +394,9 @@ func failStopCode(err error) api.Code {
 	}
 	if isSecond(err) {
 		return api.CodeCluster
+	}
+	if _, is := errors.AsType[*synod.RolesError](err); is {
+		return api.CodeUsage
 	}
 	_, file := errors.AsType[*fs.PathError](err)
 	switch {
