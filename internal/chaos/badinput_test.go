@@ -63,7 +63,7 @@ func write(t *testing.T, c *Cluster, key, value string, limit time.Duration) {
 
 func TestBadInputOnEveryPort(t *testing.T) {
 	t.Run("plain", func(t *testing.T) {
-		hammered(t, smallCluster(t, 3, nil), Hostile{Name: "n9"}, nil)
+		hammered(t, smallCluster(t, 3, nil), Hostile{Name: "n9", Engine: *engineFlag}, nil)
 	})
 	t.Run("TLS", func(t *testing.T) {
 		var made *Certificates
@@ -81,7 +81,7 @@ func TestBadInputOnEveryPort(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		hammered(t, c, Hostile{Name: "n9", TLS: peer}, c.config.TLS)
+		hammered(t, c, Hostile{Name: "n9", Engine: *engineFlag, TLS: peer}, c.config.TLS)
 	})
 }
 

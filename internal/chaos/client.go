@@ -196,8 +196,9 @@ type NodeStatus struct {
 	Commit  uint64 `json:"commit"`
 	Applied uint64 `json:"applied"`
 	Version string `json:"version"`
-	// SnapshotIndex is that of the node's newest snapshot, LogBytes the memory that
-	// its log takes.
+	// FirstIndex is that of the log in memory, SnapshotIndex that of the newest snapshot,
+	// LogBytes the memory that the log takes.
+	FirstIndex    uint64 `json:"first_index"`
 	SnapshotIndex uint64 `json:"snapshot_index"`
 	LogBytes      int64  `json:"log_bytes"`
 	Digest        struct {

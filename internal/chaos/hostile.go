@@ -20,14 +20,16 @@ import (
 // means them no good.
 //
 // With a certificate for a node it may say what it wants as itself. That it cannot
-// forge an entry is Raft's assumption and not tested here: Raft bears nodes that
-// stop, not nodes that lie, and who holds a node's certificate is a node. What it
+// forge an entry is an assumption of both engines and not tested here: they bear
+// nodes that stop, not nodes that lie, and who holds a node's certificate is a node.
+// forged_test.go tells what a lying proposer meets nevertheless. What a hostile peer
 // must not do is to speak as another one, to reach what is not meant for peers, or
 // to end a process.
 type Hostile struct {
-	Name  string
-	TLS   *tls.Config     // with the certificate of Name; nil for plain text
-	Nodes []HostileTarget // whom it meets
+	Name   string
+	Engine string          // of the nodes
+	TLS    *tls.Config     // with the certificate of Name; nil for plain text
+	Nodes  []HostileTarget // whom it meets
 }
 
 // HostileTarget is one node as its peers know it.
@@ -147,7 +149,10 @@ func (h Hostile) hello(to HostileTarget, own uint64, random *rand.Rand) (hello s
 // frame draws a frame that is wrong somewhere; ends tells that the node must close
 // the connection after it.
 func (h Hostile) frame(to HostileTarget, own uint64, random *rand.Rand) (frame []byte, ends bool) {
-	const raft = "raft/coordination"
+	name, kind, said := "raft/coordination", stranger.KindRaft, raftBodies
+	if h.Engine == enginePaxos {
+		name, kind, said = "paxos/coordination", stranger.KindPaxos, paxosBodies
+	}
 	victim := h.Nodes[random.IntN(len(h.Nodes))]
 	pick := func(options ...string) string { return options[random.IntN(len(options))] }
 	noise := randomBytes(random, random.IntN(600))
@@ -159,53 +164,64 @@ func (h Hostile) frame(to HostileTarget, own uint64, random *rand.Rand) (frame [
 	switch draw {
 	case 0: // kinds that nobody registered, the handshake's among them
 		kind := uint16(random.Uint32())
-		if kind >= stranger.KindRaft && kind <= stranger.KindGroup {
+		if kind >= stranger.KindRaft && kind <= stranger.KindPaxos {
 			kind = stranger.KindHello
 		}
-		return stranger.Frame(kind, raft, noise), false
-	case 1: // receivers that nobody published
-		name := pick("", "guardian$1", "eventstream", "activator", "future$3", "raft", "raft/", "raft/nosuch", "join/x", string(noise[:min(len(noise), 255)]))
-		return stranger.Frame(stranger.KindRaft, name, stranger.Raft(own, to.ID, group, 1)), false
+		return stranger.Frame(kind, name, noise), false
+	case 1: // receivers that nobody published, or for the other engine
+		name := pick("", "guardian$1", "eventstream", "activator", "future$3", "raft", "raft/", "raft/nosuch", "join/x", "paxos",
+			"paxos/nosuch", "raft/coordination", "paxos/coordination", string(noise[:min(len(noise), 255)]))
+		return stranger.Frame(pickKind(random, stranger.KindRaft, stranger.KindPaxos), name, stranger.Raft(own, to.ID, group, 1)), false
 	case 2: // a sender that is somebody else
-		return stranger.Frame(stranger.KindRaft, raft, append(stranger.Raft(victim.ID, to.ID, group, 1<<40), raftBody(random, anyBody)...)), false
+		return stranger.Frame(kind, name, append(stranger.Raft(victim.ID, to.ID, group, 1<<40), someBody(random, said.all)...)), false
 	case 3:
 		return stranger.Frame(stranger.KindJoin, "join", stranger.JoinRequest(pick2(random, own, victim.ID), group, victim.Name, "127.0.0.1:1")), false
 	case 4:
 		return stranger.Frame(stranger.KindIntroduction, "join", stranger.Introduction(pick2(random, own, victim.ID), victim.Name, string(noise))), false
 	case 5: // bodies that are noise
-		return stranger.Frame(stranger.KindRaft+uint16(random.IntN(4)), pick(raft, "join"), noise), false
+		return stranger.Frame(stranger.KindRaft+uint16(random.IntN(5)), pick(name, "join"), noise), false
 	case 6: // a body that is a message, but not of the receiver's
-		return stranger.Frame(pickKind(random, stranger.KindRaft, stranger.KindJoin), pick("join", raft), stranger.Raft(own, random.Uint64(), uint32(random.Uint64()), random.Uint64())), false
+		return stranger.Frame(pickKind(random, kind, stranger.KindJoin), pick("join", name), stranger.Raft(own, random.Uint64(), uint32(random.Uint64()), random.Uint64())), false
 	case 7: // answers to questions that nobody asked, from who is no member
 		if random.IntN(4) == 0 {
-			return stranger.Frame(stranger.KindGroup, raft, append(stranger.Group(own, to.ID, group), raftBody(random, groupBody)...)), false
+			return stranger.Frame(stranger.KindGroup, name, append(stranger.Group(own, to.ID, group), someBody(random, groupBodies)...)), false
 		}
-		return stranger.Frame(stranger.KindRaft, raft, append(stranger.Raft(own, to.ID, group, random.Uint64N(1<<40)), raftBody(random, replies)...)), false
+		return stranger.Frame(kind, name, append(stranger.Raft(own, to.ID, group, random.Uint64N(1<<40)), someBody(random, said.borne)...)), false
 	case 16: // a length that no frame may have
-		frame := stranger.Frame(stranger.KindRaft, raft, noise)
+		frame := stranger.Frame(kind, name, noise)
 		binary.LittleEndian.PutUint32(frame, 16<<20+uint32(random.Uint64N(1<<31)))
 		return frame, true
 	case 17: // a length that one may have, and then too little
-		frame := stranger.Frame(stranger.KindRaft, raft, noise)
+		frame := stranger.Frame(kind, name, noise)
 		binary.LittleEndian.PutUint32(frame, uint32(16<<20-8-random.IntN(1<<20)))
 		return frame, true
 	}
-	frame = stranger.Frame(stranger.KindRaft, raft, noise)
+	frame = stranger.Frame(kind, name, noise)
 	frame[4+random.IntN(len(frame)-4)] ^= byte(1 + random.IntN(255)) // the checksum says so
 	return frame, true
 }
 
-// Bodies of a RaftMessage, by field. What a candidate or a leader says, the others,
-// is believed from whoever has won an election, a newcomer too.
+// bodies are those of an engine's message, by field: all, and those that a peer may
+// say who is no member.
+type bodies struct{ all, borne []protowire.Number }
+
 var (
-	replies = []protowire.Number{6, 8, 10, 12, 14, 15, 16, 17}
-	anyBody = append([]protowire.Number{5, 7, 9, 11, 13}, replies...)
-	// groupBody are those of a GroupMessage.
-	groupBody = []protowire.Number{4, 5}
+	// What a candidate or a leader says is believed from whoever has won an election,
+	// a newcomer too.
+	raftBodies = bodies{
+		all:   []protowire.Number{5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17},
+		borne: []protowire.Number{6, 8, 10, 12, 14, 15, 16, 17},
+	}
+	// A ballot belongs to a member, so that no acceptor hears another proposer.
+	paxosBodies = bodies{all: everyPaxosBody, borne: everyPaxosBody}
+
+	everyPaxosBody = []protowire.Number{5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20}
+	// groupBodies are those of a GroupMessage.
+	groupBodies = []protowire.Number{4, 5}
 )
 
-// raftBody draws a body of one of the kinds.
-func raftBody(random *rand.Rand, kinds []protowire.Number) []byte {
+// someBody draws a body of one of the kinds.
+func someBody(random *rand.Rand, kinds []protowire.Number) []byte {
 	field := kinds[random.IntN(len(kinds))]
 	body := make([]byte, 0, 64)
 	for number := range 1 + random.IntN(6) {
