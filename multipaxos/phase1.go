@@ -56,9 +56,6 @@ func (n *Node) becomeCandidate(over Ballot) {
 	n.election.votes = nil
 	n.phase1 = &phase1{from: n.chosen + 1, over: over, until: n.now + n.cfg.Election, again: n.now + n.patience(),
 		heard: make(map[ID]*promiser), votes: make(map[Index]vote), last: n.chosen}
-	if !n.config().IsVoter(n.cfg.ID) {
-		n.promised = b
-	}
 	for _, m := range n.config().Members {
 		if m.Voter {
 			n.phase1.heard[m.ID] = &promiser{next: n.phase1.from}
@@ -187,6 +184,9 @@ func (n *Node) becomeLeader() {
 	p := n.phase1
 	n.phase1 = nil
 	n.role, n.leader, n.following = Leader, n.cfg.ID, n.ballot
+	if !n.config().IsVoter(n.cfg.ID) {
+		n.promised = n.ballot // no sooner, or it would not follow another if the attempt fails
+	}
 	l := n.takeOffice()
 	for i := n.chosen + 1; i <= p.last; i++ {
 		v, ok := p.votes[i]
