@@ -31,6 +31,7 @@ type Event struct {
 	//	distinguished  To is the distinguished proposer
 	//	learned        Value is chosen, in Ballot
 	//	ended          the caller is told what Note says
+	//	abandoned      the decree's core is thrown away, for what Note says
 	//	alarm          From has sent what no honest node sends
 	Kind string
 	// Received: the message came in. Otherwise it has left, or is no message.

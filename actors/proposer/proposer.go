@@ -389,9 +389,8 @@ const maxLeap = 1 << 32
 // Output would have sent has not left, nor is its round used.
 func (a *Actor) abandon(name string, p *proposal, round uint64) {
 	now := a.cfg.Clock()
-	a.cfg.Record(decree.Event{Role: decree.Proposer, Kind: "alarm", Decree: name, Ballot: p.core.Ballot(),
+	a.cfg.Record(decree.Event{Role: decree.Proposer, Kind: "abandoned", Decree: name, Ballot: p.core.Ballot(),
 		Note: fmt.Sprintf("somebody uses a round near %d", round)})
-	a.told(now, name, decree.Event{Kind: "gave up"})
 	o := outcome{paxos.Result{Fate: paxos.SurelyNot}, fmt.Errorf("%w: round %d is promised", ErrRefused, round)}
 	if out := p.core.GiveUp(now); out.Result != nil {
 		first := o

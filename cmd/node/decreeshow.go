@@ -163,7 +163,7 @@ func (l *eventLines) again(line eventLine) int {
 // kindWords are what events are called in a line; others are not shown.
 var kindWords = map[string]string{"prepare": "prepare", "accept": "accept", "propose": "propose", "promise": "promise",
 	"accepted": "vote", "nack": "nack", "chosen": "chosen", "ask": "ask", "finish": "finish", "learned": "learned",
-	"ended": "answer", "alarm": "ALARM", "refusal": "refusal", "founded": "founded", "recovered": "starts"}
+	"ended": "answer", "alarm": "ALARM", "abandoned": "ALARM", "refusal": "refusal", "founded": "founded", "recovered": "starts"}
 
 func (l *eventLines) learn(e synod.DecreeEvent) {
 	for id, name := range map[uint64]string{uint64(e.Node): e.Name, uint64(e.From): e.FromName, uint64(e.To): e.ToName} {
@@ -195,7 +195,7 @@ func (l *eventLines) remark(e synod.DecreeEvent, to string) string {
 		return fmt.Sprintf("the %s knows: chosen", e.Role)
 	case e.Kind == "ended":
 		return e.Note
-	case e.Kind == "alarm", e.Kind == "refusal":
+	case e.Kind == "alarm", e.Kind == "abandoned", e.Kind == "refusal":
 		return e.Note
 	case e.Kind == "founded":
 		return "the acceptors, for ever"
@@ -221,7 +221,7 @@ func cutAt(text, mark string) string {
 
 // paint colours a line by what it tells: a vote, a choice, a refusal.
 func (l *eventLines) paint(kind, text string) string {
-	code := map[string]string{"accepted": "36", "learned": "32", "ended": "32", "nack": "33", "refusal": "33", "alarm": "31"}[kind]
+	code := map[string]string{"accepted": "36", "learned": "32", "ended": "32", "nack": "33", "refusal": "33", "alarm": "31", "abandoned": "31"}[kind]
 	if !l.colour || code == "" {
 		return text
 	}

@@ -217,7 +217,7 @@ func (c *council) lostDisk(ctx context.Context) (string, error) {
 	s := c.hub.since(mark)
 	var said []string
 	for _, e := range s.by("a1") {
-		if !e.Received && (e.Kind == "promise" || e.Kind == "accepted" && !e.Ballot.IsZero()) {
+		if e.Received && (e.Kind == "prepare" || e.Kind == "accept") || !e.Received && (e.Kind == "promise" || e.Kind == "accepted" && !e.Ballot.IsZero()) {
 			said = append(said, e.String())
 		}
 	}
@@ -225,7 +225,7 @@ func (c *council) lostDisk(ctx context.Context) (string, error) {
 	return fmt.Sprintf(`a1 was killed and its directory removed. What came back under that name is %.4x, and the acceptors are, for ever, those with `+
 			"%.4x among them: it promised nothing and voted for nothing, neither did anybody ask it to. The others are a quorum and chose %q.",
 			uint64(now)>>48, uint64(old)>>48, d.Value),
-		errors.Join(chosen, expect(now != old, "it has its old identity"), expect(len(said) == 0, "it said: %s", strings.Join(said, "; ")))
+		errors.Join(chosen, expect(now != old, "it has its old identity"), expect(len(said) == 0, "it takes part: %s", strings.Join(said, "; ")))
 }
 
 // quiet is how long nothing may arrive before all has.

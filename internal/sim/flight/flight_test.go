@@ -232,3 +232,14 @@ func TestWhatTheRecorderHasForgottenIsJudgedAndNotRun(t *testing.T) {
 		t.Errorf("%+v: want the proposer run, the rest skipped, and nothing found", report)
 	}
 }
+
+func TestWhatAnAbandonedCoreWouldHaveSentIsNotMissed(t *testing.T) {
+	before := council()[:2]
+	gone := decree.Event{Node: 9, Role: decree.Proposer, Kind: "abandoned", Decree: "x", Note: "somebody uses a round near 7"}
+	if report := flight.Replay(append(append(slices.Clone(before), gone), council()...)); len(report.Findings) > 0 {
+		t.Errorf("abandoned: %v", report.Findings)
+	}
+	if report := flight.Replay(append(before, council()...)); len(report.Findings) == 0 {
+		t.Error("a core that was not abandoned keeps silent, and that is not found")
+	}
+}

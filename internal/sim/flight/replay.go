@@ -88,6 +88,8 @@ func (r *replay) take(e decree.Event) {
 	switch {
 	case e.Kind == "recovered":
 		r.forget(e.Node, e.Role)
+	case e.Kind == "abandoned": // with all that it would have sent
+		delete(r.cores, at)
 	case e.Kind == "begins":
 		r.begin(at, e)
 	case !e.Taken && (e.Received || rules[e.Kind] == ""): // not looked at, or about the set of acceptors
