@@ -62,6 +62,14 @@ func (g *Group) protocol() group.Protocol {
 	return raftnode.New(raft.Config{Heartbeat: heartbeat, Election: election, Lease: lease})
 }
 
+// ballot is a term of the group as people read it if it is a ballot, else "".
+func (g *Group) ballot(term consensus.Term) string {
+	if g.config.Engine != Paxos || term == 0 {
+		return ""
+	}
+	return multipaxos.FormatBallot(term)
+}
+
 // actorFailed ends the node because the actor of a group must not go on.
 func (n *Node) actorFailed(child *actor.PID, reason any) {
 	err, ok := reason.(error)

@@ -25,6 +25,7 @@ type Event struct {
 	// entries lost, peer lost entries, alarm, peer connected, peer lost, stopped.
 	Kind   string
 	Term   uint64
+	Ballot string // Term as people read it, in a Paxos group: epoch.round.proposer
 	Leader string
 	Reason string            // why it stepped down, stopped
 	Attrs  map[string]string // more of some kinds: "peer" or "version" and "voters", for example
@@ -92,7 +93,8 @@ func (n *Node) emit(e Event) {
 		}
 	}
 	add("group", e.Group)
-	if e.Term != 0 {
+	add("ballot", e.Ballot)
+	if e.Term != 0 && e.Ballot == "" {
 		attrs = append(attrs, slog.Uint64("term", e.Term))
 	}
 	add("leader", e.Leader)
@@ -121,7 +123,7 @@ func (n *Node) groupChanged(g *Group, was, now group.View) {
 	close(n.changed)
 	n.changed = make(chan struct{})
 	n.mu.Unlock()
-	e := Event{Group: g.name, Term: uint64(now.Term)}
+	e := Event{Group: g.name, Term: uint64(now.Term), Ballot: g.ballot(now.Term)}
 	if now.Leader != raft.None {
 		e.Leader = n.memberName(now.Configuration, now.Leader)
 	}
@@ -134,6 +136,9 @@ func (n *Node) groupChanged(g *Group, was, now group.View) {
 		e.Kind = "new leader"
 	case now.Configuration.Version != was.Configuration.Version:
 		e.Kind, e.Attrs = "configuration changed", n.configurationAttrs(now.Configuration)
+		if g.config.Engine == Paxos {
+			e.Attrs["epoch"] = fmt.Sprint(now.Configuration.Epoch)
+		}
 	default:
 		return
 	}

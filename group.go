@@ -216,9 +216,15 @@ func (g *Group) outcome(err error) error {
 // Match of others. The fields are read one after the other: while the group
 // works, Applied and Digest may be newer than Commit.
 type GroupStatus struct {
-	Name      string
-	Role      string // follower, pre-candidate, candidate, leader
+	Name   string
+	Engine Engine
+	Role   string // follower, pre-candidate, candidate, leader
+	// Term is Raft's, or the ballot of Paxos as one number: Ballot is the same for
+	// people, epoch.round.proposer, and Epoch that of the configuration below. Both
+	// are empty in a Raft group.
 	Term      uint64
+	Ballot    string
+	Epoch     uint32
 	Leader    string // its name, "" if none is known
 	LeaderAPI string // what it announces, "" if that is not known
 	Commit    uint64 // what this node knows to be committed
@@ -274,11 +280,14 @@ func (g *Group) Status(ctx context.Context) (GroupStatus, error) {
 		return failed, g.readError(err)
 	}
 	out := GroupStatus{
-		Name: g.name, Role: strings.ToLower(s.Role.String()), Term: uint64(s.Term),
+		Name: g.name, Engine: g.config.Engine, Ballot: g.ballot(s.Term), Role: strings.ToLower(s.Role.String()), Term: uint64(s.Term),
 		Commit: uint64(s.Commit), Applied: uint64(g.handle.Applied()), First: uint64(s.FirstIndex), Last: uint64(s.LastIndex),
 		Snapshot: uint64(s.Snapshot), LogBytes: s.LogBytes, Stalled: s.Stalled,
 		ConfigVersion: uint64(s.Configuration.Version), Joint: s.Configuration.Joint(), Lease: g.handle.HoldsLease(),
 		Witness: g.witness(),
+	}
+	if g.config.Engine == Paxos {
+		out.Epoch = s.Configuration.Epoch
 	}
 	if s.Leader != raft.None {
 		out.Leader, out.LeaderAPI = g.node.nameAndAPI(uint64(s.Leader))

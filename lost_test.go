@@ -340,7 +340,7 @@ func TestOnlyWhatIsProvenMarksTheDirectory(t *testing.T) {
 		{"refused without TLS", false, copied, false},
 		{"refused with TLS", true, copied, true},
 		{"lost without TLS", false, func(n *Node) {
-			n.fail(&group.LossError{Group: "tally", Loss: raft.Loss{Term: 5, Leader: 99, Acknowledged: 4}})
+			n.fail(&group.LossError{Group: "tally", When: "term 5", Loss: raft.Loss{Term: 5, Leader: 99, Acknowledged: 4}})
 		}, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -132,6 +132,9 @@ type Protocol interface {
 	Check(c Config) error
 	// Recover begins the recovery of a replica.
 	Recover(c Config) Recovery
+	// Term is what the protocol calls a term, and t as people read it: "term" and
+	// "5", or "ballot" and "5.2.0".
+	Term(t consensus.Term) (word, text string)
 	// EncodeChunk is the message that carries a chunk of a snapshot to the
 	// replica that r names.
 	EncodeChunk(c Config, r consensus.SnapshotRequest, chunk consensus.Chunk) proto.Message

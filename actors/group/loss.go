@@ -12,19 +12,21 @@ import (
 // not start from the directory again, see storage.Store.Condemn.
 type LossError struct {
 	Group string
+	When  string // the leader's term or ballot: see Protocol.Term
 	consensus.Loss
 }
 
 func (e *LossError) Error() string {
-	return fmt.Sprintf("group: group %s has lost entries %d to %d of its log, which it had acknowledged to leader %016x in term %d: its disk has lost what it had confirmed, or its data directory is an older copy",
-		e.Group, e.Last+1, e.Acknowledged, uint64(e.Leader), e.Term)
+	return fmt.Sprintf("group: group %s has lost entries %d to %d of its log, which it had acknowledged to leader %016x in %s: its disk has lost what it had confirmed, or its data directory is an older copy",
+		e.Group, e.Last+1, e.Acknowledged, uint64(e.Leader), e.When)
 }
 
 // lose ends the replica: whoever waits is told, and nobody may ask any more. The
 // answer to the leader has left.
 func (a *Actor) lose(loss consensus.Loss) {
-	err := &LossError{Group: a.cfg.Name, Loss: loss}
-	a.log.Error("entries lost that were acknowledged", "group", a.cfg.Name, "term", uint64(loss.Term), "leader", loss.Leader,
+	word, term := a.cfg.Protocol.Term(loss.Term)
+	err := &LossError{Group: a.cfg.Name, When: word + " " + term, Loss: loss}
+	a.log.Error("entries lost that were acknowledged", "group", a.cfg.Name, word, term, "leader", fmt.Sprintf("%016x", uint64(loss.Leader)),
 		"acknowledged", uint64(loss.Acknowledged), "last", uint64(loss.Last))
 	a.cfg.Event("entries lost", slog.Uint64("acknowledged", uint64(loss.Acknowledged)), slog.Uint64("last", uint64(loss.Last)))
 	a.cfg.FailStop(err)

@@ -53,6 +53,11 @@ func (p protocol) Recover(c group.Config) group.Recovery {
 	return &recovery{group: c.Group, config: c, core: p.core(c), maxRecordBytes: c.Store.MaxRecordBytes(), events: events}
 }
 
+// Term is a ballot.
+func (p protocol) Term(t consensus.Term) (word, text string) {
+	return "ballot", multipaxos.FormatBallot(t)
+}
+
 func (p protocol) EncodeChunk(c group.Config, r consensus.SnapshotRequest, chunk consensus.Chunk) proto.Message {
 	return encode(c.ID, r.To, uint32(c.Group), multipaxos.InstallSnapshot{Snapshot: chunk.Snapshot,
 		Offset: chunk.Offset, Data: chunk.Data, Checksum: multipaxos.ChunkChecksum(chunk.Data)}, newFlatForm)

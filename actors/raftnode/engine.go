@@ -43,6 +43,9 @@ func (p protocol) Recover(c group.Config) group.Recovery {
 	return &recovery{group: c.Group, raft: p.raft(c), maxRecordBytes: c.Store.MaxRecordBytes()}
 }
 
+// Term is a number.
+func (p protocol) Term(t consensus.Term) (word, text string) { return "term", fmt.Sprint(t) }
+
 func (p protocol) EncodeChunk(c group.Config, r consensus.SnapshotRequest, chunk consensus.Chunk) proto.Message {
 	return encode(c.ID, r.To, uint32(c.Group), raft.InstallSnapshot{Term: r.Term, Snapshot: chunk.Snapshot,
 		Offset: chunk.Offset, Data: chunk.Data, Checksum: raft.ChunkChecksum(chunk.Data)}, nil)
