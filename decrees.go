@@ -35,11 +35,12 @@ type Decrees struct {
 	acceptor *acceptor.Handle
 	learner  *learner.Handle
 
-	mu      sync.Mutex
-	err     error
-	ending  chan struct{} // closed when the process begins to end
-	done    chan struct{} // closed when it has ended
-	endOnce sync.Once
+	mu       sync.Mutex
+	err      error
+	failStop chan error    // holds the first reason
+	ending   chan struct{} // closed when the process begins to end
+	done     chan struct{} // closed when it has ended
+	endOnce  sync.Once
 }
 
 // Errors of Decide and Learn.
@@ -62,9 +63,10 @@ func OpenDecrees(ctx context.Context, c DecreesConfig) (*Decrees, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Decrees{cfg: c, epoch: uint64(time.Now().UnixNano()), ending: make(chan struct{}), done: make(chan struct{})}
+	d := &Decrees{cfg: c, epoch: uint64(time.Now().UnixNano()), failStop: make(chan error, 1),
+		ending: make(chan struct{}), done: make(chan struct{})}
 	d.recorder = decree.NewRecorder(c.Recorded, d.net.name, c.Event)
-	for _, step := range []func() error{d.openStore, d.openLink, d.startRoles, d.startNet} {
+	for _, step := range []func() error{d.openStore, d.openLink, d.startRoles, func() error { return d.awaitRoles(ctx) }, d.startNet} {
 		if err = ctx.Err(); err == nil {
 			err = step()
 		}
@@ -73,6 +75,7 @@ func OpenDecrees(ctx context.Context, c DecreesConfig) (*Decrees, error) {
 			return nil, err
 		}
 	}
+	go d.watchFailStop()
 	return d, nil
 }
 
@@ -106,9 +109,7 @@ func (d *Decrees) startRoles() (err error) {
 		name, host := "decrees/"+string(role), d.host(role)
 		switch role {
 		case RoleAcceptor:
-			var h acceptor.Handle
-			h, err = acceptor.Spawn(d.net.system, acceptor.Config{Host: host, Scheme: d.cfg.Scheme}, name, strategy)
-			d.acceptor = &h
+			d.acceptor, err = acceptor.Spawn(d.net.system, acceptor.Config{Host: host, Scheme: d.cfg.Scheme}, name, strategy)
 		case RoleProposer:
 			d.proposer, err = proposer.Spawn(d.net.system, proposer.Config{Host: host,
 				Retransmit: d.cfg.Retransmit, Backoff: d.cfg.Backoff}, name, strategy)
@@ -117,7 +118,21 @@ func (d *Decrees) startRoles() (err error) {
 				Timeout: d.cfg.LearnTimeout}, name, strategy)
 		}
 		if err != nil {
+			return fmt.Errorf("synod: start the %s: %w", role, err)
+		}
+	}
+	return nil
+}
+
+// awaitRoles waits until each role has rebuilt itself from the log.
+func (d *Decrees) awaitRoles(ctx context.Context) error {
+	for _, role := range d.handles() {
+		select {
+		case <-role.Recovered():
+		case err := <-d.failStop:
 			return err
+		case <-ctx.Done():
+			return fmt.Errorf("synod: start: waiting for the roles: %w", ctx.Err())
 		}
 	}
 	return nil
@@ -230,8 +245,20 @@ func (d *Decrees) Close() { d.end(nil) }
 
 // fail ends the process because it must not go on. It does not block.
 func (d *Decrees) fail(err error) {
-	d.cfg.Logger.Error("process ends", "process", d.cfg.Name, "error", err)
-	go d.end(err)
+	select {
+	case d.failStop <- err:
+		d.cfg.Logger.Error("process ends", "process", d.cfg.Name, "error", err)
+	default: // it ends already
+	}
+}
+
+// watchFailStop ends a process that has started.
+func (d *Decrees) watchFailStop() {
+	select {
+	case err := <-d.failStop:
+		d.end(err)
+	case <-d.ending:
+	}
 }
 
 // refusedAsCopy ends a process that runs on a copy of a data directory.
@@ -252,8 +279,8 @@ func (d *Decrees) end(err error) {
 		d.mu.Unlock()
 		close(d.ending)
 		d.net.close(err == nil)
-		for _, pid := range d.pids() {
-			for errors.Is(d.net.system.Root.StopFuture(pid).Wait(), actor.ErrTimeout) {
+		for _, role := range d.handles() {
+			for errors.Is(d.net.system.Root.StopFuture(role.PID()).Wait(), actor.ErrTimeout) {
 			}
 		}
 		if d.store != nil {
@@ -266,16 +293,16 @@ func (d *Decrees) end(err error) {
 	<-d.done
 }
 
-// pids returns the actors that run.
-func (d *Decrees) pids() (pids []*actor.PID) {
-	if d.proposer != nil && d.proposer.Handle != nil {
-		pids = append(pids, d.proposer.PID())
+// handles returns the actors that run.
+func (d *Decrees) handles() (roles []*decree.Handle) {
+	if d.proposer != nil {
+		roles = append(roles, d.proposer.Handle)
 	}
-	if d.learner != nil && d.learner.Handle != nil {
-		pids = append(pids, d.learner.PID())
+	if d.learner != nil {
+		roles = append(roles, d.learner.Handle)
 	}
-	if d.acceptor != nil && d.acceptor.Handle != nil {
-		pids = append(pids, d.acceptor.PID())
+	if d.acceptor != nil {
+		roles = append(roles, d.acceptor.Handle)
 	}
-	return pids
+	return roles
 }

@@ -141,9 +141,12 @@ func (c DecreesConfig) checkRoles() error {
 			return fmt.Errorf("synod: acceptor name %q: want 1 to 63 of a-z, 0-9, - and dot", name)
 		}
 	}
-	for _, role := range c.Roles {
-		if role != RoleProposer && role != RoleAcceptor && role != RoleLearner {
+	for i, role := range c.Roles {
+		switch {
+		case role != RoleProposer && role != RoleAcceptor && role != RoleLearner:
 			return fmt.Errorf("synod: DecreesConfig.Roles: no role %q", role)
+		case slices.Contains(c.Roles[:i], role):
+			return fmt.Errorf("synod: DecreesConfig.Roles names the %s twice", role)
 		}
 	}
 	return nil

@@ -85,7 +85,7 @@ func (d *Decrees) openLink() (err error) {
 // startNet lets peers in and looks for them.
 func (d *Decrees) startNet() (err error) {
 	n := &d.net
-	n.link.Publish(decreesReceiver, d.pids()[0], decreeReceiver{d})
+	n.link.Publish(decreesReceiver, d.handles()[0].PID(), decreeReceiver{d})
 	if err := n.link.Start(); err != nil {
 		return err
 	}

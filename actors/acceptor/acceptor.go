@@ -24,20 +24,23 @@ type Config struct {
 type Handle struct{ *decree.Handle }
 
 // Hint tells the acceptor who the learners are.
-func (h Handle) Hint(hints decree.Hints) { h.Tell(hints) }
+func (h *Handle) Hint(hints decree.Hints) { h.Tell(hints) }
 
 // Spawn starts the actor under name. Its supervisor restarts it after a panic; it
 // then knows what the log holds, like a restarted process.
-func Spawn(system *actor.ActorSystem, c Config, name string, strategy actor.SupervisorStrategy) (Handle, error) {
+func Spawn(system *actor.ActorSystem, c Config, name string, strategy actor.SupervisorStrategy) (*Handle, error) {
 	var err error
 	if c.Host, err = c.WithDefaults(decree.Acceptor); err != nil {
-		return Handle{}, err
+		return nil, err
 	}
 	hints := new(decree.Hints) // outlives a restart
 	h, err := c.Spawn(system, name, strategy, func(h *decree.Handle) actor.Actor {
 		return &Actor{cfg: c, handle: h, hints: hints}
 	})
-	return Handle{h}, err
+	if err != nil {
+		return nil, err
+	}
+	return &Handle{h}, nil
 }
 
 // Actor is the acceptors of one node. The fields belong to its goroutine.

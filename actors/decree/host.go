@@ -139,9 +139,17 @@ func (h *Handle) Tell(message any) { h.system.Root.Send(h.pid, message) }
 // Task is run inside the actor, in its turn.
 type Task func()
 
-// Do runs f inside the actor and does not wait for it: for tests, which make it
-// panic to see the actor recover.
+// Do runs f inside the actor and does not wait for it. Tests make it panic, to see
+// the actor recover.
 func (h *Handle) Do(f func()) { h.Tell(Task(f)) }
+
+// Recovered returns what is closed when the actor has rebuilt itself from the log,
+// if nothing was sent to it before.
+func (h *Handle) Recovered() <-chan struct{} {
+	recovered := make(chan struct{})
+	h.Do(func() { close(recovered) })
+	return recovered
+}
 
 // Begin opens the actor's part of the log when it starts: after a panic it first
 // waits until the instance before has nothing under way. A failure is a fail-stop.

@@ -42,7 +42,17 @@ func (c Config) withDefaults() (Config, error) {
 	if c.FoundEvery < 0 || c.MaxOpen < 1 {
 		return c, fmt.Errorf("learner: Config: FoundEvery %v, MaxOpen %d", c.FoundEvery, c.MaxOpen)
 	}
-	return c, nil
+	quorums, err := paxos.Majority(c.ID)
+	if err == nil { // what the core has against it is to be said now, not at the first decree
+		_, err = paxos.NewLearner(c.core(quorums), 0)
+	}
+	return c, err
+}
+
+// core configures one decree's learner, that of a node which knows no other.
+func (c Config) core(quorums paxos.Quorums) paxos.LearnerConfig {
+	return paxos.LearnerConfig{ID: c.ID, Quorums: quorums, MaxValueBytes: c.MaxValueBytes,
+		Timeout: paxos.Time(c.Timeout), MaxTimeout: paxos.Time(c.MaxTimeout)}
 }
 
 // Spawn starts the actor under name. Its supervisor restarts it after a panic.
@@ -56,7 +66,10 @@ func Spawn(system *actor.ActorSystem, c Config, name string, strategy actor.Supe
 	handle.Handle, err = c.Spawn(system, name, strategy, func(h *decree.Handle) actor.Actor {
 		return &Actor{cfg: c, host: h, handle: handle, hints: &known}
 	})
-	return handle, err
+	if err != nil {
+		return nil, err
+	}
+	return handle, nil
 }
 
 // Handle is the actor as others in the process see it.

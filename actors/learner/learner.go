@@ -242,10 +242,9 @@ func (a *Actor) askToFound(again bool) {
 }
 
 func (a *Actor) core(now paxos.Time, name string, chosen paxos.Vote) *paxos.Learner {
-	config := paxos.LearnerConfig{ID: a.cfg.ID, Quorums: a.founding.Quorums(),
-		Scheme: a.hints.Scheme(a.cfg.Scheme), Learners: a.hints.Learners, Distinguished: a.hints.Distinguished,
-		Proposers: a.hints.Proposers, Timeout: paxos.Time(a.cfg.Timeout), MaxTimeout: paxos.Time(a.cfg.MaxTimeout),
-		MaxValueBytes: a.cfg.MaxValueBytes, Chosen: chosen}
+	config := a.cfg.core(a.founding.Quorums())
+	config.Scheme, config.Learners, config.Distinguished = a.hints.Scheme(a.cfg.Scheme), a.hints.Learners, a.hints.Distinguished
+	config.Proposers, config.Chosen = a.hints.Proposers, chosen
 	core, err := paxos.NewLearner(config, now)
 	if err != nil {
 		panic(&actors.FailStop{Err: err})

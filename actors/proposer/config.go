@@ -51,14 +51,18 @@ func (c Config) withDefaults() (Config, error) {
 	if c.FoundEvery < 0 || c.MaxCalls < 1 || c.MaxIdle < 1 {
 		return c, fmt.Errorf("proposer: Config: FoundEvery %v, MaxCalls %d, MaxIdle %d", c.FoundEvery, c.MaxCalls, c.MaxIdle)
 	}
-	return c, nil
+	quorums, err := paxos.Majority(c.ID)
+	if err == nil { // what the core has against it is to be said now, not at the first decree
+		_, err = paxos.NewProposer(c.core(quorums))
+	}
+	return c, err
 }
 
-// core configures one decree's proposer.
-func (a *Actor) core() paxos.ProposerConfig {
-	return paxos.ProposerConfig{ID: a.cfg.ID, Quorums: a.founding.Quorums(), Round: a.base, MaxValueBytes: a.cfg.MaxValueBytes,
-		Retransmit: paxos.Time(a.cfg.Retransmit), Backoff: paxos.Time(a.cfg.Backoff),
-		MaxBackoff: paxos.Time(a.cfg.MaxBackoff), HoldBack: paxos.Time(a.cfg.HoldBack), Rand: a.random}
+// core configures one decree's proposer, that of a node which has never proposed.
+func (c Config) core(quorums paxos.Quorums) paxos.ProposerConfig {
+	return paxos.ProposerConfig{ID: c.ID, Quorums: quorums, MaxValueBytes: c.MaxValueBytes,
+		Retransmit: paxos.Time(c.Retransmit), Backoff: paxos.Time(c.Backoff),
+		MaxBackoff: paxos.Time(c.MaxBackoff), HoldBack: paxos.Time(c.HoldBack)}
 }
 
 // Spawn starts the actor under name. Its supervisor restarts it after a panic.
@@ -72,5 +76,8 @@ func Spawn(system *actor.ActorSystem, c Config, name string, strategy actor.Supe
 	handle.Handle, err = c.Spawn(system, name, strategy, func(h *decree.Handle) actor.Actor {
 		return &Actor{cfg: c, host: h, handle: handle, hints: &known}
 	})
-	return handle, err
+	if err != nil {
+		return nil, err
+	}
+	return handle, nil
 }

@@ -254,7 +254,8 @@ func (a *Actor) begin(now paxos.Time, c *call) {
 func (a *Actor) proposal(now paxos.Time, name string) *proposal {
 	p := a.proposals[name]
 	if p == nil {
-		config := a.core()
+		config := a.cfg.core(a.founding.Quorums())
+		config.Round, config.Rand = a.base, a.random
 		core, err := paxos.NewProposer(config)
 		if err != nil {
 			panic(&actors.FailStop{Err: err})
