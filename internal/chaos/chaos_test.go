@@ -19,6 +19,7 @@ var (
 	minutesFlag = flag.Float64("minutes", 0, "time after which no new fault begins; 0: none")
 	seedFlag    = flag.Uint64("seed", 0, "seed of the plan; 0: from the clock")
 	engineFlag  = flag.String("engine", "raft", "protocol of the log, raft or paxos")
+	rolesFlag   = flag.Bool("roles", false, "five nodes with the roles of Paxos apart: needs -engine=paxos")
 	nodesFlag   = flag.Int("nodes", 0, "nodes of a cluster, 3 or 5; 0: both in turn")
 	lifeFlag    = flag.Int("life", 0, "faults in the life of one cluster; 0: a quarter of -cycles, 75 at most")
 	diskFlag    = flag.String("disk", "", "file system for power cuts, ext4 or xfs; empty: both in turn")
@@ -126,6 +127,10 @@ func campaign(t *testing.T, name string, mix []Choice, isolation bool, prepare f
 			config.Cluster = ClusterConfig{Program: argv, Engine: *engineFlag, Nodes: 3 + 2*(life%2), Dir: runDir(t), Host: host}
 			if *nodesFlag != 0 {
 				config.Cluster.Nodes = *nodesFlag
+			}
+			if *rolesFlag {
+				config.Name += ", roles apart"
+				config.Cluster.Nodes, config.Cluster.Roles = len(rolesApart), rolesApart
 			}
 			if prepare != nil {
 				prepare(life, &config.Cluster)

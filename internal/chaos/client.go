@@ -201,6 +201,7 @@ type NodeStatus struct {
 	FirstIndex    uint64 `json:"first_index"`
 	SnapshotIndex uint64 `json:"snapshot_index"`
 	LogBytes      int64  `json:"log_bytes"`
+	Witness       bool   `json:"witness"` // it votes and has no state
 	Digest        struct {
 		Index uint64 `json:"index"`
 		Sum   string `json:"sum"`

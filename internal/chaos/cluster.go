@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -19,6 +20,13 @@ const (
 	engineRaft  = "raft"
 	enginePaxos = "paxos"
 )
+
+// acceptorAlone are the roles of a node that has no state to be read.
+const acceptorAlone = "acceptor"
+
+// rolesApart are the roles of five nodes, three of which vote and two of which may
+// lead. The first must be able to found the cluster by itself.
+var rolesApart = []string{"proposer,acceptor,learner", "proposer,learner", acceptorAlone, "acceptor,learner", "learner"}
 
 // ClusterConfig says what to start.
 type ClusterConfig struct {
@@ -31,6 +39,7 @@ type ClusterConfig struct {
 	// "" puts the directories into Dir. DiskBytes defaults to 512 MiB.
 	Disk      string
 	DiskBytes int64
+	Roles     []string      // of each node, for --roles; nil: all nodes are alike
 	Separate  bool          // each node in a network namespace of its own
 	Ready     time.Duration // limit for the cluster to take writes, default 30 s
 	// Arguments returns the arguments of a node; default [NodeArguments].
@@ -48,7 +57,8 @@ type NodeSpec struct {
 	Join              []string // gossip addresses of the others
 	Voters            int
 	Engine            string
-	Wide              bool // the addresses are not on loopback
+	Roles             string // "" is all
+	Wide              bool   // the addresses are not on loopback
 }
 
 // NodeArguments are the arguments of `node start`.
@@ -56,6 +66,9 @@ func NodeArguments(s NodeSpec) []string {
 	args := []string{"start", "--name", s.Name, "--data", s.Dir, "--listen", s.Host, "--voters", fmt.Sprint(s.Voters)}
 	if s.Engine != "" {
 		args = append(args, "--engine", s.Engine)
+	}
+	if s.Roles != "" {
+		args = append(args, "--roles", s.Roles)
 	}
 	if s.Bootstrap {
 		args = append(args, "--bootstrap")
@@ -133,9 +146,12 @@ func (c *Cluster) prepare() (err error) {
 			API:    address(n, 4700),
 			Link:   address(n, 4701),
 			Gossip: address(n, 4702),
-			Voters: c.config.Nodes,
+			Voters: c.voters(),
 			Engine: c.config.Engine,
 			Wide:   c.Network != nil,
+		}
+		if c.config.Roles != nil {
+			node.Roles = c.config.Roles[n]
 		}
 		node.Bootstrap = n == 0
 		for other := range c.config.Nodes {
@@ -153,6 +169,20 @@ func (c *Cluster) prepare() (err error) {
 		}
 	}
 	return nil
+}
+
+// voters counts the nodes that vote.
+func (c *Cluster) voters() int {
+	if c.config.Roles == nil {
+		return c.config.Nodes
+	}
+	count := 0
+	for _, roles := range c.config.Roles {
+		if strings.Contains(roles, "acceptor") {
+			count++
+		}
+	}
+	return count
 }
 
 // address is the IP address of a node.
@@ -349,7 +379,7 @@ func (c *Cluster) WaitLeader(ctx context.Context, limit time.Duration) (leader i
 	return leader, err
 }
 
-// WaitHealthy waits until all nodes know one leader and all are voters.
+// WaitHealthy waits until all nodes know one leader and as many voters as there shall be.
 func (c *Cluster) WaitHealthy(ctx context.Context, limit time.Duration) error {
 	return poll(limit, func() error {
 		if err := errors.Join(c.Unplanned(), ctx.Err()); err != nil {
@@ -361,8 +391,8 @@ func (c *Cluster) WaitHealthy(ctx context.Context, limit time.Duration) error {
 			switch {
 			case err != nil:
 				return err
-			case status.Voters != len(c.Nodes):
-				return fmt.Errorf("chaos: %s knows %d of %d voters", node.Name, status.Voters, len(c.Nodes))
+			case status.Voters != c.voters():
+				return fmt.Errorf("chaos: %s knows %d of %d voters", node.Name, status.Voters, c.voters())
 			case status.Leader == "" || leader != "" && status.Leader != leader:
 				return fmt.Errorf("chaos: %s follows %q, not %q", node.Name, status.Leader, leader)
 			}
@@ -383,6 +413,9 @@ func (c *Cluster) WaitEqual(ctx context.Context, limit time.Duration) ([]NodeSta
 		for n := range c.Nodes {
 			if statuses[n], err = c.Status(ctx, n); err != nil {
 				return err
+			}
+			if statuses[n].Witness { // of its own it has no state to be compared
+				statuses[n].Digest = statuses[0].Digest
 			}
 			if statuses[n].Applied != statuses[0].Applied || statuses[n].Digest.Index != statuses[0].Digest.Index {
 				return fmt.Errorf("chaos: %s has applied %d, %s %d", c.Nodes[n].Name, statuses[n].Applied, c.Nodes[0].Name, statuses[0].Applied)

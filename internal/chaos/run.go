@@ -232,6 +232,9 @@ func (r *Run) finalState(ctx context.Context) (Final, error) {
 func (r *Run) compareTrees(ctx context.Context) (Final, error) {
 	var first Final
 	for n, node := range r.cluster.Nodes {
+		if node.Roles == acceptorAlone {
+			continue
+		}
 		limited, cancel := context.WithTimeout(ctx, recoverLimit)
 		final, err := r.cluster.HTTP.List(limited, node.API, "chaos", LevelSequential)
 		cancel()
