@@ -6,6 +6,8 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 PREFIX  ?= /usr/local
 SEEDS   ?= 2000
 CYCLES  ?= 150
+ENGINES ?= raft paxos
+ENGINE  ?= raft
 
 FUZZ    ?= 30s
 LEDGER  ?= docs/ledger/chaos.ndjson
@@ -48,28 +50,39 @@ mutants: ## every planted bug, which the exhaustive check must find, or the simu
 	$(GO) test ./paxos -run 'TestMutants$$' -count=1 -v
 	$(GO) test ./internal/sim -run 'TestMutants$$' -mutants=all -count=1 -v -timeout=60m
 
-chaos-short: ## real processes: CYCLES kills, a fifth as many power cuts and network cuts
-	$(CHAOS) -run 'TestKill$$' -cycles=$(CYCLES)
-	$(CHAOS) -run 'TestPower$$|TestNetwork$$' -cycles=$$(($(CYCLES) / 5))
-	$(CHAOS) -run 'TestIO$$|Refused|StaysOut|StayOut|BadInput|DoesNoHarm|NeedsPermission|FullDisk|AreBounded' -cycles=$$(($(CYCLES) / 10))
-	$(CHAOS) -run 'TestFailover$$' -cycles=20
-	$(CHAOS) -run 'TestLongPause$$' -cycles=1
-	$(CHAOS) -run 'TestMemory|TestRestartWith'
+chaos-short: ## real processes, both engines: CYCLES kills in all, a fifth as many power cuts and network cuts
+	set -e; for engine in $(ENGINES); do \
+	  $(CHAOS) -engine=$$engine -run 'TestKill$$' -cycles=$$(($(CYCLES) / 2)); \
+	  $(CHAOS) -engine=$$engine -run 'TestPower$$|TestNetwork$$' -cycles=$$(($(CYCLES) / 10)); \
+	  $(CHAOS) -engine=$$engine -run 'TestIO$$' -cycles=$$(($(CYCLES) / 20)); \
+	  $(CHAOS) -engine=$$engine -run 'BadInput|Forged|DoesNoHarm|CureWorks|StaysOut'; \
+	  $(CHAOS) -engine=$$engine -run 'TestFailover$$' -cycles=10; \
+	  $(CHAOS) -engine=$$engine -run 'TestMemoryWithAStoppedFollower|TestRestartWithALongLog'; \
+	done
+	$(CHAOS) -engine=paxos -run 'TestPartialPartition$$' -cycles=4
+	$(CHAOS) -engine=paxos -roles -run 'TestKill$$' -cycles=14 -life=14
+	$(CHAOS) -engine=paxos -run 'TestLongPause$$' -cycles=1
+	$(CHAOS) -run 'AreRefused|IsRefused$$|StayOut|NeedsPermission|FullDisk|AreBounded|HealsSoon|TestMemoryOver|TestMemoryUnder|LargeSnapshot'
 
-chaos: ## what a release needs: 2,500 kills, 1,000 power cuts; the ledger keeps the totals
-	$(CHAOS) -run 'TestKill$$' -cycles=2500 -ledger=$(abspath $(LEDGER))
-	$(CHAOS) -run 'TestPower$$' -cycles=1000 -ledger=$(abspath $(LEDGER))
-	$(CHAOS) -run 'TestNetwork$$|TestIO$$' -cycles=400 -ledger=$(abspath $(LEDGER))
-	$(CHAOS) -run 'TestFailover$$' -cycles=100 -ledger=$(abspath $(LEDGER))
-	$(CHAOS) -run 'TestLongPause$$' -cycles=20 -ledger=$(abspath $(LEDGER))
-	$(CHAOS) -run 'TestBadInputOnEveryPort' -minutes=5
-	$(MAKE) memory
+chaos: ## what a release needs, on each engine: 2,500 kills, 1,000 power cuts; the ledger keeps the totals
+	set -e; for engine in $(ENGINES); do \
+	  $(CHAOS) -engine=$$engine -run 'TestKill$$' -cycles=2500 -ledger=$(abspath $(LEDGER)); \
+	  $(CHAOS) -engine=$$engine -run 'TestPower$$' -cycles=1000 -ledger=$(abspath $(LEDGER)); \
+	  $(CHAOS) -engine=$$engine -run 'TestNetwork$$|TestIO$$' -cycles=400 -ledger=$(abspath $(LEDGER)); \
+	  $(CHAOS) -engine=$$engine -run 'TestPartialPartition$$' -cycles=200 -ledger=$(abspath $(LEDGER)); \
+	  $(CHAOS) -engine=$$engine -run 'TestFailover$$' -cycles=100 -ledger=$(abspath $(LEDGER)); \
+	  $(CHAOS) -engine=$$engine -run 'TestLongPause$$' -cycles=20 -ledger=$(abspath $(LEDGER)); \
+	  $(CHAOS) -engine=$$engine -run 'TestBadInputOnEveryPort|Forged' -minutes=5; \
+	  $(MAKE) memory ENGINE=$$engine; \
+	done
+	$(CHAOS) -engine=paxos -roles -run 'TestKill$$' -cycles=1000 -ledger=$(abspath $(LEDGER))
+	$(CHAOS) -engine=paxos -roles -run 'TestPower$$|TestNetwork$$' -cycles=200 -ledger=$(abspath $(LEDGER))
 
 memory: ## memory, disk and restarts at full size: 1,000,000 writes, 4,000 clients, 1 GiB; ten minutes, 6 GiB of disk
-	$(CHAOS) -run 'TestMemory|TestRestartWith' -writes=1000000 -clients=4000 -minutes=0.5 -logmib=4096 -gib=1
+	$(CHAOS) -engine=$(ENGINE) -run 'TestMemory|TestRestartWith' -writes=1000000 -clients=4000 -minutes=0.5 -logmib=4096 -gib=1
 
-soak: ## kills for two hours on the same clusters
-	$(CHAOS) -run 'TestKill$$' -cycles=100000 -life=100000 -minutes=120 -ledger=$(abspath $(LEDGER))
+soak: ## kills for two hours on the same clusters of one ENGINE
+	$(CHAOS) -engine=$(ENGINE) -run 'TestKill$$' -cycles=100000 -life=100000 -minutes=120 -ledger=$(abspath $(LEDGER))
 
 lint: ## vet and staticcheck
 	$(GO) vet ./...
