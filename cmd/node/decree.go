@@ -130,10 +130,15 @@ func readDecreeAnswer(answer *http.Response, v any) error {
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
 		failure := &api.Error{}
-		if err := json.NewDecoder(answer.Body).Decode(failure); err != nil || failure.Code == "" {
+		err := json.NewDecoder(answer.Body).Decode(failure)
+		switch {
+		case err == nil && failure.Code != "":
+			return failure
+		case answer.StatusCode == http.StatusBadRequest && answer.TLS == nil: // so net/http answers plain text
+			return &api.Error{Code: api.CodeTLS, Message: "the process wants TLS", Do: []string{"--tls-ca, --tls-cert and --tls-key"}}
+		default:
 			return &api.Error{Code: api.CodeReach, Message: "what answers is no process of decrees", Why: answer.Status}
 		}
-		return failure
 	}
 	if w, ok := v.(io.Writer); ok {
 		_, err := io.Copy(w, answer.Body)

@@ -153,6 +153,12 @@ func (p *decreeProcess) setFaults(w http.ResponseWriter, r *http.Request) {
 		decreeFailure(w, &api.Error{Code: api.CodeRequest, Message: "these are no faults", Why: plain(err)})
 		return
 	}
+	for _, f := range change.Faults {
+		if f.Do != "hold" && f.Do != "lose" {
+			decreeFailure(w, &api.Error{Code: api.CodeRequest, Message: fmt.Sprintf("there is no fault %q", f.Do), Do: []string{"hold or lose"}})
+			return
+		}
+	}
 	p.faults.set(change.Faults, change.Release)
 	decreeAnswer(w, http.StatusOK, change)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -92,7 +93,8 @@ func (a *app) serveDecrees(ctx context.Context, f *decreeFlags) error {
 	if config.TLS != nil {
 		listener = newTLSListener(listener, config.TLS)
 	}
-	server := &http.Server{Handler: p.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second}
+	server := &http.Server{Handler: p.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
+		ErrorLog: slog.NewLogLogger(config.Logger.Handler(), slog.LevelInfo)}
 	go func() { _ = server.Serve(listener) }() // it ends with Close
 	a.hint("%s %016x plays %v; api %s, gossip %s, pid %d", f.name, p.decrees.ID(), words(config.Roles), config.Listen.API,
 		config.Listen.Gossip, os.Getpid())
