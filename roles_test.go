@@ -195,6 +195,51 @@ func TestADemotedProposerLeadsOn(t *testing.T) {
 	}
 }
 
+// Two proposers, three witnesses and two learners: nobody is needed for good.
+func TestAnyOfSevenWithTheirRolesApartMayDie(t *testing.T) {
+	c, j := apart(t, founder, synod.Acceptor, synod.Acceptor, synod.Acceptor, synod.Proposer, synod.Learner, synod.Learner)
+	for _, step := range []struct {
+		action synod.MemberAction
+		name   string
+	}{{synod.PromoteMember, "n4"}, {synod.DemoteMember, "n1"}} {
+		if err := change(t, c, step.action, step.name); err != nil {
+			t.Fatalf("%s %s: %v", step.action, step.name, err)
+		}
+	}
+	want := []string{}
+	for i := range 7 {
+		c.Kill(i)
+		line := fmt.Sprint("without node ", i)
+		propose(t, c, line)
+		want = append(want, line)
+		if err := c.Restart(within(t, 20*time.Second), i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 7 {
+		c.Kill(i)
+	}
+	for i := range 7 {
+		if err := c.Restart(within(t, 20*time.Second), i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last := propose(t, c, "after all")
+	want = append(want, "after all")
+	for _, i := range []int{0, 4, 5, 6} {
+		var lines []string
+		err := c.Node(i).Group("journal").ReadAt(within(t, 20*time.Second), last.Index, func(m synod.StateMachine, _ uint64) {
+			lines = slices.Clone(m.(*journal).lines)
+		})
+		if err != nil || !slices.Equal(lines, want) {
+			t.Errorf("node %d has %q, %v; want %q", i, lines, err, want)
+		}
+	}
+	if made := 4 + 4 + 4; len(j.made) != made { // at first, each once more, all together
+		t.Errorf("%d state machines were made, want %d: none by a witness", len(j.made), made)
+	}
+}
+
 func TestRolesThatCannotBeAreRefused(t *testing.T) {
 	machine := func() synod.StateMachine { return &journal{} }
 	for want, c := range map[string]synod.Config{
