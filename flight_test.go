@@ -88,7 +88,9 @@ func TestTheFlightRecorderNamesPeersBallotsAndSlots(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, kind := range []string{"Accept", "Accepted"} {
-		i := slices.IndexFunc(events, func(e synod.FlightEvent) bool { return e.Kind == kind && e.First <= result.Index && e.Last >= result.Index })
+		i := slices.IndexFunc(events, func(e synod.FlightEvent) bool {
+			return e.Kind == kind && e.First <= result.Index && e.Last >= result.Index
+		})
 		if i < 0 {
 			t.Fatalf("no %s of slot %d in %+v", kind, result.Index, events)
 		}

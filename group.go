@@ -77,6 +77,9 @@ func groupID(name string) storage.Group {
 // Name of the group.
 func (g *Group) Name() string { return g.name }
 
+// Engine keeps the group's log.
+func (g *Group) Engine() Engine { return g.config.Engine }
+
 // Propose replicates command and returns the state machine's result once a
 // majority has it on disk and it is applied on this node, which must lead.
 // Errors: *NotLeaderError, ErrNoLeader, ErrOverloaded, ErrDiskFull, ErrTooLarge

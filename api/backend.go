@@ -30,6 +30,10 @@ type Backend interface {
 	Transfer(ctx context.Context, to string) (Done, error)
 	Snapshot(ctx context.Context) (Done, error)
 
+	// Flight returns the newest events of this node's flight recorder of a group, at
+	// most limit: 0 is all. CodeNotFound: the node has no such group.
+	Flight(ctx context.Context, group string, limit int) (Flight, error)
+
 	// Events calls f with what happens on this node until ctx ends or f returns
 	// false. Events that come faster than f takes them are dropped.
 	Events(ctx context.Context, f func(Event) bool)

@@ -114,6 +114,18 @@ func (f *fake) ChangeMember(_ context.Context, c MemberChange) (Done, error) {
 func (f *fake) Transfer(context.Context, string) (Done, error) { return Done{Leader: "n2"}, nil }
 func (f *fake) Snapshot(context.Context) (Done, error)         { return Done{Index: 5}, nil }
 
+func (f *fake) Flight(_ context.Context, group string, limit int) (Flight, error) {
+	if group != "g" {
+		return Flight{}, &Error{Code: CodeNotFound, Message: "this node has no group " + group}
+	}
+	events := []FlightEvent{{Direction: "out", Kind: "Accept", Peer: "00000000000000ab", PeerName: "n2", Ballot: "5.2.0", First: 3, Last: 4},
+		{Direction: "self", Kind: "follower"}}
+	if limit > 0 {
+		events = events[len(events)-limit:]
+	}
+	return Flight{Node: "n1", Group: group, Events: events}, nil
+}
+
 func (f *fake) Events(ctx context.Context, g func(Event) bool) {
 	for {
 		select {

@@ -173,7 +173,7 @@ func (n *node) Events(ctx context.Context, f func(Event) bool) {
 }
 
 func eventOf(e synod.Event) Event {
-	return Event{Time: e.Time, Node: e.Node, Kind: e.Kind, Group: e.Group, Term: e.Term, Leader: e.Leader, Reason: e.Reason, Attrs: e.Attrs}
+	return Event{Time: e.Time, Node: e.Node, Kind: e.Kind, Group: e.Group, Term: e.Term, Ballot: e.Ballot, Leader: e.Leader, Reason: e.Reason, Attrs: e.Attrs}
 }
 
 func (n *node) Status(ctx context.Context) (Status, error) {
@@ -182,7 +182,7 @@ func (n *node) Status(ctx context.Context) (Status, error) {
 		return Status{}, nodeError(err, "the status")
 	}
 	s := Status{
-		Cluster: n.node.Cluster(), Node: n.node.Name(), Group: g.Name, Role: g.Role, Term: g.Term, Leader: g.Leader,
+		Cluster: n.node.Cluster(), Node: n.node.Name(), Group: g.Name, Role: g.Role, Engine: string(g.Engine), Term: g.Term, Ballot: g.Ballot, Epoch: g.Epoch, Leader: g.Leader,
 		ConfigVersion: g.ConfigVersion, Commit: g.Commit, Applied: g.Applied, FirstIndex: g.First, LastIndex: g.Last,
 		SnapshotIndex: g.Snapshot, LogBytes: int64(g.LogBytes), Lease: g.Lease, Witness: g.Witness,
 		Digest:  Digest{Index: g.DigestIndex, Sum: fmt.Sprintf("%016x", g.Digest)},
@@ -341,6 +341,7 @@ var nodeErrors = []struct {
 	{synod.ErrUnavailable, CodeUnhealthy, "%s was not done: no node that answers can take it", []string{"look who is up:  node status"}},
 	{synod.ErrInvalidMembership, CodeRequest, "%s was not done: the group cannot have these members", []string{"keep at least one voter, and in a Paxos group a proposer; only acceptors can vote:  node members"}},
 	{synod.ErrAmbiguous, CodeRequest, "%s was not done: several members have that name", []string{"give the id of the one that is meant:  node members"}},
+	{synod.ErrNoFlight, CodeRequest, "%s was not done: a Raft group has no flight recorder", []string{"that is of Paxos; see what happens on this node:  GET /v1/events"}},
 	{synod.ErrNotFound, CodeNotFound, "%s was not done: no member has that name", []string{"look who is there:  node members"}},
 	{context.DeadlineExceeded, CodeTimeout, "%s got no answer in time", []string{"give it more time, or look at the cluster:  node status"}},
 	{context.Canceled, CodeTimeout, "%s was given up by the client", nil},

@@ -14,7 +14,7 @@ func (n *node) Checks() []Check {
 	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
 	defer cancel()
 	g, err := n.group.Status(ctx)
-	raft := Check{Name: "raft:" + n.group.Name(), OK: true}
+	raft := Check{Name: string(n.group.Engine()) + ":" + n.group.Name(), OK: true}
 	disk := Check{Name: "disk", OK: !g.Stalled}
 	state := Check{Name: "state", OK: g.Quarantined == "", Reason: g.Quarantined}
 	switch {
@@ -29,6 +29,9 @@ func (n *node) Checks() []Check {
 		}
 	default:
 		raft.Reason = g.Leader + " leads term " + fmt.Sprint(g.Term)
+		if g.Ballot != "" {
+			raft.Reason = g.Leader + " leads with ballot " + g.Ballot
+		}
 	}
 	if g.Stalled {
 		disk.Reason = "a write has not come back for long"

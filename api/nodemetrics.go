@@ -24,7 +24,7 @@ func (n *node) Metrics() []Metric {
 	if g.Quarantined != "" { // known also when the group answers nothing more
 		quarantined = 1
 	}
-	list = append(list, Metric{"synod_raft_quarantined", "1 if the state differs from the peers'.", "gauge", []Label{{"group", g.Name}}, quarantined})
+	list = append(list, Metric{"synod_" + string(n.group.Engine()) + "_quarantined", "1 if the state differs from the peers'.", "gauge", []Label{{"group", g.Name}}, quarantined})
 	list = append(list, logMetrics(n.node.Storage())...)
 	alive := 0
 	for _, m := range n.node.Members() {
@@ -44,21 +44,30 @@ func groupMetrics(g synod.GroupStatus) []Metric {
 		}
 		return 0
 	}
-	gauge := func(name, help string, value float64) Metric { return Metric{name, help, "gauge", labels, value} }
-	return []Metric{
-		gauge("synod_raft_term", "Current term.", float64(g.Term)),
-		gauge("synod_raft_has_leader", "1 if a leader is known.", is(g.Leader != "")),
-		gauge("synod_raft_is_leader", "1 on the leader.", is(g.Role == "leader")),
-		gauge("synod_raft_has_lease", "1 while lease reads need no round.", is(g.Lease)),
-		gauge("synod_raft_commit_index", "Commit index.", float64(g.Commit)),
-		gauge("synod_raft_applied_index", "Applied index.", float64(g.Applied)),
-		gauge("synod_raft_first_index", "First log index in memory.", float64(g.First)),
-		gauge("synod_raft_last_index", "Last log index.", float64(g.Last)),
-		gauge("synod_raft_snapshot_index", "Index of the newest snapshot.", float64(g.Snapshot)),
-		gauge("synod_raft_log_bytes", "Bytes of log in memory.", float64(g.LogBytes)),
-		gauge("synod_raft_configuration_version", "Log index of the configuration.", float64(g.ConfigVersion)),
-		gauge("synod_raft_stalled", "1 while the disk does not answer.", is(g.Stalled)),
+	prefix := "synod_" + string(g.Engine) + "_"
+	gauge := func(name, help string, value float64) Metric {
+		return Metric{prefix + name, help, "gauge", labels, value}
 	}
+	list := []Metric{gauge("term", "Current term.", float64(g.Term))}
+	if g.Engine == synod.Paxos {
+		list = []Metric{
+			gauge("epoch", "Epoch of the configuration.", float64(g.Epoch)),
+			gauge("ballot", "The highest ballot as one number, which grows with each epoch and each attempt to lead.", float64(g.Term)),
+		}
+	}
+	return append(list,
+		gauge("has_leader", "1 if a leader is known.", is(g.Leader != "")),
+		gauge("is_leader", "1 on the leader.", is(g.Role == "leader")),
+		gauge("has_lease", "1 while lease reads need no round.", is(g.Lease)),
+		gauge("commit_index", "Commit index.", float64(g.Commit)),
+		gauge("applied_index", "Applied index.", float64(g.Applied)),
+		gauge("first_index", "First log index in memory.", float64(g.First)),
+		gauge("last_index", "Last log index.", float64(g.Last)),
+		gauge("snapshot_index", "Index of the newest snapshot.", float64(g.Snapshot)),
+		gauge("log_bytes", "Bytes of log in memory.", float64(g.LogBytes)),
+		gauge("configuration_version", "Log index of the configuration.", float64(g.ConfigVersion)),
+		gauge("stalled", "1 while the disk does not answer.", is(g.Stalled)),
+	)
 }
 
 // peerMetrics exist on the leader only.
@@ -66,18 +75,19 @@ func peerMetrics(g synod.GroupStatus) []Metric {
 	if g.Role != "leader" {
 		return nil
 	}
+	prefix := "synod_" + string(g.Engine) + "_"
 	var behind, active []Metric
 	for _, m := range g.Members {
 		if m.Self {
 			continue
 		}
 		labels := []Label{{"group", g.Name}, {"peer", m.Name}}
-		behind = append(behind, Metric{"synod_raft_peer_behind", "Entries that the peer lacks, on the leader.", "gauge", labels, float64(g.Last - min(m.Match, g.Last))})
+		behind = append(behind, Metric{prefix + "peer_behind", "Entries that the peer lacks, on the leader.", "gauge", labels, float64(g.Last - min(m.Match, g.Last))})
 		up := 0.0
 		if m.Active {
 			up = 1
 		}
-		active = append(active, Metric{"synod_raft_peer_active", "1 if the peer answers the leader.", "gauge", labels, up})
+		active = append(active, Metric{prefix + "peer_active", "1 if the peer answers the leader.", "gauge", labels, up})
 	}
 	return append(behind, active...)
 }

@@ -139,6 +139,7 @@ func (s *Server) routes() []route {
 		{"/v1/members/{action}", member, methods{"POST": s.postMember}},
 		{"/v1/transfer", member, methods{"POST": s.postTransfer}},
 		{"/v1/snapshot", member, methods{"POST": s.postSnapshot}},
+		{"/v1/groups/{name}/flight", member, methods{"GET": s.getFlight}},
 		{"/v1/events", member, methods{"GET": s.getEvents}},
 		{"/livez", public, methods{"GET": s.getLive}},
 		{"/readyz", public, methods{"GET": s.getReady}},

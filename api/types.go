@@ -162,9 +162,15 @@ type Status struct {
 	Node    string `json:"node"` // who answers
 	Version string `json:"version,omitempty"`
 	Group   string `json:"group"`
-	Role    string `json:"role"` // of the node that answers
-	Term    uint64 `json:"term"`
-	Leader  string `json:"leader,omitempty"` // "" when none is known
+	Role    string `json:"role"`             // of the node that answers
+	Engine  string `json:"engine,omitempty"` // "raft" or "paxos"
+	// Term is Raft's, or the ballot of Paxos packed into one number.
+	Term uint64 `json:"term"`
+	// Ballot is the ballot of Paxos for people, epoch.round.proposer; Epoch is that
+	// of the configuration.
+	Ballot string `json:"ballot,omitempty"`
+	Epoch  uint32 `json:"epoch,omitempty"`
+	Leader string `json:"leader,omitempty"` // "" when none is known
 	// Healthy says that a leader is known, every voter is up and nothing is quarantined.
 	Healthy bool     `json:"healthy"`
 	Reasons []string `json:"reasons,omitempty"` // why it is not healthy
@@ -246,6 +252,7 @@ type Event struct {
 	Kind   string            `json:"kind"`
 	Group  string            `json:"group,omitempty"`
 	Term   uint64            `json:"term,omitempty"`
+	Ballot string            `json:"ballot,omitempty"` // of Paxos: see Status
 	Leader string            `json:"leader,omitempty"`
 	Reason string            `json:"reason,omitempty"`
 	Attrs  map[string]string `json:"attrs,omitempty"`
