@@ -82,6 +82,22 @@ func eventually(t *testing.T, n *synod.Node, cond func() string) {
 	}
 }
 
+// withoutFounder has three of n2, n3 and n4 vote, and n1 no more.
+func withoutFounder(t *testing.T, c *synod.LocalCluster) {
+	t.Helper()
+	for name, roles := range rolesOf(t, c, 0) {
+		if roles != "" { // only the acceptor that there was no need of has none
+			continue
+		}
+		if err := change(t, c, synod.PromoteMember, name); err != nil {
+			t.Fatalf("promote %s: %v", name, err)
+		}
+	}
+	if err := change(t, c, synod.DemoteMember, "n1"); err != nil {
+		t.Fatalf("demote n1: %v", err)
+	}
+}
+
 func TestAWitnessVotesAndRunsNoStateMachine(t *testing.T) {
 	c, j := apart(t, founder, synod.Acceptor, synod.Acceptor, synod.Learner)
 	last := propose(t, c, "a")
@@ -169,14 +185,7 @@ func TestAProposerWithoutAcceptorLeads(t *testing.T) {
 // and goes on as a proposer.
 func TestADemotedProposerLeadsOn(t *testing.T) {
 	c, _ := apart(t, founder, synod.Acceptor, synod.Acceptor, synod.Acceptor, synod.Learner)
-	for _, step := range []struct {
-		action synod.MemberAction
-		name   string
-	}{{synod.PromoteMember, "n4"}, {synod.DemoteMember, "n1"}} {
-		if err := change(t, c, step.action, step.name); err != nil {
-			t.Fatalf("%s %s: %v", step.action, step.name, err)
-		}
-	}
+	withoutFounder(t, c)
 	eventually(t, c.Node(0), func() string {
 		want := map[string]string{"n1": "proposer,learner", "n2": "acceptor", "n3": "acceptor", "n4": "acceptor", "n5": "learner"}
 		if got := rolesOf(t, c, 0); fmt.Sprint(got) != fmt.Sprint(want) {
@@ -198,14 +207,7 @@ func TestADemotedProposerLeadsOn(t *testing.T) {
 // Two proposers, three witnesses and two learners: nobody is needed for good.
 func TestAnyOfSevenWithTheirRolesApartMayDie(t *testing.T) {
 	c, j := apart(t, founder, synod.Acceptor, synod.Acceptor, synod.Acceptor, synod.Proposer, synod.Learner, synod.Learner)
-	for _, step := range []struct {
-		action synod.MemberAction
-		name   string
-	}{{synod.PromoteMember, "n4"}, {synod.DemoteMember, "n1"}} {
-		if err := change(t, c, step.action, step.name); err != nil {
-			t.Fatalf("%s %s: %v", step.action, step.name, err)
-		}
-	}
+	withoutFounder(t, c)
 	want := []string{}
 	for i := range 7 {
 		c.Kill(i)
