@@ -113,7 +113,7 @@ func (n *Node) syncPeers() {
 	l := n.lead
 	for _, m := range n.config().Members {
 		if m.ID != n.cfg.ID {
-			l.peers = append(l.peers, &progress{id: m.ID, place: n.place(m.ID), next: l.start, heard: n.now, patience: n.patience()})
+			l.peers = append(l.peers, &progress{id: m.ID, place: n.place(m.ID), next: l.start, from: l.start, heard: n.now, patience: n.patience()})
 		}
 	}
 	slices.SortFunc(l.peers, func(a, b *progress) int { return cmp.Compare(a.id, b.id) })

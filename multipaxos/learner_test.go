@@ -133,6 +133,19 @@ func TestATrimmedSlotLeadsToASnapshot(t *testing.T) {
 	}
 }
 
+// L6: what is voted for and not known to be chosen is taught to nobody.
+func TestOnlyWhatIsChosenIsTaught(t *testing.T) {
+	b := ballot(1, 1, 1)
+	r := newSolo(t, 1, voters(3), State{})
+	r.step(2, Accept{Ballot: b, Start: 1, Entries: entriesFrom(1, b, "a", "b", "c")})
+	r.step(2, Heartbeat{Ballot: b, Start: 1, Chosen: 1})
+	for from, want := range map[Index]string{1: `Learned [1/1.1.1 "a"], chosen 1`, 2: "Learned [], chosen 1"} {
+		if got := showMessage(only[Learned](t, r.step(3, Learn{From: from}).SendNow)); got != want {
+			t.Errorf("from %d: %s, want %s", from, got, want)
+		}
+	}
+}
+
 // Section 4.6, M15: behind a LEAD marker entries of older leaders are void, before it
 // they are not; the marker in force is part of a snapshot.
 func TestGhostsAreVoidBehindAMarker(t *testing.T) {

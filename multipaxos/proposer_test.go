@@ -142,6 +142,47 @@ func TestAnIdleLogGoesOnBehindTheChosenPrefix(t *testing.T) {
 	}
 }
 
+// M1: who lacks what an acceptor has trimmed does not lead with its promise, but
+// learns first.
+func TestWhatIsTrimmedIsLearnedBeforeLeading(t *testing.T) {
+	r := newSolo(t, 1, voters(3), State{})
+	b := r.candidate(2)
+	r.save()
+	out := r.step(2, Promise{Ballot: b, From: 1, Chosen: 5, Trimmed: 5})
+	if r.Role() == Leader || len(out.Runs) > 0 {
+		t.Fatalf("%v, proposes %s; slots 1 to 5 are chosen elsewhere", r.Role(), showRuns(out.Runs))
+	}
+	if m := only[Learn](t, out.SendNow); m.From != 1 {
+		t.Errorf("asks from %d, want 1", m.From)
+	}
+}
+
+// A4: the proposer's own acceptor is counted like any other, when its vote is durable.
+func TestTheOwnVoteCountsWhenItIsDurable(t *testing.T) {
+	r := newSolo(t, 1, voters(3), State{})
+	b := r.isElected(2)
+	at, _ := r.Propose([][]byte{[]byte("x")})
+	r.at(r.now)
+	if out := r.step(2, Accepted{b, at, at}); r.chosen >= at || len(out.Apply) > 0 {
+		t.Fatalf("slot %d is chosen by one vote on disk and one on its way there", at)
+	}
+	if r.save(); r.chosen != at {
+		t.Errorf("chosen %d, want %d by two votes on disk", r.chosen, at)
+	}
+}
+
+// M12: a leader removes nobody for silence: that is the operator's decision.
+func TestSilenceRemovesNobody(t *testing.T) {
+	w := newNetwork(t, voters(3), 3)
+	leader := w.elect(1)
+	w.run(100 * millisecond)
+	w.isolate(3)
+	w.run(100 * leader.node.cfg.Election)
+	if c := leader.node.Configuration(); leader.node.Role() != Leader || len(c.Members) != 3 || c.Epoch != 1 {
+		t.Errorf("%v of %s after a hundred election timeouts of silence, want the leader of all three", leader.node.Role(), show(c))
+	}
+}
+
 // M4: holes are filled with no-ops, so that apply never waits for them.
 func TestHolesAreFilledWithNoOps(t *testing.T) {
 	old := ballot(1, 1, 1)

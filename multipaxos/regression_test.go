@@ -227,3 +227,37 @@ func TestCampaignLeavesARenewingLeaderAlone(t *testing.T) {
 		t.Errorf("%v (%v), want a leader that prepares again", r.Role(), r.role)
 	}
 }
+
+// What a leader sends from its own beginning on, or after a pause from the chosen prefix
+// on, says nothing of what the peer holds before that.
+func TestStatusSaysNoMoreOfAPeerThanItHolds(t *testing.T) {
+	r := newSolo(t, 1, voters(3), State{Runs: []Run{{Chosen: true, Entries: entriesFrom(1, ballot(1, 1, 1), "a", "b", "c")}},
+		HardState: HardState{Promised: ballot(1, 1, 1)}})
+	b := r.isElected(2)
+	match := func() Index { return r.Status().Peers[1].Match }
+	if match() != 0 {
+		t.Errorf("a peer that has never answered holds the log up to %d", match())
+	}
+	r.step(3, HeartbeatReply{Ballot: b, Sent: r.now, Chosen: 2})
+	if match() != 2 {
+		t.Errorf("a peer with 2 slots holds %d", match())
+	}
+	r.step(3, Accepted{Ballot: b, First: r.lead.start, Last: r.lead.marker})
+	if match() != 2 {
+		t.Errorf("a peer that lacks slot 3 holds %d", match())
+	}
+	r.step(3, HeartbeatReply{Ballot: b, Sent: r.now, Chosen: 3})
+	if match() != r.lead.marker {
+		t.Errorf("a peer that has learned slot 3 and voted for the rest holds %d, want %d", match(), r.lead.marker)
+	}
+
+	first, _ := r.Propose([][]byte{[]byte("d")})
+	r.at(r.now)
+	r.save()
+	r.step(2, Accepted{Ballot: b, First: first, Last: first})
+	r.PeerLost(3)
+	r.step(3, HeartbeatReply{Ballot: b, Sent: r.now, Chosen: first - 1})
+	if match() != first-1 {
+		t.Errorf("a peer whose Accept was lost with its connection holds %d, want %d", match(), first-1)
+	}
+}

@@ -60,6 +60,7 @@ type progress struct {
 	id    ID
 	place int   // in the configuration
 	next  Index // the next slot to send
+	from  Index // it was sent every slot from here to next; what it lacks before, it has to learn
 
 	// flights are the Accepts under way. progressAt is when something was last
 	// sent into an empty window or answered; patience is how long to wait from
@@ -122,6 +123,7 @@ func (n *Node) sendWindow(p *progress, shared *row) {
 	l := n.lead
 	if p.next <= n.log.prev {
 		p.next = n.chosen + 1
+		p.from = p.next
 	}
 	for p.next < l.next && len(p.flights) < n.cfg.MaxInflightFrames && p.inflight < n.cfg.MaxInflightBytes {
 		if len(p.flights) == 0 {
@@ -156,7 +158,11 @@ func (n *Node) leftBehind(p *progress) bool {
 }
 
 func (n *Node) rewind(p *progress) {
-	p.next = max(p.match()+1, n.chosen+1)
+	p.next = p.match() + 1
+	if p.next <= n.chosen {
+		p.next = n.chosen + 1
+		p.from = p.next
+	}
 	p.flights, p.inflight = nil, 0
 	p.progressAt = n.now
 }
@@ -217,12 +223,20 @@ func (p *progress) acknowledged(m Accepted, now, patience Time) {
 	}
 }
 
-// match is the slot up to which p has acknowledged what it was sent.
+// match is the slot up to which p has acknowledged what it was sent, from p.from on.
 func (p *progress) match() Index {
 	if len(p.flights) > 0 {
 		return p.flights[0].first - 1
 	}
 	return p.next - 1
+}
+
+// holds is the slot up to which p is known to have everything.
+func (p *progress) holds() Index {
+	if p.chosen+1 < p.from {
+		return p.chosen
+	}
+	return p.match()
 }
 
 // discount makes p count for nothing: not for votes, reads or leases.

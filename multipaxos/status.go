@@ -23,7 +23,7 @@ func (n *Node) Status() Status {
 		if p.silent || !n.active(p) {
 			state = consensus.Probe
 		}
-		s.Peers = append(s.Peers, PeerStatus{ID: p.id, Match: p.match(), Next: p.next, State: state,
+		s.Peers = append(s.Peers, PeerStatus{ID: p.id, Match: p.holds(), Next: p.next, State: state,
 			Active: n.active(p), Stalled: p.stalled, Inflight: p.inflight})
 	}
 	return s
