@@ -203,8 +203,11 @@ func TestNetwork(t *testing.T) {
 func TestPartialPartition(t *testing.T) {
 	needs(t, true, "ip", "nft")
 	mix := PartialMix
-	if *engineFlag == engineRaft {
+	switch {
+	case *engineFlag == engineRaft:
 		mix = OneLinkMix
+	case *rolesFlag:
+		mix = ApartMix
 	}
 	campaign(t, "partial partition", mix, true, func(_ int, c *ClusterConfig) { c.Separate = true })
 }

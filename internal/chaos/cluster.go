@@ -178,12 +178,15 @@ func (c *Cluster) voters() int {
 	}
 	count := 0
 	for _, roles := range c.config.Roles {
-		if strings.Contains(roles, "acceptor") {
+		if (NodeSpec{Roles: roles}).plays("acceptor") {
 			count++
 		}
 	}
 	return count
 }
+
+// plays reports whether the node has a role of Paxos. Without the flag it has all.
+func (s NodeSpec) plays(role string) bool { return s.Roles == "" || strings.Contains(s.Roles, role) }
 
 // address is the IP address of a node.
 func (c *Cluster) address(node int) string {

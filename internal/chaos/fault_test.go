@@ -148,9 +148,44 @@ func TestPartialPartitionsLeaveAMajorityConnected(t *testing.T) {
 		{IsolateLeader, 5, []bool{true, false, true, true, true}},
 		{LeaderDeaf, 3, []bool{true, false, true}},
 	} {
-		r := &Run{cluster: &Cluster{Nodes: make([]*Node, c.nodes)}}
-		if got := quorumConnected(c.nodes, r.rules(c.kind, 1)); !slices.Equal(got, c.want) {
+		nodes := alike(c.nodes)
+		r := &Run{cluster: &Cluster{Nodes: nodes}}
+		if got := quorumConnected(nodes, r.rules(c.kind, 1)); !slices.Equal(got, c.want) {
 			t.Errorf("%s of %d nodes around node 1: %v reach a majority, want %v", c.kind, c.nodes, got, c.want)
+		}
+	}
+}
+
+// alike are nodes that have all roles.
+func alike(n int) (nodes []*Node) {
+	for range n {
+		nodes = append(nodes, &Node{})
+	}
+	return nodes
+}
+
+// With roles apart only a proposer can lead, and only acceptors make a majority.
+func TestOnlyProposersThatReachAcceptorsCanLead(t *testing.T) {
+	nodes := alike(len(rolesApart))
+	for n, roles := range rolesApart {
+		nodes[n].Roles = roles
+	}
+	r := &Run{cluster: &Cluster{Nodes: nodes}}
+	for _, c := range []struct {
+		kind   FaultKind
+		target int
+		want   []bool
+	}{
+		{Loss, 0, []bool{true, true, false, false, false}},
+		{OneLink, 1, []bool{true, true, false, false, false}},
+		{IsolateLeader, 0, []bool{false, true, false, false, false}},
+		{Star, 1, []bool{false, true, false, false, false}},
+		{Star, 2, []bool{true, false, false, false, false}},
+		{Star, 4, []bool{false, false, false, false, false}},
+		{Constrained, 1, []bool{true, false, false, false, false}},
+	} {
+		if got := quorumConnected(nodes, r.rules(c.kind, c.target)); !slices.Equal(got, c.want) {
+			t.Errorf("%s around node %d: %v can lead, want %v", c.kind, c.target, got, c.want)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -27,7 +28,15 @@ func (r *Run) partial(ctx context.Context, f Fault, leader int) error {
 		return fmt.Errorf("chaos: %s needs nodes in networks of their own", f.Kind)
 	}
 	rules := r.rules(f.Kind, r.targets(f, leader)[0])
-	connected := quorumConnected(len(r.cluster.Nodes), rules)
+	connected := quorumConnected(r.cluster.Nodes, rules)
+	for range r.cluster.Nodes { // with roles apart not every star has somebody who can lead
+		if slices.Contains(connected, true) {
+			break
+		}
+		f.Pick++
+		rules = r.rules(f.Kind, r.targets(f, leader)[0])
+		connected = quorumConnected(r.cluster.Nodes, rules)
+	}
 	before, err := r.cluster.Status(ctx, leader)
 	if err != nil {
 		return err
@@ -52,21 +61,26 @@ func (r *Run) partial(ctx context.Context, f Fault, leader int) error {
 	return errors.Join(r.remains(ctx, f, connected, first, cut.Add(f.Hold)), r.cluster.Network.Apply(nil))
 }
 
-// quorumConnected tells which nodes reach a majority, themselves among it, both ways.
-func quorumConnected(n int, rules []Rule) []bool {
+// quorumConnected tells which nodes could lead: those that may and that reach a
+// majority of the voters, themselves among them if they vote, both ways.
+func quorumConnected(nodes []*Node, rules []Rule) []bool {
 	cut := make(map[[2]int]bool)
 	for _, rule := range rules {
 		cut[[2]int{rule.From, rule.To}] = rule.Loss == 100
 	}
-	connected := make([]bool, n)
-	for a := range n {
-		reached := 0
-		for b := range n {
+	connected := make([]bool, len(nodes))
+	for a, node := range nodes {
+		voters, reached := 0, 0
+		for b, other := range nodes {
+			if !other.plays("acceptor") {
+				continue
+			}
+			voters++
 			if !cut[[2]int{a, b}] && !cut[[2]int{b, a}] {
 				reached++
 			}
 		}
-		connected[a] = reached > n/2
+		connected[a] = node.plays("proposer") && reached > voters/2
 	}
 	return connected
 }

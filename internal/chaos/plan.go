@@ -107,6 +107,8 @@ var (
 		{Star, 25, 3 * time.Second, 4 * time.Second},
 		{Constrained, 20, 3 * time.Second, 4 * time.Second},
 	}
+	// ApartMix is PartialMix for roles apart: a chain may leave nobody who can lead.
+	ApartMix = []Choice{PartialMix[0], PartialMix[2], PartialMix[3]}
 	PowerMix = []Choice{
 		{PowerFollower, 20, 0, 300 * time.Millisecond},
 		{PowerLeader, 30, 0, 400 * time.Millisecond},
