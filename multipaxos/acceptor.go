@@ -45,7 +45,6 @@ func (n *Node) refuses(b Ballot) Reason {
 // nack refuses b and says what is to be beaten. Who is behind pulls.
 func (n *Node) nack(to ID, b Ballot, reason Reason) {
 	if reason == RefusedBehind {
-		n.see(b)
 		n.abdicate(b)
 		n.pullFrom(to)
 	}

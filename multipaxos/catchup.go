@@ -12,8 +12,7 @@ import (
 type pull struct {
 	to         ID   // who is asked; None if nobody is
 	next       ID   // who has told meanwhile that there is more: asked if to does not answer
-	until      Time // when to ask somebody else
-	at         Time // when to look again
+	at         Time // when to ask somebody else, or to look again
 	stuckSince Time // when the chosen prefix last moved
 }
 
@@ -47,8 +46,7 @@ func (n *Node) pullFrom(id ID) {
 		p.at = min(p.at, n.now+n.cfg.Heartbeat/4)
 		return
 	}
-	p.to, p.until = id, n.now+n.patience()
-	p.at = p.until
+	p.to, p.at = id, n.now+n.patience()
 	n.sendNow(id, Learn{From: n.chosen + 1})
 }
 

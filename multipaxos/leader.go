@@ -32,8 +32,9 @@ type leadership struct {
 // takeOffice begins a leadership with the present ballot. A leader that has
 // prepared again keeps its reads.
 func (n *Node) takeOffice() *leadership {
-	// Our own acceptor votes with this ballot from now on, and so promises it (A1,
-	// A3), even if it has not answered our Prepare yet.
+	// This replica votes with the ballot from now on, and so promises it (A1, A3), even
+	// if it has not answered our Prepare yet. Who is no acceptor does so no sooner: if
+	// the attempt fails it has to follow a leader with a lower one.
 	n.promise(n.ballot)
 	l := &leadership{start: n.chosen + 1, next: n.chosen + 1,
 		heartbeatAt: n.now, tellAt: never, preferAt: max(n.now+n.cfg.Election, n.deferred.until), renewAt: never}

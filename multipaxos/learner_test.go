@@ -89,7 +89,7 @@ func TestALearnerPullsInBulkFromAnyPeer(t *testing.T) {
 	if out := r.step(2, Heartbeat{Ballot: b, Start: 9, Chosen: 8}); len(messages[Learn](out.SendNow)) > 0 {
 		t.Fatal("two questions at a time")
 	}
-	out := r.at(r.pull.until)
+	out := r.at(r.pull.at)
 	if m := only[Learn](t, out.SendNow); m.From != 1 || only3(out.SendNow) == nil {
 		t.Fatalf("asks %v, want replica 3 from slot 1", out.SendNow)
 	}

@@ -184,9 +184,6 @@ func (n *Node) becomeLeader() {
 	p := n.phase1
 	n.phase1 = nil
 	n.role, n.leader, n.following = Leader, n.cfg.ID, n.ballot
-	if !n.config().IsVoter(n.cfg.ID) {
-		n.promised = n.ballot // no sooner, or it would not follow another if the attempt fails
-	}
 	l := n.takeOffice()
 	for i := n.chosen + 1; i <= p.last; i++ {
 		v, ok := p.votes[i]
