@@ -75,7 +75,7 @@ func (n *Node) report(b Ballot, from Index) Promise {
 		if s == nil || !s.known || i > n.chosen && Epoch(s.vote) != n.epoch() {
 			continue
 		}
-		if size += entrySize(&s.entry); size > n.cfg.MaxAcceptBytes && len(p.Runs) > 0 {
+		if size += entrySize(s.entry); size > n.cfg.MaxAcceptBytes && len(p.Runs) > 0 {
 			p.Next = i
 			break
 		}
@@ -93,11 +93,11 @@ func addToRuns(runs []Run, s *slot, chosen bool) []Run {
 	if k := len(runs) - 1; k >= 0 {
 		r := &runs[k]
 		if r.Ballot == vote && r.Entries[len(r.Entries)-1].Index+1 == s.entry.Index {
-			r.Entries = append(r.Entries, s.entry)
+			r.Entries = append(r.Entries, *s.entry)
 			return runs
 		}
 	}
-	return append(runs, Run{Ballot: vote, Chosen: chosen, Entries: []Entry{s.entry}})
+	return append(runs, Run{Ballot: vote, Chosen: chosen, Entries: []Entry{*s.entry}})
 }
 
 // onAccept is phase 2b, for a row of slots. Who is no acceptor keeps the entries
@@ -142,7 +142,7 @@ func validAccept(m Accept) bool {
 // entries with one ballot are the mark of a broken proposer. What does not fit into
 // room bytes or into the window is sent again, or learned.
 func (n *Node) accept(from ID, b Ballot, e Entry, room *int) bool {
-	if s := n.log.at(e.Index); s != nil && s.known && s.chosen && !sameEntry(&s.entry, &e) {
+	if s := n.log.at(e.Index); s != nil && s.known && s.chosen && !sameEntry(s.entry, &e) {
 		n.alarm(from, e.Index, b, "another value than the chosen one")
 		return false
 	}
@@ -152,7 +152,7 @@ func (n *Node) accept(from ID, b Ballot, e Entry, room *int) bool {
 	}
 	if s := n.log.at(e.Index); s != nil && s.known {
 		switch {
-		case s.vote == b && !sameEntry(&s.entry, &e):
+		case s.vote == b && !sameEntry(s.entry, &e):
 			n.alarm(from, e.Index, b, "two values with one ballot")
 			return false
 		case s.vote == b:

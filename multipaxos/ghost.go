@@ -1,5 +1,7 @@
 package multipaxos
 
+import "slices"
+
 // # Ghosts
 //
 // A leader that dies leaves votes behind which its successor may not see, if no
@@ -32,18 +34,21 @@ func (n *Node) leadAt(i Index) Ballot {
 // void reports whether e, the last of the chosen prefix, is a ghost.
 func (n *Node) void(e *Entry) bool { return e.Term < n.leadAt(e.Index) }
 
-// suppressGhosts makes no-ops of the ghosts among entries.
-func (n *Node) suppressGhosts(entries []Entry) {
-	if len(entries) == 0 {
-		return
-	}
+// withoutGhosts returns entries with no-ops in the places of the ghosts.
+func (n *Node) withoutGhosts(entries []Entry) []Entry {
+	own := false
 	k := 0
 	for i := range entries {
 		for k+1 < len(n.leads) && n.leads[k+1].at < entries[i].Index {
 			k++
 		}
-		if entries[i].Term < n.leads[k].ballot {
-			entries[i] = Entry{Index: entries[i].Index, Kind: EntryNoOp}
+		if entries[i].Term >= n.leads[k].ballot {
+			continue
 		}
+		if !own {
+			entries, own = slices.Clone(entries), true
+		}
+		entries[i] = Entry{Index: entries[i].Index, Kind: EntryNoOp}
 	}
+	return entries
 }

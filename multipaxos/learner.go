@@ -53,7 +53,7 @@ func (n *Node) isChosen(i Index) bool {
 // choose makes s the last slot of the chosen prefix.
 func (n *Node) choose(s *slot) {
 	s.chosen = true
-	e := &s.entry
+	e := s.entry
 	n.chosen = e.Index
 	n.unapplied += entrySize(e)
 	if n.role == Leader {
@@ -92,7 +92,7 @@ func (n *Node) learn(entries []Entry) {
 			continue
 		}
 		s := n.log.at(e.Index)
-		if s == nil || !s.known || !sameEntry(&s.entry, &e) {
+		if s == nil || !s.known || !sameEntry(s.entry, &e) {
 			s = n.log.put(e, 0)
 			n.saves.mark(e.Index, 0)
 		} else if s.vote == 0 {
@@ -132,8 +132,7 @@ func (n *Node) collectApply() {
 		return
 	}
 	last, bytes := n.log.upTo(n.handed+1, n.chosen, n.cfg.MaxApplyBytes)
-	n.out.Apply = n.log.slice(n.handed+1, last)
-	n.suppressGhosts(n.out.Apply)
+	n.out.Apply = n.withoutGhosts(n.log.slice(n.handed+1, last))
 	n.handed = last
 	n.handedBytes += bytes
 }

@@ -3,6 +3,7 @@ package multipaxos
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -37,6 +38,42 @@ func TestTheLogIsAMapOfSlots(t *testing.T) {
 			}
 			if why := differs(&l, model); why != "" {
 				t.Fatalf("seed %d, step %d: %s", seed, step, why)
+			}
+		}
+	}
+}
+
+// Messages, saves and the state machine go on reading what they were given.
+func TestASliceOfTheLogNeverChanges(t *testing.T) {
+	for seed := range uint64(40) {
+		rng := rand.New(rand.NewPCG(seed, 6))
+		var l log
+		var given, copies [][]Entry
+		for step := range 60 {
+			for range 8 {
+				i := l.prev + 1 + Index(rng.IntN(700))
+				l.put(Entry{Term: Ballot(step + 1), Index: i, Data: []byte{byte(step)}}, 1<<40)
+			}
+			switch rng.IntN(6) {
+			case 0:
+				l.trim(l.prev + Index(rng.IntN(200)))
+			case 1:
+				l.forget(l.end)
+			}
+			lo := l.prev + 1 + Index(rng.IntN(700))
+			if last, _ := l.upTo(lo, l.end, 1<<30); last >= lo {
+				got := l.slice(lo, last)
+				for k := range got {
+					if want := l.entry(lo + Index(k)); got[k].Index != want.Index || got[k].Term != want.Term {
+						t.Fatalf("seed %d, step %d: slot %d is %+v, want %+v", seed, step, want.Index, got[k], *want)
+					}
+				}
+				given, copies = append(given, got), append(copies, slices.Clone(got))
+			}
+		}
+		for k := range given {
+			if !slices.EqualFunc(given[k], copies[k], func(a, b Entry) bool { return sameEntry(&a, &b) }) {
+				t.Fatalf("seed %d: %+v became %+v", seed, copies[k], given[k])
 			}
 		}
 	}

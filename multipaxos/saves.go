@@ -103,17 +103,15 @@ func (n *Node) unsaved() bool {
 // were marked, or be gone: then a later mark tells, or nobody needs them.
 func (n *Node) dirtyRuns() (runs []Run) {
 	for _, d := range n.saves.dirty {
-		run := Run{Ballot: d.vote, Chosen: d.vote == 0}
-		for i := d.first; i <= d.last; i++ {
-			s := n.log.at(i)
-			fits := s != nil && s.known && (s.vote == d.vote || d.vote == 0 && s.chosen)
-			if fits {
-				run.Entries = append(run.Entries, s.entry)
+		from := d.first
+		for i := d.first; i <= d.last+1; i++ {
+			if i <= d.last && n.log.stands(i, d.vote) {
+				continue
 			}
-			if len(run.Entries) > 0 && (!fits || i == d.last) {
-				runs = append(runs, run)
-				run.Entries = nil
+			if from < i {
+				runs = append(runs, Run{Ballot: d.vote, Chosen: d.vote == 0, Entries: n.log.slice(from, i-1)})
 			}
+			from = i + 1
 		}
 	}
 	return runs
