@@ -706,9 +706,9 @@ func (x *PaxosPromise) GetTrimmed() uint64 {
 // PaxosAccept: leader to all replicas; answered by PaxosAccepted or PaxosNack.
 type PaxosAccept struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Start         uint64                 `protobuf:"varint,1,opt,name=start,proto3" json:"start,omitempty"`   // the first slot proposed with this ballot
-	Chosen        uint64                 `protobuf:"varint,2,opt,name=chosen,proto3" json:"chosen,omitempty"` // the leader's chosen prefix
-	Entries       []byte                 `protobuf:"bytes,3,opt,name=entries,proto3" json:"entries,omitempty"`
+	Start         uint64                 `protobuf:"varint,1,opt,name=start,proto3" json:"start,omitempty"`    // the first slot proposed with this ballot
+	Chosen        uint64                 `protobuf:"varint,2,opt,name=chosen,proto3" json:"chosen,omitempty"`  // the leader's chosen prefix
+	Entries       []byte                 `protobuf:"bytes,3,opt,name=entries,proto3" json:"entries,omitempty"` // behind eight bytes with the ballot: what acceptors write down
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

@@ -45,9 +45,9 @@ type Writer struct {
 	High Index
 	// MaxRecordBytes bounds the data of a record; a larger entry still goes alone.
 	MaxRecordBytes int
-	// Encode returns the flat form of entries: a host that has it already gives
-	// that. Nil means consensus.AppendEntriesData.
-	Encode func(entries []Entry) []byte
+	// Encode returns the data of the record of a run, without changing it: a host
+	// that has it already gives that. Nil means EncodeRun.
+	Encode func(Run) []byte
 }
 
 // Records returns what out's save is on disk, in the order to write it.
@@ -77,21 +77,29 @@ func (w *Writer) appendRun(records []Record, r Run) []Record {
 			k = (k + 1) / 2
 		}
 		w.High = max(w.High, rest[k-1].Index)
-		record := Record{Type: RecordLearned, Index: uint64(w.High)}
-		var head []byte
-		if !r.Chosen {
-			record.Type = RecordVotes
-			head = binary.LittleEndian.AppendUint64(make([]byte, 0, 8+consensus.EntriesDataSize(rest[:k])), uint64(r.Ballot))
+		piece := Run{Ballot: r.Ballot, Chosen: r.Chosen, Entries: rest[:k]}
+		record := Record{Type: RecordVotes, Index: uint64(w.High)}
+		if r.Chosen {
+			record.Type = RecordLearned
 		}
 		if w.Encode != nil {
-			record.Data = append(head, w.Encode(rest[:k])...)
+			record.Data = w.Encode(piece)
 		} else {
-			record.Data = consensus.AppendEntriesData(head, rest[:k])
+			record.Data = EncodeRun(piece)
 		}
 		records = append(records, record)
 		rest = rest[k:]
 	}
 	return records
+}
+
+// EncodeRun is the data of a RecordVotes or RecordLearned.
+func EncodeRun(r Run) []byte {
+	data := make([]byte, 0, 8+consensus.EntriesDataSize(r.Entries))
+	if !r.Chosen {
+		data = binary.LittleEndian.AppendUint64(data, uint64(r.Ballot))
+	}
+	return consensus.AppendEntriesData(data, r.Entries)
 }
 
 func encodeBase(meta SnapshotMeta) []byte {

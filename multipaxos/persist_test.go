@@ -75,15 +75,15 @@ func TestRecordsCarryTheHighestSlotSoFar(t *testing.T) {
 	}
 }
 
-// The host's own flat form of entries is taken as it is.
+// The host's own form of a run is taken as it is.
 func TestEntriesAreEncodedByTheHostIfItCan(t *testing.T) {
 	b := ballot(1, 2, 1)
 	out := Output{Runs: []Run{{Ballot: b, Entries: entriesFrom(1, b, "x")}, {Chosen: true, Entries: entriesFrom(2, b, "y")}}}
 	calls := 0
 	own := Writer{MaxRecordBytes: 100}
-	host := Writer{MaxRecordBytes: 100, Encode: func(e []Entry) []byte {
+	host := Writer{MaxRecordBytes: 100, Encode: func(r Run) []byte {
 		calls++
-		return own.Records(&Output{Runs: []Run{{Chosen: true, Entries: e}}})[0].Data
+		return own.Records(&Output{Runs: []Run{r}})[0].Data
 	}}
 	if got, want := host.Records(&out), (&Writer{MaxRecordBytes: 100}).Records(&out); !reflect.DeepEqual(got, want) || calls != 2 {
 		t.Errorf("%v, want %v; %d calls", got, want, calls)

@@ -74,7 +74,9 @@ func TestMalformedMessagesAreRefused(t *testing.T) {
 	cut := proto.CloneOf(good)
 	cut.Configuration = cut.Configuration[:5]
 	for name, m := range map[string]*messages.PaxosMessage{
-		"entries with a gap":          {Body: &messages.PaxosMessage_Accept{Accept: &messages.PaxosAccept{Entries: gap}}},
+		"entries with a gap":          {Body: &messages.PaxosMessage_Accept{Accept: &messages.PaxosAccept{Entries: append(make([]byte, 8), gap...)}}},
+		"votes with another ballot":   {Ballot: 1, Body: &messages.PaxosMessage_Accept{Accept: &messages.PaxosAccept{Entries: append(make([]byte, 8), whole...)}}},
+		"votes that end too early":    {Body: &messages.PaxosMessage_Accept{Accept: &messages.PaxosAccept{Entries: make([]byte, 7)}}},
 		"entries that are cut":        {Body: &messages.PaxosMessage_Learned{Learned: &messages.PaxosLearned{Entries: whole[:9]}}},
 		"an empty run":                {Body: &messages.PaxosMessage_Promise{Promise: &messages.PaxosPromise{Runs: []*messages.PaxosRun{{Ballot: 1}}}}},
 		"votes without a ballot":      {Body: &messages.PaxosMessage_Promise{Promise: &messages.PaxosPromise{Runs: []*messages.PaxosRun{{Entries: whole}}}}},

@@ -1,6 +1,7 @@
 package paxosnode
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 
@@ -27,10 +28,7 @@ func decode(w *messages.PaxosMessage) (multipaxos.Message, error) {
 	case *messages.PaxosMessage_Promise:
 		return decodePromise(ballot, body.Promise)
 	case *messages.PaxosMessage_Accept:
-		m := body.Accept
-		entries, err := decodeEntries("Accept", m.GetEntries())
-		return multipaxos.Accept{Ballot: ballot, Start: consensus.Index(m.GetStart()), Chosen: consensus.Index(m.GetChosen()),
-			Entries: entries}, err
+		return decodeAccept(ballot, body.Accept)
 	case *messages.PaxosMessage_Accepted:
 		m := body.Accepted
 		return multipaxos.Accepted{Ballot: ballot, First: consensus.Index(m.GetFirst()), Last: consensus.Index(m.GetLast())}, nil
@@ -80,6 +78,20 @@ func decodeLearning(w *messages.PaxosMessage) (multipaxos.Message, error) {
 		return multipaxos.InstallSnapshot{Snapshot: meta, Offset: m.GetOffset(), Data: m.GetData(), Checksum: m.GetChecksum()}, err
 	}
 	return nil, fmt.Errorf("paxosnode: unknown body %T", w.GetBody())
+}
+
+func decodeAccept(ballot multipaxos.Ballot, w *messages.PaxosAccept) (multipaxos.Message, error) {
+	m := multipaxos.Accept{Ballot: ballot, Start: consensus.Index(w.GetStart()), Chosen: consensus.Index(w.GetChosen())}
+	data := w.GetEntries()
+	if len(data) == 0 {
+		return m, nil
+	}
+	if len(data) < 8 || binary.LittleEndian.Uint64(data) != uint64(ballot) {
+		return nil, fmt.Errorf("paxosnode: Accept: %w: entries of another ballot", consensus.ErrMalformed)
+	}
+	var err error
+	m.Entries, err = decodeEntries("Accept", data[8:])
+	return m, err
 }
 
 func decodePromise(ballot multipaxos.Ballot, w *messages.PaxosPromise) (multipaxos.Message, error) {

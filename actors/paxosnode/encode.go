@@ -8,14 +8,20 @@ import (
 	"github.com/synod-go/synod/multipaxos"
 )
 
-// flatForm returns entries in the flat form of consensus.AppendEntriesData.
-type flatForm func(entries []consensus.Entry) []byte
+// flatForm returns the form of a run that is both on the wire and in a record, or
+// nil if it has no entries.
+type flatForm func(multipaxos.Run) []byte
 
-func newFlatForm(entries []consensus.Entry) []byte {
-	if len(entries) == 0 {
+func newFlatForm(r multipaxos.Run) []byte {
+	if len(r.Entries) == 0 {
 		return nil
 	}
-	return consensus.AppendEntriesData(make([]byte, 0, consensus.EntriesDataSize(entries)), entries)
+	return multipaxos.EncodeRun(r)
+}
+
+// chosen is a run of chosen entries: without a ballot before them.
+func chosen(entries []consensus.Entry) multipaxos.Run {
+	return multipaxos.Run{Chosen: true, Entries: entries}
 }
 
 // encode turns a message of the core into its wire form, entries by flat.
@@ -38,7 +44,7 @@ func encode(from, to consensus.ID, group uint32, m multipaxos.Message, flat flat
 	case multipaxos.Accept:
 		w.Ballot = uint64(m.Ballot)
 		w.Body = &messages.PaxosMessage_Accept{Accept: &messages.PaxosAccept{
-			Start: uint64(m.Start), Chosen: uint64(m.Chosen), Entries: flat(m.Entries)}}
+			Start: uint64(m.Start), Chosen: uint64(m.Chosen), Entries: flat(multipaxos.Run{Ballot: m.Ballot, Entries: m.Entries})}}
 	case multipaxos.Accepted:
 		w.Ballot = uint64(m.Ballot)
 		w.Body = &messages.PaxosMessage_Accepted{Accepted: &messages.PaxosAccepted{First: uint64(m.First), Last: uint64(m.Last)}}
@@ -74,7 +80,7 @@ func encodeLearning(w *messages.PaxosMessage, m multipaxos.Message, flat flatFor
 	case multipaxos.Learn:
 		w.Body = &messages.PaxosMessage_Learn{Learn: &messages.PaxosLearn{FromSlot: uint64(m.From)}}
 	case multipaxos.Learned:
-		learned := &messages.PaxosLearned{Chosen: uint64(m.Chosen), Entries: flat(m.Entries)}
+		learned := &messages.PaxosLearned{Chosen: uint64(m.Chosen), Entries: flat(chosen(m.Entries))}
 		if m.Snapshot.Index > 0 {
 			learned.Snapshot = encodeSnapshot(m.Snapshot)
 		}
@@ -92,7 +98,7 @@ func encodeLearning(w *messages.PaxosMessage, m multipaxos.Message, flat flatFor
 func encodeRuns(runs []multipaxos.Run, flat flatForm) []*messages.PaxosRun {
 	out := make([]*messages.PaxosRun, 0, len(runs))
 	for _, r := range runs {
-		out = append(out, &messages.PaxosRun{Ballot: uint64(r.Ballot), Chosen: r.Chosen, Entries: flat(r.Entries)})
+		out = append(out, &messages.PaxosRun{Ballot: uint64(r.Ballot), Chosen: r.Chosen, Entries: flat(chosen(r.Entries))})
 	}
 	return out
 }

@@ -24,7 +24,7 @@ type engine struct {
 	flight  flight
 
 	encoded  row
-	received row // of this turn's newest Accept, as it came
+	received row // of this turn's newest Accept or Learned, as it came
 	sendNow  []group.Envelope
 }
 
@@ -51,8 +51,11 @@ func (e *engine) Receive(message proto.Message) error {
 	if err != nil {
 		return fmt.Errorf("from %016x: %w", w.From, err)
 	}
-	if accept, ok := m.(multipaxos.Accept); ok && len(accept.Entries) > 0 {
-		e.received = row{accept.Entries, w.GetAccept().GetEntries()}
+	switch m := m.(type) {
+	case multipaxos.Accept:
+		e.received = row{multipaxos.Run{Ballot: m.Ballot, Entries: m.Entries}, w.GetAccept().GetEntries()}
+	case multipaxos.Learned:
+		e.received = row{chosen(m.Entries), w.GetLearned().GetEntries()}
 	}
 	e.flight.note(In, consensus.ID(w.From), m)
 	e.Step(consensus.ID(w.From), m)
@@ -129,31 +132,31 @@ func entriesOf(runs []multipaxos.Run) (entries []consensus.Entry) {
 	return entries
 }
 
-// row is entries with their flat form.
+// row is a run with its flat form.
 type row struct {
-	entries []consensus.Entry
-	data    []byte
+	multipaxos.Run
+	data []byte
 }
 
-// flat returns the flat form of entries. A leader sends the same ones to each
+// flat returns the flat form of a run. A leader sends the same one to each
 // acceptor and to its own log; an acceptor writes down what it was sent.
-func (e *engine) flat(entries []consensus.Entry) []byte {
+func (e *engine) flat(r multipaxos.Run) []byte {
 	switch {
-	case len(entries) == 0:
+	case len(r.Entries) == 0:
 		return nil
-	case e.received.is(entries):
+	case e.received.is(r):
 		return e.received.data
-	case !e.encoded.is(entries):
-		e.encoded = row{entries, newFlatForm(entries)}
+	case !e.encoded.is(r):
+		e.encoded = row{r, newFlatForm(r)}
 	}
 	return e.encoded.data
 }
 
-// is reports whether the row is entries. Index and term of the last one do not
+// is reports whether the row is of r. Index and term of the last entry do not
 // tell, as they would in Raft: what stands before it may have been proposed anew.
-func (r *row) is(entries []consensus.Entry) bool {
-	return len(r.entries) == len(entries) &&
-		(&r.entries[0] == &entries[0] || slices.EqualFunc(r.entries, entries, identical))
+func (o *row) is(r multipaxos.Run) bool {
+	return o.Ballot == r.Ballot && o.Chosen == r.Chosen && len(o.Entries) == len(r.Entries) && len(r.Entries) > 0 &&
+		(&o.Entries[0] == &r.Entries[0] || slices.EqualFunc(o.Entries, r.Entries, identical))
 }
 
 // identical reports whether two entries are copies of one: their data is the same

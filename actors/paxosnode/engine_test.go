@@ -19,7 +19,7 @@ func TestARowIsTheVerySameEntries(t *testing.T) {
 	equal[0].Data = []byte("five")
 	void := append([]consensus.Entry(nil), entries...)
 	void[0].Kind = consensus.EntryNoOp
-	r := row{entries: entries}
+	r := row{Run: multipaxos.Run{Ballot: 9, Entries: entries}}
 	for _, c := range []struct {
 		what    string
 		entries []consensus.Entry
@@ -32,12 +32,18 @@ func TestARowIsTheVerySameEntries(t *testing.T) {
 		{"equal bytes elsewhere", equal, false},
 		{"another kind", void, false},
 	} {
-		if got := r.is(c.entries); got != c.want {
+		if got := r.is(multipaxos.Run{Ballot: 9, Entries: c.entries}); got != c.want {
 			t.Errorf("%s: %v, want %v", c.what, got, c.want)
 		}
 	}
-	if (&row{}).is(entries) {
-		t.Error("no row is some entries")
+	for what, other := range map[string]multipaxos.Run{
+		"another ballot": {Ballot: 8, Entries: entries}, "what is chosen": {Chosen: true, Entries: entries}, "nothing": {Ballot: 9}} {
+		if r.is(other) {
+			t.Errorf("it is taken for %s", what)
+		}
+	}
+	if (&row{}).is(multipaxos.Run{}) || (&row{}).is(multipaxos.Run{Entries: entries}) {
+		t.Error("no row is taken for some")
 	}
 }
 
