@@ -51,10 +51,12 @@ type Actor struct {
 	pin    *founding.Pin
 	rows   *decree.Table
 	cores  map[string]*paxos.Acceptor // of the rows that have been looked at
+	chosen int                        // bytes of the chosen values that cores remember
 	hints  *decree.Hints
 
 	// Of this turn:
 	records []storage.Record
+	saving  int // bytes of records
 	sends   []decree.Outgoing
 }
 
@@ -95,7 +97,7 @@ func (a *Actor) start() {
 	if err != nil {
 		panic(&actors.FailStop{Err: err})
 	}
-	a.cores = make(map[string]*paxos.Acceptor)
+	a.cores, a.chosen = make(map[string]*paxos.Acceptor), 0
 	a.cfg.Record(decree.Event{Role: decree.Acceptor, Kind: "recovered",
 		Note: fmt.Sprintf("%d decrees, acceptors %v", a.rows.Len(), saved.Set)})
 }
@@ -119,8 +121,14 @@ func (a *Actor) turn(items []actors.Item) {
 func (a *Actor) onHints(hints decree.Hints) {
 	if !a.hints.Equal(hints) {
 		*a.hints = hints
-		clear(a.cores)
+		a.forget()
 	}
+}
+
+// forget drops the cores, and what they have been told is chosen.
+func (a *Actor) forget() {
+	clear(a.cores)
+	a.chosen = 0
 }
 
 func (a *Actor) onMessage(w *messages.DecreeMessage) {
@@ -162,9 +170,14 @@ func (a *Actor) savePin(save *founding.State) {
 }
 
 // onDecree has the decree's core take a message, unless it is of another set, or
-// there is no room for what the core would have to remember.
+// there is no room for what the core would have to remember. While the disk does not
+// keep up, requests are lost: their senders repeat them.
 func (a *Actor) onDecree(w *messages.DecreeMessage, m paxos.Message) {
 	from, name := paxos.ID(w.GetFrom()), w.GetDecree()
+	if asksToRemember(m) && a.log.Behind(a.saving) {
+		a.cfg.Received(decree.Acceptor, w, false, 0)
+		return
+	}
 	save, reason := a.pin.Admit(w.GetAcceptors())
 	a.savePin(save)
 	if reason == founding.Accepted && !a.rows.Room(name, stateBytes(m)) && asksToRemember(m) {
@@ -179,13 +192,24 @@ func (a *Actor) onDecree(w *messages.DecreeMessage, m paxos.Message) {
 	}
 	core := a.core(name)
 	a.cfg.Received(decree.Acceptor, w, true, 0)
-	before := core.State()
-	out := core.Step(from, m)
+	a.effects(name, core, core.Step(from, m))
+}
+
+// effects keeps a core of which something is saved, and only such a one: so no
+// question can fill the memory. What cores know to be chosen they may forget.
+func (a *Actor) effects(name string, core *paxos.Acceptor, out paxos.Output) {
 	a.cfg.Alarms(decree.Acceptor, name, out.Alarms)
 	if out.Save != nil {
-		a.records = append(a.records, a.rows.Put(name, encodeState(*out.Save)))
-		a.cores[name] = core
-	} else if !before.Promised.IsZero() {
+		row := a.rows.Put(name, encodeState(*out.Save))
+		a.records, a.saving = append(a.records, row), a.saving+len(row.Data)
+	}
+	if !core.State().Promised.IsZero() {
+		if out.Chosen != nil && a.chosen+len(out.Chosen.Value) > a.cfg.Limits.Bytes {
+			a.forget()
+		}
+		if out.Chosen != nil {
+			a.chosen += len(out.Chosen.Value)
+		}
 		a.cores[name] = core
 	}
 	for _, e := range out.Send {
@@ -202,8 +226,7 @@ func asksToRemember(m paxos.Message) bool {
 	return false
 }
 
-// core returns the decree's core. One of which nothing is saved is not kept: so no
-// question can fill the memory.
+// core returns the decree's core, from what was saved unless it was kept.
 func (a *Actor) core(name string) *paxos.Acceptor {
 	if core, ok := a.cores[name]; ok {
 		return core
@@ -234,7 +257,7 @@ func (a *Actor) send(to paxos.ID, name string, m *messages.DecreeMessage) {
 // carryOut saves what the turn has to save and lets go of its answers then.
 func (a *Actor) carryOut() {
 	records, sends := a.records, a.sends
-	a.records, a.sends = nil, nil
+	a.records, a.saving, a.sends = nil, 0, nil
 	if len(records) > 0 || len(sends) > 0 {
 		a.log.Save(records, func() { a.cfg.Deliver(decree.Acceptor, sends) })
 	}

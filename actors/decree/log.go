@@ -48,6 +48,15 @@ func (l *Log) Save(records []storage.Record, then func()) {
 // Replay calls f for each record of the group: see storage.Store.Replay.
 func (l *Log) Replay(f func(storage.Record) error) error { return l.store.Replay(l.group, f) }
 
+// maxPending is how many bytes may wait for the disk. It is a part of what the log
+// takes before it fails for good (storage.Options.MaxPendingBytes), and all roles of
+// a node share it.
+const maxPending = 64 << 20
+
+// Behind reports that the disk does not keep up, with so many bytes more that have
+// not been given to Save: what would add to them is to be lost, and is asked again.
+func (l *Log) Behind(more int) bool { return l.store.Pending()+int64(more) > maxPending }
+
 // Full reports that nothing new is to be taken.
 func (l *Log) Full() bool { return l.store.Full() }
 

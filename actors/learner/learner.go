@@ -30,6 +30,7 @@ type Actor struct {
 	open      map[string]*open // what was not, as far as is known
 
 	records []storage.Record // of this turn
+	saving  int              // bytes of records
 	sends   []decree.Outgoing
 	learned []learned
 }
@@ -181,6 +182,10 @@ func (a *Actor) onMessage(now paxos.Time, w *messages.DecreeMessage) {
 		a.cfg.Received(decree.Learner, w, false, now)
 		return
 	}
+	if a.log.Behind(a.saving) { // the disk does not keep up; what is lost here is asked for
+		a.cfg.Received(decree.Learner, w, false, now)
+		return
+	}
 	core := a.taker(now, w.GetDecree(), paxos.ID(w.GetFrom()), m)
 	a.cfg.Received(decree.Learner, w, core != nil, now)
 	if core != nil {
@@ -268,7 +273,8 @@ func (a *Actor) effects(name string, out paxos.Output) {
 	delete(a.open, name)
 	data := encodeVote(*out.Chosen)
 	if a.rows.Room(name, len(data)) {
-		a.records = append(a.records, a.rows.Put(name, data))
+		row := a.rows.Put(name, data)
+		a.records, a.saving = append(a.records, row), a.saving+len(row.Data)
 	}
 	a.learned = append(a.learned, learned{name, out.Chosen.Value})
 	a.cfg.Record(decree.Event{Role: decree.Learner, Kind: "learned", Decree: name,
@@ -298,7 +304,7 @@ func (a *Actor) tick(now paxos.Time) {
 // leave.
 func (a *Actor) carryOut() {
 	records, sends, learned := a.records, a.sends, a.learned
-	a.records, a.sends, a.learned = nil, nil, nil
+	a.records, a.saving, a.sends, a.learned = nil, 0, nil, nil
 	if len(records) > 0 || len(sends) > 0 || len(learned) > 0 {
 		a.log.Save(records, func() {
 			a.cfg.Deliver(decree.Learner, sends)
