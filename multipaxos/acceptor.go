@@ -171,8 +171,12 @@ func (n *Node) accept(from ID, b Ballot, e Entry, room *int) bool {
 }
 
 // room bounds the bytes that an acceptor keeps beyond its chosen prefix. A chosen log
-// that is long for want of a snapshot does not count.
+// that is long for want of a snapshot does not count, unless the state machine lags so
+// far behind it that more would only use up the memory.
 func (n *Node) room() int {
+	if n.unapplied > n.cfg.MaxUnchosenBytes+n.cfg.CatchUpBytes {
+		return -1
+	}
 	limit := 2 * n.cfg.MaxUnchosenBytes
 	if n.log.bytes <= limit/2 {
 		return limit - n.log.bytes

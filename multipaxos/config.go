@@ -40,9 +40,10 @@ type Config struct {
 	// meanwhile. Default 64 KiB.
 	FullFrameBytes int
 	// Window and MaxUnchosenBytes bound the slots beyond the chosen prefix: what a
-	// leader proposes, and what an acceptor takes. The bytes also bound what is
-	// chosen and not yet applied. More is ErrOverloaded. Defaults 65536 slots and
-	// 64 MiB.
+	// leader proposes, and twice as much what an acceptor takes. The bytes also bound
+	// what is chosen and not yet applied: beyond them a leader takes no proposals and a
+	// learner asks for nothing, and CatchUpBytes beyond them an acceptor votes for
+	// nothing. More is ErrOverloaded. Defaults 65536 slots and 64 MiB.
 	Window           int
 	MaxUnchosenBytes int
 	// MaxApplyBytes bounds Apply of one Output, and four times as much what is

@@ -261,3 +261,25 @@ func TestStatusSaysNoMoreOfAPeerThanItHolds(t *testing.T) {
 		t.Errorf("a peer whose Accept was lost with its connection holds %d, want %d", match(), first-1)
 	}
 }
+
+// An acceptor whose state machine does not keep up stops voting in the end: what is
+// chosen and not applied is bounded too.
+func TestAStateMachineThatLagsBoundsWhatIsVotedFor(t *testing.T) {
+	r := newSolo(t, 1, voters(3), State{}, func(c *Config) { c.MaxUnchosenBytes, c.CatchUpBytes = 1000, 1000 })
+	b := ballot(1, 1, 1)
+	data := strings.Repeat("x", 100)
+	accept := func(i Index) int {
+		return len(messages[Accepted](r.step(2, Accept{Ballot: b, Start: 1, Chosen: i - 1, Entries: entriesFrom(i, b, data)}).Send))
+	}
+	i := Index(1)
+	for i < 100 && accept(i) > 0 {
+		i++
+	}
+	if r.log.bytes > 3000 {
+		t.Fatalf("%d bytes of log, none applied, with a bound of 2000", r.log.bytes)
+	}
+	r.Applied(i)
+	if accept(i) == 0 {
+		t.Errorf("does not vote for slot %d: %d bytes are chosen and not applied", i, r.unapplied)
+	}
+}
