@@ -48,7 +48,7 @@ type proposal struct {
 	reserved uint64 // the last SaveRound
 	calls    []*call
 	begun    bool // the core has calls[0]
-	// refused are the acceptors that look at nothing of this call.
+	// refused are the acceptors that look at nothing, since the call has begun.
 	refused map[paxos.ID]founding.Reason
 }
 
@@ -208,17 +208,23 @@ func (a *Actor) onFounding(now paxos.Time, w *messages.DecreeMessage) {
 }
 
 // onRefusal notes who will not take part whatever the ballot. A call that is left
-// without a quorum ends.
+// without a quorum ends, and what other nodes have asked for is let go: they ask again.
 func (a *Actor) onRefusal(now paxos.Time, w *messages.DecreeMessage, reason founding.Reason) {
 	p, from := a.proposals[w.GetDecree()], paxos.ID(w.GetFrom())
 	switch {
 	case !a.founding.Done():
 		a.onFounding(now, w)
-	case p != nil && p.begun && a.founding.Set().Has(from):
+	case p != nil && a.founding.Set().Has(from):
 		p.refused[from] = reason
-		if n := len(a.founding.Set().IDs()); n-len(p.refused) <= n/2 {
+		if n := len(a.founding.Set().IDs()); n-len(p.refused) > n/2 {
+			return
+		}
+		if p.begun {
 			a.told(now, w.GetDecree(), decree.Event{Kind: "gave up"})
 			a.take(now, w.GetDecree(), p, p.core.GiveUp(now))
+		}
+		if len(p.calls) == 0 {
+			a.drop(w.GetDecree(), p)
 		}
 	}
 }
@@ -275,6 +281,7 @@ func (a *Actor) proposal(now paxos.Time, name string) *proposal {
 func (a *Actor) next(now paxos.Time, name string, p *proposal) {
 	for len(p.calls) > 0 && !p.begun {
 		p.begun = true
+		clear(p.refused)
 		a.told(now, name, decree.Event{Kind: "wanted", Value: p.calls[0].value})
 		out, err := a.propose(now, p.core, p.calls[0])
 		if err != nil {
@@ -296,7 +303,6 @@ func (a *Actor) propose(now paxos.Time, core *paxos.Proposer, c *call) (paxos.Ou
 func (a *Actor) ended(p *proposal, o outcome) {
 	a.handle.end(p.calls[0], o)
 	p.calls, p.begun = p.calls[1:], false
-	clear(p.refused)
 }
 
 // refusals is an error that names who has refused to take part, nil if nobody has.
@@ -401,8 +407,7 @@ func (a *Actor) abandon(name string, p *proposal, round uint64) {
 	for len(p.calls) > 0 {
 		a.ended(p, o)
 	}
-	a.base = max(a.base, p.reserved)
-	delete(a.proposals, name)
+	a.drop(name, p)
 }
 
 // reserve makes round durable before what the turn sends, unless it is.
@@ -452,16 +457,21 @@ func (a *Actor) carryOut() {
 	a.host.SetMissing(a.founding.Waiting)
 }
 
-// putAway forgets proposers that nobody waits for, if there are many. The next one
-// of such a decree begins above their rounds.
+// putAway forgets proposers that nobody waits for, if there are many.
 func (a *Actor) putAway() {
 	if len(a.proposals) <= a.cfg.MaxIdle {
 		return
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.proposals)) {
 		if p := a.proposals[name]; p.idle() {
-			a.base = max(a.base, p.reserved)
-			delete(a.proposals, name)
+			a.drop(name, p)
 		}
 	}
+}
+
+// drop forgets a decree's proposer, for which no call waits. The next one begins above
+// its rounds.
+func (a *Actor) drop(name string, p *proposal) {
+	a.base = max(a.base, p.reserved)
+	delete(a.proposals, name)
 }

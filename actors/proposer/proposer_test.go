@@ -3,6 +3,7 @@ package proposer
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -87,6 +88,82 @@ func TestAProposerThatWasPutAwayOrRestartedUsesNoRoundAgain(t *testing.T) { // P
 	if n := len(y.ballots["x"]); n < 4 {
 		t.Errorf("x was prepared %d times, want at least twice in each life: nothing was put away", n)
 	}
+}
+
+// A value that another proposer has handed over has no caller here who would give up.
+func TestAHandedValueIsLetGoIfTheAcceptorsRefuse(t *testing.T) {
+	store, err := storage.Open("data", storage.Options{FS: storage.NewMemory(1), Node: "p", SegmentBytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	names := []string{"a", "b", "c"}
+	set, err := founding.NewSet(founding.Member{Name: "a", ID: 1}, founding.Member{Name: "b", ID: 2}, founding.Member{Name: "c", ID: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	prepares := make(chan paxos.Ballot, 64)
+	var now atomic.Int64
+	now.Store(1)
+	system := actors.NewSystem(nil)
+	h, err := Spawn(system, Config{Host: decree.Host{ID: 4, Name: "p", Acceptors: names, Store: store, Group: 1,
+		Send: func(_ paxos.ID, w *messages.DecreeMessage) {
+			if m, ok := decoded(w).(paxos.Prepare); ok {
+				prepares <- m.Ballot
+			}
+		},
+		Clock:    func() paxos.Time { return paxos.Time(now.Load()) },
+		FailStop: func(err error) { t.Error(err) }}}, "proposer", actors.NewStrategy(actors.StrategyConfig{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = system.Root.StopFuture(h.PID()).Wait() }()
+	from := func(id paxos.ID, name string, m *messages.DecreeMessage) {
+		h.Deliver(decree.Outgoing{To: 4, Message: m}.Fill(id, name, set.Digest()).Message)
+	}
+	settle := func() { // the second one comes in a turn after the first one's has ended
+		for range 2 {
+			turned := make(chan struct{})
+			h.Do(func() { close(turned) })
+			<-turned
+		}
+		if err := store.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.Hint(decree.Hints{Acceptors: map[string]paxos.ID{"a": 1}})
+	from(1, "", decree.EncodePinned("a", founding.State{Set: set, Founded: true}))
+	propose := func() (last paxos.Ballot) {
+		t.Helper()
+		from(5, "x", decree.Encode(paxos.Propose{Value: paxos.Value("v")}))
+		settle()
+		if len(prepares) != 3 {
+			t.Fatalf("%d prepares after propose, want 3", len(prepares))
+		}
+		for range 3 {
+			last = <-prepares
+		}
+		return last
+	}
+	first := propose()
+	for _, id := range []paxos.ID{1, 2} {
+		from(id, "x", decree.EncodeRefusal(founding.Full, set))
+	}
+	settle()
+	now.Store(int64(time.Minute))
+	h.Deliver(decree.Tick{})
+	settle()
+	if n := len(prepares); n != 0 {
+		t.Fatalf("%d more prepares to acceptors that refuse, though nobody waits", n)
+	}
+	if again := propose(); !first.Less(again) { // P1
+		t.Fatalf("ballot %v after %v", again, first)
+	}
+}
+
+func decoded(w *messages.DecreeMessage) paxos.Message {
+	m, _ := decree.Decode(w)
+	return m
 }
 
 var began = time.Now()
