@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/synod-go/synod/consensus"
 )
 
 func TestADirectoryKeepsItsEngine(t *testing.T) {
@@ -97,5 +99,20 @@ func TestANewcomerWithAnotherEngineGetsNoPlace(t *testing.T) {
 	request.Engine = "paxos"
 	if !j.admit(request) {
 		t.Error("a newcomer with the group's engine is not admitted")
+	}
+}
+
+// A Paxos group that changes its epoch takes no transfer: its callers know that error by
+// the name that TransferLeadership documents.
+func TestATransferDuringASealSaysThatThereIsNoLeader(t *testing.T) {
+	c := Local(t, 1, GroupConfig{Name: "g", Engine: Paxos, New: func() StateMachine { return nothing{} }})
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	leader, _, err := c.Leader(ctx, "g")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := leader.Group("g").memberError(consensus.ErrSealing); !errors.Is(err, ErrNoLeader) {
+		t.Errorf("error %v, want ErrNoLeader", err)
 	}
 }

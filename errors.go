@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/synod-go/synod/actors/group"
+	"github.com/synod-go/synod/consensus"
 	"github.com/synod-go/synod/raft"
 	"github.com/synod-go/synod/replica"
 )
@@ -72,7 +73,7 @@ func (g *Group) proposeError(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrTransferring):
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrTransferring), errors.Is(err, consensus.ErrSealing):
 		return g.notLeader()
 	case errors.Is(err, group.ErrOverloaded):
 		return ErrOverloaded

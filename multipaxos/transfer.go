@@ -14,9 +14,9 @@ type transfer struct {
 // TransferLeadership hands leadership to the proposer to, or to the best one if
 // to is None. Proposals fail with ErrTransferring from now on. What is under way
 // is first chosen; if the target does not lead within an Election this replica
-// prepares again. It returns ErrNotLeader, ErrTransferring if another transfer is
-// under way, ErrUnknownMember, and ErrUnavailable if the target does not answer or
-// its disk is stalled.
+// prepares again. It returns ErrNotLeader, ErrSealing while the log changes its epoch,
+// ErrTransferring if another transfer is under way, ErrUnknownMember, and
+// ErrUnavailable if the target does not answer or its disk is stalled.
 func (n *Node) TransferLeadership(to ID) error {
 	l := n.lead
 	switch {
