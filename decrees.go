@@ -152,9 +152,9 @@ func DecreesGroup(role Role) uint32 { return uint32(groupID("decrees/" + string(
 
 // Decide proposes value for the named decree and returns the value that is chosen,
 // which may be another's: whoever comes later gets what was chosen first. Errors:
-// ErrRole, ErrTooLarge and ErrNotChosen (surely not chosen), ErrUnknownOutcome (it
-// may be chosen, now or later; Decide or Learn of the same decree find out). Name
-// and value must not be empty.
+// ErrRole, ErrTooLarge and ErrNotChosen (surely not chosen; it wraps ErrOverloaded if
+// too many calls are under way), ErrUnknownOutcome (it may be chosen, now or later;
+// Decide or Learn of the same decree find out). Name and value must not be empty.
 func (d *Decrees) Decide(ctx context.Context, name string, value []byte) (chosen []byte, err error) {
 	switch {
 	case d.proposer == nil:
@@ -170,8 +170,10 @@ func (d *Decrees) Decide(ctx context.Context, name string, value []byte) (chosen
 		return bytes.Clone(result.Value), nil
 	case d.closed():
 		err = d.stoppedError()
+	case errors.Is(err, proposer.ErrOverloaded):
+		err = ErrOverloaded
 	case err == nil:
-		err = decree.ErrStopped // it was restarted
+		err = proposer.ErrRefused // the last round there is was promised
 	}
 	if result.Fate == paxos.SurelyNot {
 		return nil, fmt.Errorf("%w: %w", ErrNotChosen, err)

@@ -3,12 +3,34 @@ package synod
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/synod-go/synod/messages"
 )
+
+func TestACallTooManyIsOverloadedAndSurelyNotChosen(t *testing.T) {
+	c := newCouncil(t, "a", "b", "c").open("a") // without the others calls wait
+	ctx, cancel := context.WithCancel(c.ctx)
+	overloaded, gone := make(chan error, 1), make(chan struct{})
+	var calls sync.WaitGroup
+	for i := range 4096 + 1 {
+		calls.Go(func() {
+			if _, err := c.by["a"].Decide(ctx, fmt.Sprint(i), []byte("1")); ctx.Err() == nil {
+				overloaded <- err
+			}
+		})
+	}
+	go func() { calls.Wait(); close(gone) }()
+	if err := <-overloaded; !errors.Is(err, ErrNotChosen) || !errors.Is(err, ErrOverloaded) {
+		t.Errorf("a call too many: %v", err)
+	}
+	cancel()
+	<-gone
+}
 
 // A refusal goes to all roles of a node that ask. If each asked again at once, every
 // refusal would make two.

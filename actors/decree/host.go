@@ -266,5 +266,9 @@ func (h Hints) Equal(other Hints) bool {
 		slices.Equal(h.Proposers, other.Proposers)
 }
 
-// ErrStopped: the node has ended.
-var ErrStopped = errors.New("decree: stopped")
+var (
+	// ErrStopped: the node has ended.
+	ErrStopped = errors.New("decree: stopped")
+	// ErrRestarted: the role's actor has crashed and begun again.
+	ErrRestarted = errors.New("decree: the role has crashed and begun again")
+)

@@ -44,7 +44,7 @@ func (c *call) Refused() {
 }
 
 // Lost ends a call whose batch made the actor panic.
-func (c *call) Lost() { c.finish(outcome{result: paxos.Result{Fate: paxos.Unknown}}) }
+func (c *call) Lost() { c.finish(outcome{paxos.Result{Fate: paxos.Unknown}, decree.ErrRestarted}) }
 
 // giveUp tells the actor that nobody waits for a call any more.
 type giveUp struct{ call *call }
@@ -125,16 +125,16 @@ func (h *Handle) end(c *call, o outcome) {
 
 // stop ends everything for good.
 func (h *Handle) stop() {
-	h.endAll()
+	h.endAll(decree.ErrStopped)
 	close(h.gone)
 }
 
 // endAll ends the calls of an instance that is no more: nobody can tell their fate.
-func (h *Handle) endAll() {
+func (h *Handle) endAll(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for c := range h.taken {
-		c.finish(outcome{result: paxos.Result{Fate: paxos.Unknown}, err: decree.ErrStopped})
+		c.finish(outcome{paxos.Result{Fate: paxos.Unknown}, err})
 	}
 	clear(h.taken)
 }

@@ -72,7 +72,7 @@ func (a *Actor) Receive(ctx actor.Context) {
 
 // start begins anew, beyond every round that was reserved.
 func (a *Actor) start() {
-	a.handle.endAll()
+	a.handle.endAll(decree.ErrRestarted)
 	var saved founding.State
 	a.log = a.host.Begin(a.cfg.Host, func(r storage.Record) (err error) {
 		switch {
