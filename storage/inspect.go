@@ -84,6 +84,7 @@ type SnapshotReport struct {
 	Checksum uint32 `json:"checksum"`
 	State    string `json:"state"` // "valid", "unfinished" or "damaged"
 	Reason   string `json:"reason,omitempty"`
+	Header   []byte `json:"-"` // SnapshotMeta's, if it is valid
 }
 
 // Inspect reads a data directory from end to end and reports what Open would
@@ -239,7 +240,7 @@ func (r *Report) readSnapshots(fsys FS) error {
 		found := SnapshotReport{File: path.Join(dir, name), Group: m.Group, Index: m.Index, Term: m.Term, State: "unfinished"}
 		if strings.HasSuffix(name, snapshotSuffix) {
 			meta, err := verifySnapshot(fsys, found.File, func(int64, int64) {})
-			found.State, found.Size, found.Checksum = "valid", meta.Size, meta.Checksum
+			found.State, found.Size, found.Checksum, found.Header = "valid", meta.Size, meta.Checksum, meta.Header
 			if err != nil {
 				found.State, found.Reason = "damaged", err.Error()
 			}

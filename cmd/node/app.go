@@ -71,7 +71,7 @@ func (a *app) root() *cobra.Command {
 		&cobra.Group{ID: "look", Title: "Look:"}, &cobra.Group{ID: "care", Title: "Care:"})
 	a.add(root, "start", a.demoCommand(), a.devCommand(), a.startCommand())
 	a.add(root, "use", a.kvCommand(), a.decreeCommand(), a.benchCommand())
-	a.add(root, "look", a.statusCommand(), a.membersCommand(), a.waitCommand(), a.inspectCommand(), a.versionCommand())
+	a.add(root, "look", a.statusCommand(), a.membersCommand(), a.waitCommand(), a.flightCommand(), a.inspectCommand(), a.versionCommand())
 	a.add(root, "care", a.memberCommand(), a.stepDownCommand(), a.tlsCommand())
 	root.SetHelpCommand(a.helpCommand())
 	root.InitDefaultHelpCmd() // now, and not when it runs: what comes after this line is for all verbs

@@ -110,7 +110,7 @@ func (d *dev) bringUp(ctx context.Context) error {
 		return &api.Error{Code: api.CodeUnhealthy, Message: "the cluster did not come up", Why: upReason(status, err), Do: []string{"the reason is in the lines above"}}
 	}
 	d.seen(status)
-	d.say("ready in %.1f s: %d nodes, %s leads term %d", time.Since(began).Seconds(), d.nodes, status.Leader, status.Term)
+	d.say("ready in %.1f s: %d nodes, %s", time.Since(began).Seconds(), d.nodes, leads(status))
 	return nil
 }
 
@@ -233,9 +233,9 @@ func (d *dev) tellLeader(ctx context.Context, c *child) {
 		if now := (leadership{status.Leader, status.Term}); d.told.Swap(now) == now {
 			return // several have died, and another one's death has told it
 		}
-		d.say("%s leads term %d after %d ms; no acknowledged write is lost", status.Leader, status.Term, time.Since(began).Milliseconds())
+		d.say("%s after %d ms; no acknowledged write is lost", leads(status), time.Since(began).Milliseconds())
 	default:
-		d.say("%s still leads term %d", status.Leader, status.Term)
+		d.say("as before, %s", leads(status))
 	}
 }
 

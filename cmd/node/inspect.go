@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/synod-go/synod/actors/raftnode"
 	"github.com/synod-go/synod/api"
+	"github.com/synod-go/synod/consensus"
+	"github.com/synod-go/synod/multipaxos"
 	"github.com/synod-go/synod/raft"
 	"github.com/synod-go/synod/storage"
 )
@@ -36,10 +39,21 @@ type identityReport struct {
 	Format  uint32 `json:"format"`
 }
 
-// snapshotReport is a snapshot with its group's name.
+// snapshotReport is a snapshot with its group's name. Of a Paxos group it has the
+// ballot of the last LEAD and the epoch.
 type snapshotReport struct {
-	Name string `json:"name"`
+	Name   string `json:"name"`
+	Ballot string `json:"ballot,omitempty"`
+	Epoch  uint32 `json:"epoch,omitempty"`
 	storage.SnapshotReport
+}
+
+func reportSnapshot(s storage.SnapshotReport) snapshotReport {
+	report := snapshotReport{Name: groupName(s.Group), SnapshotReport: s}
+	if c, err := consensus.DecodeConfiguration(s.Header); err == nil && c.Epoch > 0 {
+		report.Ballot, report.Epoch = multipaxos.FormatBallot(multipaxos.Ballot(s.Term)), c.Epoch
+	}
+	return report
 }
 
 // raftReport is one Raft group's part of a log.
@@ -265,15 +279,18 @@ func (a *app) inspectSnapshots(dir string) error {
 		return err
 	}
 	damaged := slices.ContainsFunc(report.Snapshots, func(s storage.SnapshotReport) bool { return s.State == "damaged" })
-	named := []snapshotReport{}
+	named, term := []snapshotReport{}, "TERM"
 	for _, s := range report.Snapshots {
-		named = append(named, snapshotReport{groupName(s.Group), s})
+		named = append(named, reportSnapshot(s))
+		if named[len(named)-1].Ballot != "" {
+			term = "BALLOT"
+		}
 	}
 	err = a.answer(named, func(w io.Writer) {
 		showIdentity(w, report)
-		rows := [][]string{{"GROUP", "INDEX", "TERM", "SIZE", "STATE", "FILE"}}
-		for _, s := range report.Snapshots {
-			rows = append(rows, []string{groupName(s.Group), fmt.Sprint(s.Index), fmt.Sprint(s.Term), sized(s.Size), strings.TrimSpace(s.State + " " + s.Reason), filepath.Base(s.File)})
+		rows := [][]string{{"GROUP", "INDEX", term, "SIZE", "STATE", "FILE"}}
+		for _, s := range named {
+			rows = append(rows, []string{s.Name, fmt.Sprint(s.Index), cmp.Or(s.Ballot, fmt.Sprint(s.Term)), sized(s.Size), strings.TrimSpace(s.State + " " + s.Reason), filepath.Base(s.File)})
 		}
 		columns(w, rows)
 	})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/synod-go/synod"
 	"github.com/synod-go/synod/api"
 )
 
@@ -59,8 +60,13 @@ func showStatus(w io.Writer, s api.Status) {
 	case !s.Healthy:
 		health = "UNHEALTHY"
 	}
-	fmt.Fprintf(w, "CLUSTER %s  %s  quorum %d of %d, %s\n", s.Cluster, health, s.Quorum, s.Voters, tolerates(s))
-	rows := [][]string{{"NODE", "ROLE", "STATE", "TERM", "COMMIT", "BEHIND", "GOSSIP", "API"}}
+	head := []string{"NODE", "ROLE", "STATE", "TERM", "COMMIT", "BEHIND", "GOSSIP", "API"}
+	epoch := ""
+	if s.Engine == string(synod.Paxos) {
+		head[3], head[4], epoch = "BALLOT", "CHOSEN", fmt.Sprintf("epoch %d, ", s.Epoch)
+	}
+	fmt.Fprintf(w, "CLUSTER %s  %s  %squorum %d of %d, %s\n", s.Cluster, health, epoch, s.Quorum, s.Voters, tolerates(s))
+	rows := [][]string{head}
 	for _, m := range s.Members {
 		rows = append(rows, statusRow(s, m))
 	}
@@ -88,7 +94,7 @@ func statusRow(s api.Status, m api.MemberStatus) []string {
 		row[0] += " *"
 	}
 	if m.State == "up" {
-		row[3] = fmt.Sprint(s.Term)
+		row[3] = cmp.Or(s.Ballot, fmt.Sprint(s.Term))
 	}
 	if m.Name == s.Node {
 		row[4] = fmt.Sprint(s.Commit)
@@ -186,7 +192,7 @@ func (a *app) wait(ctx context.Context, voters uint, good func(api.Status) bool)
 			lastErr = err
 		}
 		if err == nil && good(status) {
-			a.hint("well after %s: %s leads term %d", time.Since(began).Round(time.Millisecond), status.Leader, status.Term)
+			a.hint("well after %s: %s", time.Since(began).Round(time.Millisecond), leads(status))
 			return a.answer(status, func(io.Writer) {})
 		}
 		select {

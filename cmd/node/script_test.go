@@ -16,6 +16,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/synod-go/synod"
 	"github.com/synod-go/synod/api"
 )
 
@@ -24,9 +25,9 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs the transcripts in testdata/script against real processes.
-// Commands beside testscript's own: "cluster N" starts nodes and sets NODE_ADDR,
+// Commands beside testscript's own: "cluster N [ENGINE]" starts nodes and sets NODE_ADDR,
 // "code N node ..." runs a command that must end with exit code N, "killnode NAME",
-// "stopnode NAME" and "again NAME" treat a node, "flip FILE OFFSET" damages a byte,
+// "stopnode NAME", "again NAME" and "snapshot NAME" treat a node, "flip FILE OFFSET" damages a byte,
 // "altervote FILE" a vote in a recording.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -41,7 +42,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"cluster": cmdCluster, "code": cmdCode, "killnode": cmdKill, "stopnode": cmdStop, "again": cmdAgain, "flip": cmdFlip,
 			"freeport": cmdFreePort, "requestid": cmdRequestID, "waitgone": cmdWaitGone, "signal": cmdSignal, "waitfor": cmdWaitFor,
-			"json": cmdJSON, "altervote": cmdAlterVote,
+			"json": cmdJSON, "snapshot": cmdSnapshot, "altervote": cmdAlterVote,
 		},
 	})
 }
@@ -52,7 +53,11 @@ var fleets sync.Map // *testscript.TestScript to *fleet
 func cmdCluster(ts *testscript.TestScript, _ bool, args []string) {
 	n, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	f, client := startFleet(ts, n, ts.Getenv("WORK"))
+	engine := synod.Raft
+	if len(args) > 1 {
+		engine = synod.Engine(args[1])
+	}
+	f, client := startFleet(ts, n, ts.Getenv("WORK"), engine)
 	fleets.Store(ts, f)
 	ts.Defer(func() { f.end(); client.Close(); fleets.Delete(ts) })
 	ts.Setenv("NODE_ADDR", strings.Join(f.addrs(), ","))
@@ -67,12 +72,13 @@ type checker interface {
 	Logf(format string, args ...any)
 }
 
-func startFleet(t checker, n int, dir string) (*fleet, *api.Client) {
+func startFleet(t checker, n int, dir string, engine synod.Engine) (*fleet, *api.Client) {
 	logs := &lockedBuffer{}
 	f, err := newFleet(n, 0, filepath.Join(dir, "data"), func(*child) io.Writer { return logs })
 	if err != nil {
 		t.Fatalf("fleet: %v", err)
 	}
+	f.engine = string(engine)
 	for _, c := range f.nodes {
 		if err := f.start(c); err != nil {
 			t.Fatalf("start: %v", err)
@@ -135,6 +141,18 @@ func cmdStop(ts *testscript.TestScript, _ bool, args []string) {
 func cmdAgain(ts *testscript.TestScript, _ bool, args []string) {
 	f, c := node(ts, args[0])
 	ts.Check(f.start(c))
+}
+
+// cmdSnapshot has a node take a snapshot.
+func cmdSnapshot(ts *testscript.TestScript, _ bool, args []string) {
+	_, c := node(ts, args[0])
+	client, err := api.NewClient(api.ClientConfig{Addrs: []string{c.api()}})
+	ts.Check(err)
+	defer client.Close()
+	ctx, cancel := contextFor(5 * time.Second)
+	defer cancel()
+	_, err = client.Snapshot(ctx)
+	ts.Check(err)
 }
 
 func cmdCode(ts *testscript.TestScript, _ bool, args []string) {
