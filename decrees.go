@@ -162,7 +162,7 @@ func (d *Decrees) Decide(ctx context.Context, name string, value []byte) (chosen
 	case len(value) > d.cfg.MaxValueBytes:
 		return nil, ErrTooLarge
 	case !decree.ValidName(name) || len(value) == 0:
-		return nil, fmt.Errorf("%w: a decree needs a name of 1 to %d bytes and a value", ErrNotChosen, decree.MaxName)
+		return nil, fmt.Errorf("%w: a decree needs a name of 1 to %d bytes of UTF-8 and a value", ErrNotChosen, decree.MaxName)
 	}
 	result, err := d.proposer.Decide(ctx, name, bytes.Clone(value))
 	switch {
@@ -189,7 +189,7 @@ func (d *Decrees) Learn(ctx context.Context, name string) ([]byte, error) {
 	case d.learner == nil:
 		return nil, fmt.Errorf("%w: %s learns nothing", ErrRole, d.cfg.Name)
 	case !decree.ValidName(name):
-		return nil, fmt.Errorf("%w: a decree needs a name of 1 to %d bytes", ErrNotLearned, decree.MaxName)
+		return nil, fmt.Errorf("%w: a decree needs a name of 1 to %d bytes of UTF-8", ErrNotLearned, decree.MaxName)
 	}
 	value, err := d.learner.Learn(ctx, name)
 	switch {

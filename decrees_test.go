@@ -507,8 +507,13 @@ func TestAnAcceptorRefusesWhatIsTooMuch(t *testing.T) {
 	if _, err := c.by["a"].Decide(c.ctx, "x", []byte("123456789")); !errors.Is(err, ErrTooLarge) {
 		t.Fatalf("a value that is too large: %v", err)
 	}
-	if _, err := c.by["a"].Decide(c.ctx, "", []byte("1")); !errors.Is(err, ErrNotChosen) {
-		t.Fatalf("a decree without a name: %v", err)
+	for _, name := range []string{"", "\xff", strings.Repeat("x", 256)} {
+		if _, err := c.by["a"].Decide(c.ctx, name, []byte("1")); !errors.Is(err, ErrNotChosen) {
+			t.Fatalf("a decree named %q: %v", name, err)
+		}
+		if _, err := c.by["a"].Learn(c.ctx, name); !errors.Is(err, ErrNotLearned) {
+			t.Fatalf("learned of a decree named %q: %v", name, err)
+		}
 	}
 }
 

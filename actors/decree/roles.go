@@ -1,6 +1,10 @@
 package decree
 
-import "github.com/synod-go/synod/messages"
+import (
+	"unicode/utf8"
+
+	"github.com/synod-go/synod/messages"
+)
 
 // Role is what a process does for decrees. A process may have any of them.
 type Role string
@@ -32,5 +36,5 @@ func Receivers(w *messages.DecreeMessage) []Role {
 // MaxName is the longest name of a decree, in bytes.
 const MaxName = 255
 
-// ValidName reports whether a decree may be called so.
-func ValidName(name string) bool { return name != "" && len(name) <= MaxName }
+// ValidName reports whether a decree may be called so: other names do not travel.
+func ValidName(name string) bool { return name != "" && len(name) <= MaxName && utf8.ValidString(name) }
