@@ -199,7 +199,11 @@ func (n *Node) beginFetch(from ID, meta SnapshotMeta) {
 		n.installBase(meta)
 		return
 	}
-	n.incoming = &incoming{meta: meta, from: from}
+	in := &incoming{meta: meta, from: from}
+	if old := n.suspended; old != nil && old.meta.Same(meta) {
+		in.requested, in.received, in.written = old.received, old.received, old.received
+	}
+	n.incoming, n.suspended = in, nil
 	n.fetch()
 }
 
@@ -219,11 +223,17 @@ func (n *Node) fetch() {
 // asked what it has.
 const fetchTries = 4
 
-// fetchAgain asks for what has not come, and in the end somebody else.
+// fetchAgain asks for what has not come, and in the end somebody else; if that one has
+// the same snapshot, the rest of it is enough. If all that was asked for is here, the
+// host has yet to write it.
 func (n *Node) fetchAgain() {
 	in := n.incoming
+	if in.received > 0 && in.requested == in.received {
+		n.pull.at = n.now + n.patience()
+		return
+	}
 	if in.tries++; in.tries > fetchTries {
-		n.incoming = nil
+		n.incoming, n.suspended = nil, in
 		n.pullFrom(n.nextSource(in.from))
 		return
 	}
@@ -305,6 +315,9 @@ func (n *Node) ChunkWritten(index Index, offset int64) {
 // SnapshotFailed tells the core that the snapshot being received at index could
 // not be written or did not verify. It is asked for again.
 func (n *Node) SnapshotFailed(index Index) {
+	if n.suspended != nil && n.suspended.meta.Index == index {
+		n.suspended = nil
+	}
 	if n.incoming == nil || n.incoming.meta.Index != index {
 		return
 	}

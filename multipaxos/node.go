@@ -23,8 +23,10 @@ type Node struct {
 	leads    []lead
 	snapshot SnapshotMeta // the newest of our own
 	pull     pull
-	incoming *incoming       // the snapshot being received
-	readers  map[ID]*catchUp // who catches up from us
+	incoming *incoming // the snapshot being received
+	// suspended is one whose sender fell silent: the host still has what came of it.
+	suspended *incoming
+	readers   map[ID]*catchUp // who catches up from us
 
 	// Proposer.
 	proposed Ballot // the last ballot prepared

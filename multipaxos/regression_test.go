@@ -283,3 +283,56 @@ func TestAStateMachineThatLagsBoundsWhatIsVotedFor(t *testing.T) {
 		t.Errorf("does not vote for slot %d: %d bytes are chosen and not applied", i, r.unapplied)
 	}
 }
+
+// receive has r fetch a snapshot of 40 bytes from replica 1 and get chunks up to upTo.
+func (r *solo) receive(upTo int64) (meta SnapshotMeta) {
+	meta = SnapshotMeta{Index: 40, Term: ballot(1, 1, 0), Size: 40, Configuration: *r.config()}
+	r.step(1, PollReply{Epoch: 1, Chosen: 50})
+	r.step(1, Learned{Chosen: 50, Snapshot: meta})
+	for at := int64(0); at < upTo; at += 4 {
+		r.step(1, InstallSnapshot{Snapshot: meta, Offset: at, Data: []byte("abcd"), Checksum: ChunkChecksum([]byte("abcd"))})
+	}
+	return meta
+}
+
+// Section 4.3: a transfer whose sender was silent for a while goes on where it was, and
+// not from the start again.
+func TestASnapshotThatWasInterruptedGoesOn(t *testing.T) {
+	r := newSolo(t, 3, voters(3), State{}, func(c *Config) { c.MaxChunkBytes = 4 })
+	meta := r.receive(12)
+	r.ChunkWritten(40, 12)
+	for range fetchTries + 1 {
+		r.at(r.pull.at)
+	}
+	if r.incoming != nil || r.pull.to != 2 {
+		t.Fatalf("asks %d, want another one than the silent sender: 2", r.pull.to)
+	}
+	r.step(2, Learned{Chosen: 20})
+	r.at(r.pull.at)
+	out := r.step(1, Learned{Chosen: 50, Snapshot: meta})
+	if m := messages[Fetch](out.SendNow); len(m) == 0 || m[0] != (Fetch{Index: 40, Offset: 12}) {
+		t.Errorf("asks for %v, want what follows on 12 bytes", out.SendNow)
+	}
+
+	r.SnapshotFailed(40)
+	r.at(r.pull.at)
+	r.step(r.pull.to, Learned{Chosen: 20})
+	r.at(r.pull.at)
+	out = r.step(r.pull.to, Learned{Chosen: 50, Snapshot: meta})
+	if m := messages[Fetch](out.SendNow); len(m) == 0 || m[0].Offset != 0 {
+		t.Errorf("asks for %v, want all of what could not be written", out.SendNow)
+	}
+}
+
+// Whoever has all that it asked for, and is yet to write it, gives nobody up.
+func TestASlowDiskDoesNotInterruptASnapshot(t *testing.T) {
+	r := newSolo(t, 3, voters(3), State{}, func(c *Config) { c.MaxChunkBytes = 4 })
+	r.receive(12)
+	for range 10 * fetchTries {
+		r.at(r.now + r.patience())
+	}
+	r.ChunkWritten(40, 4)
+	if m := only[Fetch](t, r.Output().SendNow); m.Offset != 12 {
+		t.Errorf("asks for offset %d, want 12", m.Offset)
+	}
+}
