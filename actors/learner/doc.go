@@ -7,8 +7,8 @@
 //	timer ── Tick ────────────────────▶┘               Learn returns; Chosen, Ask ▶ peers
 //
 // What was learned is kept, so a learner that is started again has nothing to ask
-// (L6); what does not fit is told to whoever waits and then forgotten, and can be
-// learned again. Decrees that are not chosen yet are in memory alone.
+// (L6); what does not fit is told to whoever waits and then forgotten, and is learned
+// again when somebody waits. Decrees that are not chosen yet are in memory alone.
 //
 // Like a proposer it has to know the founded set of acceptors (package
 // paxos/founding) before it counts a vote. Source: "Paxos Made Simple", section 2.3;

@@ -295,6 +295,10 @@ func (a *Actor) tick(now paxos.Time) {
 	}
 	slices.Sort(due)
 	for _, name := range due {
+		if !a.handle.isWanted(name) && !a.rows.Room(name, voteHeader+a.cfg.MaxValueBytes) {
+			delete(a.open, name) // or it would be learned and forgotten again and again
+			continue
+		}
 		a.cfg.Record(decree.Event{Role: decree.Learner, Kind: "tick", Decree: name, Taken: true, At: now})
 		a.effects(name, a.open[name].core.Tick(now))
 	}
