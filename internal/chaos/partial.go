@@ -37,7 +37,7 @@ func (r *Run) partial(ctx context.Context, f Fault, leader int) error {
 		rules = r.rules(f.Kind, r.targets(f, leader)[0])
 		connected = quorumConnected(r.cluster.Nodes, rules)
 	}
-	before, err := r.cluster.Status(ctx, leader)
+	before, err := r.hearsAll(ctx, leader)
 	if err != nil {
 		return err
 	}
@@ -59,6 +59,20 @@ func (r *Run) partial(ctx context.Context, f Fault, leader int) error {
 		first = before
 	}
 	return errors.Join(r.remains(ctx, f, connected, first, cut.Add(f.Hold)), r.cluster.Network.Apply(nil))
+}
+
+// hearsAll waits until the leader hears all voters: TCP may still rest from the last cut.
+func (r *Run) hearsAll(ctx context.Context, leader int) (status NodeStatus, err error) {
+	err = poll(recoverLimit, func() error {
+		if status, err = r.cluster.Status(ctx, leader); err != nil {
+			return err
+		}
+		if status.Up < r.cluster.voters() {
+			return fmt.Errorf("chaos: the leader hears %d of %d voters", status.Up, r.cluster.voters())
+		}
+		return nil
+	})
+	return status, err
 }
 
 // quorumConnected tells which nodes could lead: those that may and that reach a
