@@ -10,12 +10,11 @@ type looped struct {
 
 func (n *Node) loop(m Message) { n.loops = append(n.loops, looped{message: m}) }
 
-// numberLoops ties what was looped since the last save to number.
+// numberLoops ties what was looped since the last save to number. Those before have
+// theirs: a disk that stands still may leave one for each turn.
 func (n *Node) numberLoops(number uint64) {
-	for i := range n.loops {
-		if n.loops[i].after == 0 {
-			n.loops[i].after = number
-		}
+	for i := len(n.loops) - 1; i >= 0 && n.loops[i].after == 0; i-- {
+		n.loops[i].after = number
 	}
 }
 
