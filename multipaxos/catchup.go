@@ -196,7 +196,7 @@ func (n *Node) installing() bool { return n.incoming != nil && n.incoming.comple
 // needs only to know that it is there.
 func (n *Node) beginFetch(from ID, meta SnapshotMeta) {
 	if n.witness() {
-		n.installBase(meta)
+		n.beginBase(meta)
 		return
 	}
 	in := &incoming{meta: meta, from: from}
@@ -205,6 +205,17 @@ func (n *Node) beginFetch(from ID, meta SnapshotMeta) {
 	}
 	n.incoming, n.suspended = in, nil
 	n.fetch()
+}
+
+// beginBase takes a snapshot that this replica, without a state machine, will never
+// hold: its votes up to there go, so it must be one that outlives any minority.
+// Otherwise it asks again when a leader has said more; it can vote meanwhile.
+func (n *Node) beginBase(meta SnapshotMeta) {
+	if meta.Index <= n.safeUpTo {
+		n.installBase(meta)
+		return
+	}
+	n.pull.at = n.now + n.cfg.Heartbeat
 }
 
 // fetch asks for what the window has room for. Even an empty snapshot is one

@@ -66,10 +66,10 @@ func (n *Node) witness() bool {
 	return n.cfg.Witness || ok && !m.Learns()
 }
 
-// trimWitness lets go, on a replica without a state machine, of what a majority of
-// the learners holds in a snapshot.
-func (n *Node) trimWitness(safe Index) {
-	safe = min(safe, n.applied)
+// trimWitness lets go, on a replica without a state machine, of what snapshots hold
+// that will outlive a minority.
+func (n *Node) trimWitness() {
+	safe := min(n.safeUpTo, n.applied)
 	if !n.witness() || safe < n.snapshot.Index+Index(n.cfg.TrailingEntries) {
 		return
 	}

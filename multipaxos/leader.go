@@ -207,24 +207,37 @@ func (n *Node) tellChosen() {
 	}
 }
 
-// safe is the slot up to which a majority of the learners holds a snapshot.
+// safe is the slot up to which snapshots will outlive any minority of the
+// acceptors: so many acceptors that learn hold one. Where fewer acceptors learn than
+// may fail, a majority of the learners does.
 func (n *Node) safe() Index {
-	var have []Index
+	var voters, others []Index
+	acceptors := 0
 	for _, m := range n.config().Members {
-		p := n.lead.peer(m.ID)
+		if m.Voter {
+			acceptors++
+		}
+		have := n.snapshot.Index
+		if p := n.lead.peer(m.ID); p != nil {
+			have = p.snapshot
+		}
 		switch {
-		case !m.Learns():
-		case m.ID == n.cfg.ID:
-			have = append(have, n.snapshot.Index)
-		case p != nil:
-			have = append(have, p.snapshot)
+		case m.Learns() && m.Voter:
+			voters = append(voters, have)
+		case m.Learns():
+			others = append(others, have)
 		}
 	}
-	if len(have) == 0 {
+	least := acceptors - (acceptors/2 + 1) + 1 // one more than may fail
+	if len(voters) < least {
+		voters = append(voters, others...)
+		least = len(voters)/2 + 1
+	}
+	if len(voters) < least {
 		return 0
 	}
-	slices.Sort(have)
-	return have[(len(have)-1)/2]
+	slices.Sort(voters)
+	return voters[len(voters)-least]
 }
 
 // onHeartbeat vouches for the leader at once, whatever the disk does. The
@@ -243,7 +256,8 @@ func (n *Node) onHeartbeat(from ID, m Heartbeat) {
 		return
 	}
 	n.hearChosen(news{from: from, ballot: m.Ballot, start: m.Start, upTo: m.Chosen})
-	n.trimWitness(m.Safe)
+	n.safeUpTo = max(n.safeUpTo, m.Safe)
+	n.trimWitness()
 	n.sendNow(from, HeartbeatReply{Ballot: m.Ballot, Round: m.Round, Sent: m.Sent,
 		Chosen: n.chosen, Snapshot: n.snapshot.Index, Stalled: n.stalled()})
 }

@@ -131,7 +131,7 @@ type Heartbeat struct {
 	Round  uint64
 	Sent   Time  // on the leader's clock: the lease counts from here
 	Match  Index // the receiver has acknowledged its votes from Start up to here
-	Safe   Index // a majority of the learners holds a snapshot up to here
+	Safe   Index // snapshots up to here will outlive any minority of the acceptors
 }
 
 // HeartbeatReply echoes a Heartbeat. It vouches that no higher ballot is

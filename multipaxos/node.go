@@ -27,6 +27,7 @@ type Node struct {
 	// suspended is one whose sender fell silent: the host still has what came of it.
 	suspended *incoming
 	readers   map[ID]*catchUp // who catches up from us
+	safeUpTo  Index           // what a leader has said that snapshots hold: Heartbeat.Safe
 
 	// Proposer.
 	proposed Ballot // the last ballot prepared

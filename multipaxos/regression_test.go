@@ -210,9 +210,60 @@ func TestNoSnapshotIsFetchedFromAWitness(t *testing.T) {
 		t.Errorf("asks %v, want another one than 3", out.SendNow)
 	}
 	w := newSolo(t, 4, members, State{})
+	w.step(2, Heartbeat{Ballot: ballot(1, 1, 1), Start: 1, Chosen: 30, Safe: 40})
 	w.step(3, PollReply{Epoch: 1, Chosen: 50})
-	if out := w.step(3, trimmed); w.chosen != 40 || out.Base == nil || out.Base.Index != 40 {
+	w.at(w.now + w.cfg.Heartbeat)
+	if out := w.step(w.pull.to, trimmed); w.chosen != 40 || out.Base == nil || out.Base.Index != 40 {
 		t.Errorf("a witness at %d, base %v; want 40", w.chosen, out.Base)
+	}
+}
+
+// A witness lets its votes go only for a snapshot that outlives any minority: the
+// one peer that has it may be lost, and then the votes are what a quorum needs to
+// find the values again (sim seed 100319).
+func TestAWitnessKeepsItsVotesForASnapshotOfOne(t *testing.T) {
+	w := newSolo(t, 2, []Member{{ID: 1, Voter: true}, {ID: 2, Voter: true, Roles: consensus.RoleAcceptor}, {ID: 3, Voter: true}}, State{})
+	b := ballot(1, 1, 0)
+	w.step(1, Accept{Ballot: b, Start: 41, Entries: entriesFrom(41, b, "x")})
+	w.step(1, Heartbeat{Ballot: b, Start: 41, Chosen: 41, Safe: 20})
+	w.at(w.now + w.cfg.Heartbeat)
+	meta := SnapshotMeta{Index: 40, Term: b, Configuration: *w.config()}
+	if out := w.step(w.pull.to, Learned{Chosen: 41, Snapshot: meta}); w.chosen != 0 || out.Base != nil {
+		t.Fatalf("chosen %d, base %v with a snapshot that one peer has", w.chosen, out.Base)
+	}
+	w.step(1, Heartbeat{Ballot: b, Start: 41, Chosen: 41, Safe: 40})
+	w.at(w.now + w.cfg.Heartbeat)
+	if out := w.step(w.pull.to, Learned{Chosen: 41, Snapshot: meta}); w.chosen != 41 || out.Base == nil {
+		t.Fatalf("chosen %d, base %v with a snapshot that a quorum has", w.chosen, out.Base)
+	}
+}
+
+// TestSafe: the least that outlives any minority.
+func TestSafeOutlivesAnyMinority(t *testing.T) {
+	witness := func(id ID) Member { return Member{ID: id, Voter: true, Roles: consensus.RoleAcceptor} }
+	learner := func(id ID) Member { return Member{ID: id} }
+	voter := func(id ID) Member { return Member{ID: id, Voter: true} }
+	for name, c := range map[string]struct {
+		members []Member
+		have    map[ID]Index
+		want    Index
+	}{
+		"three that do all":            {voters(3), map[ID]Index{1: 10, 2: 20, 3: 30}, 20},
+		"five, two may fail":           {voters(5), map[ID]Index{1: 10, 2: 20, 3: 30, 4: 40, 5: 50}, 30},
+		"learners beside do not count": {[]Member{voter(1), voter(2), voter(3), learner(4), learner(5)}, map[ID]Index{1: 10, 2: 5, 3: 6, 4: 90, 5: 90}, 6},
+		"one witness of five":          {[]Member{voter(1), voter(2), witness(3), voter(4), voter(5)}, map[ID]Index{1: 10, 2: 20, 4: 40, 5: 50}, 20},
+		"only witnesses vote": {[]Member{{ID: 1, Roles: consensus.RoleProposer}, witness(2), witness(3), witness(4), learner(5), learner(6)},
+			map[ID]Index{1: 10, 5: 20, 6: 30}, 20},
+	} {
+		r := newSolo(t, 1, c.members, State{})
+		r.isElected(2, 3)
+		r.snapshot.Index = c.have[1]
+		for _, p := range r.lead.peers {
+			p.snapshot = c.have[p.id]
+		}
+		if got := r.safe(); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
 	}
 }
 
