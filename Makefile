@@ -13,7 +13,7 @@ FUZZ    ?= 30s
 LEDGER  ?= docs/ledger/chaos.ndjson
 CHAOS    = $(GO) test ./internal/chaos -chaos -v -count=1 -timeout=6h
 
-.PHONY: help build install test short race fuzz mutants sim soak chaos chaos-short memory lint clean
+.PHONY: help build install test short race fuzz mutants sim bench-paxos soak chaos chaos-short memory lint clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -80,6 +80,14 @@ chaos: ## what a release needs, on each engine: 2,500 kills, 1,000 power cuts; t
 
 memory: ## memory, disk and restarts at full size: 1,000,000 writes, 4,000 clients, 1 GiB; ten minutes, 6 GiB of disk
 	$(CHAOS) -engine=$(ENGINE) -run 'TestMemory|TestRestartWith' -writes=1000000 -clients=4000 -minutes=0.5 -logmib=4096 -gib=1
+
+bench-paxos: ## the Paxos engine beside our Raft, in turn: rates, CPU, fail-over, catch-up, membership changes; six minutes
+	cd bench && $(GO) build -o ../bin/bench .
+	bin/bench run -engines synod,synod-paxos -clients 1,16,64,256,1024 -value 128,1024 -reads "" -rounds 3 -warm 300ms -time 1s
+	bin/bench run -engines synod,synod-paxos -clients 16,256 -writes=false -reads linearizable,lease -value 128 -rounds 3 -warm 300ms -time 1s
+	bin/bench failover -engines synod,synod-paxos -drills 3
+	bin/bench catchup -engines synod,synod-paxos -rounds 1
+	bin/bench changes -engines synod,synod-paxos -rounds 1
 
 soak: ## kills for two hours on the same clusters of one ENGINE
 	$(CHAOS) -engine=$(ENGINE) -run 'TestKill$$' -cycles=100000 -life=100000 -minutes=120 -ledger=$(abspath $(LEDGER))

@@ -30,6 +30,11 @@ const (
 // startCluster returns when one replica leads and, if there is one, the client is
 // connected. dir is where the cluster makes its own directory.
 func startCluster(k kind, dir string) (*cluster, error) {
+	return startClusterWith(k, dir, engineConfig{})
+}
+
+// startClusterWith gives the replicas more than addresses.
+func startClusterWith(k kind, dir string, config engineConfig) (*cluster, error) {
 	own, err := os.MkdirTemp(dir, k.name+"-")
 	if err != nil {
 		return nil, err
@@ -38,7 +43,7 @@ func startCluster(k kind, dir string) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{kind: k, dir: own}
+	c := &cluster{kind: k, dir: own, config: config}
 	c.config.Peers, addresses = addresses[:replicaCount], addresses[replicaCount:]
 	c.config.Clients, c.config.Gossip = addresses[:replicaCount], addresses[replicaCount:]
 	for _, step := range []func() error{c.startReplicas, c.findLeader, c.startClient} {
@@ -81,11 +86,20 @@ func (c *cluster) startReplicas() error {
 	return nil
 }
 
+// startAgain starts the replica at place i, which has ended, on its old disk.
+func (c *cluster) startAgain(i int) (*process, error) {
+	p, err := c.startOne(i+1, fmt.Sprintf("replica%d", i+1))
+	if err == nil {
+		c.replicas[i] = p
+	}
+	return p, err
+}
+
 // startOne starts a replica, or with id 0 the client.
 func (c *cluster) startOne(id int, name string, flags ...string) (*process, error) {
 	config := c.config
 	config.ID, config.Dir = id, filepath.Join(c.dir, name)
-	if err := os.Mkdir(config.Dir, 0o700); err != nil {
+	if err := os.MkdirAll(config.Dir, 0o700); err != nil {
 		return nil, err
 	}
 	encoded, err := json.Marshal(config)

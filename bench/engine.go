@@ -40,6 +40,8 @@ type engineConfig struct {
 	Clients []string `json:"clients"` // replica i+1 serves clients at Clients[i]
 	Gossip  []string `json:"gossip"`  // and gossips, if it does, at Gossip[i]
 	Leader  int      `json:"leader"`  // for a client: the replica that leads
+	// SnapshotBytes of log make a snapshot, of an engine of ours; 0: its default.
+	SnapshotBytes int `json:"snapshot_bytes,omitempty"`
 }
 
 // A readLevel is the guarantee of a read.

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/synod-go/synod"
@@ -34,7 +36,7 @@ func newSynodEngine(protocol synod.Engine) func() engine {
 }
 
 func (e *synodEngine) start(c engineConfig) error {
-	node, err := startSynod(c, synod.GroupConfig{Name: synodGroup, Engine: e.protocol, New: func() synod.StateMachine {
+	node, err := startSynod(c, synod.GroupConfig{Name: synodGroup, Engine: e.protocol, SnapshotBytes: c.SnapshotBytes, New: func() synod.StateMachine {
 		m := &synodMachine{newTable()}
 		return m
 	}})
@@ -86,6 +88,29 @@ func (e *synodEngine) leads() bool {
 func (e *synodEngine) write(ctx context.Context, key uint64, value []byte) error {
 	_, err := e.group.Propose(ctx, appendCommand(make([]byte, 0, keyBytes+len(value)), key, value))
 	return err
+}
+
+func (e *synodEngine) applied(ctx context.Context) (uint64, error) {
+	s, err := e.group.Status(ctx)
+	return s.Applied, err
+}
+
+// change takes the last follower's vote or gives it back.
+func (e *synodEngine) change(ctx context.Context, promote bool) error {
+	s, err := e.group.Status(ctx)
+	if err != nil {
+		return err
+	}
+	action := synod.DemoteMember
+	if promote {
+		action = synod.PromoteMember
+	}
+	for _, m := range slices.Backward(s.Members) {
+		if m.Voter != promote && m.Name != e.node.Name() {
+			return e.group.ChangeMember(ctx, synod.MemberChange{Action: action, Name: m.Name})
+		}
+	}
+	return errors.New("no member to change")
 }
 
 func (e *synodEngine) read(ctx context.Context, key uint64, level readLevel) error {

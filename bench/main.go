@@ -17,6 +17,8 @@ const usage = `usage: bench VERB [flags]
 
 	run       compare throughput, latency, CPU and memory of engines
 	failover  kill -9 the leader under load and time the next acknowledged write
+	catchup   start a replica that was stopped and time until it has what it missed
+	changes   change the membership under load: the stall, and the rate outside it
 	disk      time what disk and loopback allow at best
 
 bench VERB -h lists the flags of a verb.
@@ -45,6 +47,10 @@ func dispatch(ctx context.Context, arguments []string) error {
 		return runComparison(ctx, rest, os.Stdout)
 	case "failover":
 		return runFailover(ctx, rest, os.Stdout)
+	case "catchup":
+		return runCatchUp(ctx, rest, os.Stdout)
+	case "changes":
+		return runChanges(ctx, rest, os.Stdout)
 	case "disk":
 		return runDisk(ctx, rest, os.Stdout)
 	case "serve":

@@ -17,18 +17,23 @@ import (
 // An order is what the conductor writes, one JSON object a line, to the standard
 // input of a process that runs `bench serve`. The end of the input ends it.
 type order struct {
-	Load  *loadOrder  `json:"load,omitempty"`
-	Probe *probeOrder `json:"probe,omitempty"`
+	Load    *loadOrder    `json:"load,omitempty"`
+	Probe   *probeOrder   `json:"probe,omitempty"`
+	Fill    *fillOrder    `json:"fill,omitempty"`
+	Changes *changesOrder `json:"changes,omitempty"`
+	Reach   uint64        `json:"reach,omitempty"` // tell when this index is applied
 }
 
 // An event is what such a process writes to its standard output.
 type event struct {
-	Kind   string      `json:"kind"` // started, leading, following, result, acknowledged, failed
+	Kind   string      `json:"kind"` // started, leading, following, result, acknowledged, filled, reached, changed, failed
 	Error  string      `json:"error,omitempty"`
 	Result *loadResult `json:"result,omitempty"`
 	// AcknowledgedAt is the wall clock, in nanoseconds, at the end of the first
 	// write of a probe.
-	AcknowledgedAt int64 `json:"acknowledged_at,omitempty"`
+	AcknowledgedAt int64    `json:"acknowledged_at,omitempty"`
+	Index          uint64   `json:"index,omitempty"` // that a filled replica has applied
+	Changes        []change `json:"changes,omitempty"`
 }
 
 // A process is a child of the conductor.

@@ -73,18 +73,40 @@ func (s *server) run(config engineConfig, input io.Reader) error {
 
 func (s *server) obey(e engine, o order) {
 	if o.Load != nil {
-		result, err := runLoad(e, s.kind.deadline, *o.Load)
-		if err != nil {
-			s.emit(event{Kind: "failed", Error: err.Error()})
-			return
-		}
-		s.emit(event{Kind: "result", Result: result})
+		s.answer(func() (event, error) {
+			result, err := runLoad(e, s.kind.deadline, *o.Load)
+			return event{Kind: "result", Result: result}, err
+		})
+	}
+	if o.Fill != nil {
+		s.answer(func() (event, error) {
+			index, err := runFill(e, *o.Fill)
+			return event{Kind: "filled", Index: index}, err
+		})
+	}
+	if o.Changes != nil {
+		s.answer(func() (event, error) {
+			changes, err := runChangesUnderLoad(e, *o.Changes)
+			return event{Kind: "changed", Changes: changes}, err
+		})
+	}
+	if o.Reach > 0 {
+		s.answer(func() (event, error) { return event{Kind: "reached"}, awaitApplied(e, o.Reach) })
 	}
 	if o.Probe != nil {
 		runProbe(e, *o.Probe, func(at time.Time) {
 			s.emit(event{Kind: "acknowledged", AcknowledgedAt: at.UnixNano()})
 		})
 	}
+}
+
+// answer emits what came of an order.
+func (s *server) answer(obeyed func() (event, error)) {
+	e, err := obeyed()
+	if err != nil {
+		e = event{Kind: "failed", Error: err.Error()}
+	}
+	s.emit(e)
 }
 
 // watchRole says when this replica begins and ceases to lead.
