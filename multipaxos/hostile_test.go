@@ -265,3 +265,21 @@ func TestADamagedStateIsAnError(t *testing.T) {
 		}
 	}
 }
+
+// P1, P4: who is no proposer has no ballots, and who is no acceptor says nothing of what
+// is promised: its word could use up the rounds of all proposers.
+func TestOnlyProposersHaveBallotsAndOnlyAcceptorsRefuseThem(t *testing.T) {
+	members := append(voters(3), Member{ID: 4}, Member{ID: 5, Voter: true, Roles: consensus.RoleAcceptor | consensus.RoleLearner})
+	r := newSolo(t, 1, members, State{})
+	before := pictureOf(r.Node)
+	for id := ID(4); id <= 5; id++ {
+		b := ballot(1, maxRound-1, int(id)-1)
+		r.step(id, Prepare{Ballot: b, From: 1}, Heartbeat{Ballot: b, Start: 1}, Accept{Ballot: b, Start: 1, Entries: entriesFrom(1, b, "x")})
+	}
+	for _, id := range []ID{4, 9} {
+		r.step(id, Nack{Promised: ballot(1, maxRound, 2), Reason: RefusedPromised})
+	}
+	if after := pictureOf(r.Node); after != before {
+		t.Errorf("%+v became %+v", before, after)
+	}
+}

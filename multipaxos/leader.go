@@ -295,8 +295,11 @@ func (n *Node) onHeartbeatReply(from ID, m HeartbeatReply) {
 // quorum does not abort anything (P7); when phase 2 cannot succeed any more the
 // leader steps down (P8).
 func (n *Node) onNack(from ID, m Nack) {
+	if !n.config().IsVoter(from) {
+		return
+	}
 	n.see(m.Promised)
-	if m.Ballot == 0 || m.Ballot != n.ballot || m.Reason == 0 || m.Reason >= reasonsEnd || !n.config().IsVoter(from) {
+	if m.Ballot == 0 || m.Ballot != n.ballot || m.Reason == 0 || m.Reason >= reasonsEnd {
 		return
 	}
 	if m.Reason == RefusedSealed {

@@ -271,14 +271,18 @@ func (n *Node) self() Member {
 	return m
 }
 
-// owns reports whether b can be a ballot of from: its place in the epoch's
-// configuration is in b. Of an epoch that this replica has not reached it
+// owns reports whether b can be a ballot of from: a proposer whose place in the
+// epoch's configuration is in b. Of an epoch that this replica has not reached it
 // cannot tell, and believes it.
 func (n *Node) owns(from ID, b Ballot) bool {
 	if b == 0 || b > maxBallot || Epoch(b) == 0 {
 		return false
 	}
-	return Epoch(b) != n.epoch() || n.place(from) == Proposer(b)
+	if Epoch(b) != n.epoch() {
+		return true
+	}
+	at := n.place(from)
+	return at >= 0 && at == Proposer(b) && n.config().Members[at].Proposes()
 }
 
 // see notes a ballot of this epoch, so that the next one of our own is higher.
