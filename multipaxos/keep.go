@@ -67,10 +67,12 @@ func (n *Node) witness() bool {
 }
 
 // trimWitness lets go, on a replica without a state machine, of what snapshots hold
-// that will outlive a minority.
+// that will outlive a minority, as soon as it is worth a base: as many slots, or
+// bytes, as stay behind one.
 func (n *Node) trimWitness() {
-	safe := min(n.safeUpTo, n.applied)
-	if !n.witness() || safe < n.snapshot.Index+Index(n.cfg.TrailingEntries) {
+	safe, base := min(n.safeUpTo, n.applied), n.snapshot.Index
+	if !n.witness() || safe <= base ||
+		safe < base+Index(n.cfg.TrailingEntries) && !n.log.fills(base+1, safe, n.cfg.TrailingBytes) {
 		return
 	}
 	meta, ok := n.MetaAt(safe)

@@ -15,8 +15,8 @@ import (
 
 // startWitnesses starts a group of replica 0, which can do everything, and two
 // witnesses, none of which may make a state machine.
-func startWitnesses(t *testing.T) *trio {
-	x := &trio{}
+func startWitnesses(t *testing.T, core multipaxos.Config) *trio {
+	t.Helper()
 	roles := func(c *group.Config) {
 		for i := range c.Bootstrap[1:] {
 			c.Bootstrap[i+1].Roles = consensus.RoleAcceptor
@@ -29,8 +29,7 @@ func startWitnesses(t *testing.T) *trio {
 			}
 		}
 	}
-	x = startTrio(t, paxosnode.New(paxosnode.Config{Core: multipaxos.Config{TrailingEntries: 4}}), roles)
-	return x
+	return startTrio(t, paxosnode.New(paxosnode.Config{Core: core}), roles)
 }
 
 // until waits until cond holds, with a round of reads between two looks.
@@ -54,8 +53,19 @@ func (x *trio) status(i int) consensus.Status {
 	return s
 }
 
+// What stays behind a snapshot, or a base: few entries, or of large ones few bytes.
+var (
+	fewEntries = multipaxos.Config{TrailingEntries: 4}
+	fewBytes   = multipaxos.Config{TrailingBytes: 100}
+)
+
 func TestAWitnessLetsGoOfItsLogAndGoesOnFromItsBase(t *testing.T) {
-	x := startWitnesses(t)
+	t.Run("entries", func(t *testing.T) { testBase(t, fewEntries) })
+	t.Run("bytes", func(t *testing.T) { testBase(t, fewBytes) })
+}
+
+func testBase(t *testing.T, core multipaxos.Config) {
+	x := startWitnesses(t, core)
 	for range 30 {
 		x.add()
 	}
@@ -96,7 +106,7 @@ func TestAWitnessLetsGoOfItsLogAndGoesOnFromItsBase(t *testing.T) {
 
 // Who was away for longer than anybody's log goes back takes over the base alone.
 func TestAWitnessThatIsFarBehindNeedsNoSnapshot(t *testing.T) {
-	x := startWitnesses(t)
+	x := startWitnesses(t, fewEntries)
 	x.add()
 	x.stop(2)
 	for range 30 {
@@ -116,7 +126,7 @@ func TestAWitnessThatIsFarBehindNeedsNoSnapshot(t *testing.T) {
 }
 
 func TestAWitnessHasNothingToRead(t *testing.T) {
-	x := startWitnesses(t)
+	x := startWitnesses(t, fewEntries)
 	x.add()
 	read := func(replica.StateMachine, uint64) { t.Error("a witness was read") }
 	if err := x.handles[1].Read(0, read); !errors.Is(err, group.ErrNoMachine) {
@@ -130,7 +140,7 @@ func TestAWitnessHasNothingToRead(t *testing.T) {
 // A witness lacks what a learner must hold, and what a learner holds others may have
 // let go of.
 func TestAReplicaKeepsItsStateMachineOrDoesWithout(t *testing.T) {
-	x := startWitnesses(t)
+	x := startWitnesses(t, fewEntries)
 	for range 10 {
 		x.add()
 	}
@@ -166,7 +176,7 @@ func TestAReplicaKeepsItsStateMachineOrDoesWithout(t *testing.T) {
 }
 
 func TestANewcomerWithoutAcceptorNeverVotes(t *testing.T) {
-	x := startWitnesses(t)
+	x := startWitnesses(t, fewEntries)
 	x.add()
 	for _, roles := range []consensus.Roles{consensus.RoleLearner, consensus.RoleProposer, consensus.RoleProposer | consensus.RoleLearner} {
 		c := x.handles[0].View().Configuration
