@@ -18,6 +18,7 @@ const (
 	catchUpClients  = 32
 	catchUpValue    = 64 << 10
 	catchUpPatience = 90 * time.Second
+	settleBytes     = 64 * catchUpValue
 	wholeLog        = 1 << 40 // so many bytes of log make no snapshot
 	askInterval     = time.Millisecond
 )
@@ -102,16 +103,17 @@ func (c *catchUp) measure(k kind, dir string) (err error) {
 		return err
 	}
 	defer cluster.stop()
+	// The configuration with the third vote may not be committed yet, and without
+	// the second voter would never be.
+	if _, err := cluster.fill(settleBytes); err != nil {
+		return err
+	}
 	behind := (cluster.leader + 1) % replicaCount
 	if err := cluster.replicas[behind].kill(); err != nil {
 		return err
 	}
 	cluster.replicas[behind].end()
-	leader := cluster.replicas[cluster.leader]
-	if err := leader.send(order{Fill: &fillOrder{Bytes: c.Bytes}}); err != nil {
-		return err
-	}
-	filled, err := leader.wait("filled", catchUpPatience)
+	filled, err := cluster.fill(c.Bytes)
 	if err != nil {
 		return err
 	}
@@ -132,6 +134,15 @@ func (c *catchUp) measure(k kind, dir string) (err error) {
 	}
 	c.StartSeconds, c.Seconds = started.Sub(begun).Seconds(), time.Since(started).Seconds()
 	return nil
+}
+
+// fill has the leader write so many bytes.
+func (c *cluster) fill(bytes int64) (event, error) {
+	leader := c.replicas[c.leader]
+	if err := leader.send(order{Fill: &fillOrder{Bytes: bytes}}); err != nil {
+		return event{}, err
+	}
+	return leader.wait("filled", catchUpPatience)
 }
 
 // sequentialSpeed is how fast a file is written from begin to end, flush included,
