@@ -169,7 +169,7 @@ func (f *forgery) anotherGroup(t *testing.T) {
 func (f *forgery) anotherEpoch(t *testing.T) {
 	for epochs, reason := range map[int]uint64{1: nackEpochToCome, -1: nackEpochEnd} {
 		ballot := f.ballot(t, epochs)
-		f.send(t, f.paxos(f.group, ballot, stranger.PaxosAccept, stranger.Entry(ballot, 1<<30, entryCommand, "forged"), 1, 0))
+		f.send(t, f.paxos(f.group, ballot, stranger.PaxosAccept, stranger.Vote(ballot, 1<<30, entryCommand, "forged"), 1, 0))
 		if nack := f.await(t, ballot, stranger.PaxosNack); stranger.Number(nack, 2) != reason {
 			t.Errorf("an Accept %+d epochs away is refused for %d, want %d", epochs, stranger.Number(nack, 2), reason)
 		}
@@ -191,7 +191,7 @@ func (f *forgery) trimmedSlot(t *testing.T) {
 func (f *forgery) twoValues(t *testing.T) {
 	ballot, slot := f.ballot(t, 0), f.status(t).Commit+1
 	accept := func(kind byte, data string) []byte {
-		return f.paxos(f.group, ballot, stranger.PaxosAccept, stranger.Entry(ballot, slot, kind, data), slot, 0)
+		return f.paxos(f.group, ballot, stranger.PaxosAccept, stranger.Vote(ballot, slot, kind, data), slot, 0)
 	}
 	f.send(t, accept(entryNoOp, "")) // a command of no known kind would end whoever applies it
 	if accepted := f.await(t, ballot, stranger.PaxosAccepted); stranger.Number(accepted, 1) != slot {

@@ -61,8 +61,12 @@ func (r *Run) partial(ctx context.Context, f Fault, leader int) error {
 	return errors.Join(r.remains(ctx, f, connected, first, cut.Add(f.Hold)), r.cluster.Network.Apply(nil))
 }
 
-// hearsAll waits until the leader hears all voters: TCP may still rest from the last cut.
+// hearsAll waits until all nodes hear the leader, and it all voters: TCP may still rest
+// from the last cut.
 func (r *Run) hearsAll(ctx context.Context, leader int) (status NodeStatus, err error) {
+	if err := r.cluster.WaitHealthy(ctx, recoverLimit); err != nil {
+		return status, err
+	}
 	err = poll(recoverLimit, func() error {
 		if status, err = r.cluster.Status(ctx, leader); err != nil {
 			return err

@@ -157,9 +157,11 @@ const (
 	PaxosLearned  Field = 15
 )
 
-// Entry is the flat form of one entry of a log.
-func Entry(ballot, slot uint64, kind byte, data string) []byte {
-	b := binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, ballot), slot)
+// Vote is what an Accept carries: the ballot, and the flat form of an entry that has
+// it as its origin.
+func Vote(ballot, slot uint64, kind byte, data string) []byte {
+	b := binary.LittleEndian.AppendUint64(nil, ballot)
+	b = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(b, ballot), slot)
 	b = binary.LittleEndian.AppendUint32(append(b, kind), uint32(len(data)))
 	return append(b, data...)
 }
