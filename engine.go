@@ -25,10 +25,11 @@ const (
 )
 
 // EngineError tells that a node was started with another engine for a group than
-// the one that wrote its log. The node has not started, and nothing was changed.
+// the one that wrote its log, or than that of the group in which it asked for a place.
+// The node has not started or has ended, and nothing was changed.
 type EngineError struct {
 	Group   string
-	Founded Engine // what the data directory holds
+	Founded Engine // what the data directory holds, or the members run
 	Wanted  Engine // what Config says
 }
 

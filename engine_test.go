@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/synod-go/synod/consensus"
+	"github.com/synod-go/synod/messages"
 )
 
 func TestADirectoryKeepsItsEngine(t *testing.T) {
@@ -92,11 +93,17 @@ func TestANewcomerWithAnotherEngineGetsNoPlace(t *testing.T) {
 		if j.admit(request) {
 			t.Errorf("a newcomer with engine %q is admitted", engine)
 		}
+		if r := j.refusal(request); r == nil || r.Group != request.Group || r.Engine != "paxos" || r.From != n.ID() {
+			t.Errorf("a newcomer with engine %q is answered %v, want that the engine is paxos", engine, r)
+		}
 	}
 	if got := log.count("join refused"); got != 1 {
 		t.Errorf("told %d times, want once", got)
 	}
 	request.Engine = "paxos"
+	if r := j.refusal(request); r != nil {
+		t.Errorf("a newcomer with the group's engine is answered %v", r)
+	}
 	if !j.admit(request) {
 		t.Error("a newcomer with the group's engine is not admitted")
 	}
@@ -114,5 +121,20 @@ func TestATransferDuringASealSaysThatThereIsNoLeader(t *testing.T) {
 	}
 	if err := leader.Group("g").memberError(consensus.ErrSealing); !errors.Is(err, ErrNoLeader) {
 		t.Errorf("error %v, want ErrNoLeader", err)
+	}
+}
+
+// Only a newcomer believes that the group has another engine: who has a place knows.
+func TestANodeWithAPlaceDoesNotEndForARefusal(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	c, err := NewLocalCluster(ctx, 1, nil, GroupConfig{Name: "g", Engine: Paxos, New: func() StateMachine { return nothing{} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Stop()
+	n := c.Node(0)
+	if wrong := n.refused(&messages.JoinRefusal{From: 100, Group: uint32(n.groups[0].id), Engine: "raft"}); wrong != nil {
+		t.Errorf("it would end: %v", wrong)
 	}
 }

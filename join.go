@@ -55,7 +55,14 @@ func (j *joiner) Receive(ctx actor.Context) {
 				j.ask(ctx)
 				j.timer.Reset(joinEvery)
 			case *messages.JoinRequest:
+				if refusal := j.refusal(m); refusal != nil {
+					ctx.Send(j.node.link.PID(cluster.NodeID(m.GetFrom()), joinReceiver), refusal)
+				}
 				j.admit(m)
+			case *messages.JoinRefusal:
+				if wrong := j.node.refused(m); wrong != nil {
+					j.node.fail(wrong)
+				}
 			case greeting:
 				ctx.Send(j.node.link.PID(m.to, joinReceiver), j.node.introduction())
 			case *messages.Introduction:
@@ -122,6 +129,29 @@ func (j *joiner) admit(m *messages.JoinRequest) (begun bool) {
 	newcomer := raft.Member{ID: raft.ID(m.GetFrom()), Name: m.GetName(), Address: m.GetLink(), Priority: m.GetPriority(), Roles: roles}
 	go j.node.admit(g, newcomer, view.Configuration.Version)
 	return true
+}
+
+// refusal is the answer to a newcomer that would run another engine than the group:
+// it would wait for ever. Only who has a place in the group knows the engine.
+func (j *joiner) refusal(m *messages.JoinRequest) *messages.JoinRefusal {
+	for _, g := range j.node.groups {
+		_, member := g.handle.View().Configuration.Find(raft.ID(j.node.ID()))
+		if uint32(g.id) == m.GetGroup() && member && cmp.Or(Engine(m.GetEngine()), Raft) != g.config.Engine {
+			return &messages.JoinRefusal{From: j.node.ID(), Group: m.GetGroup(), Engine: string(g.config.Engine)}
+		}
+	}
+	return nil
+}
+
+// refused is why a newcomer that would run another engine than the group must end.
+// Who has a place, or had one, knows better: nil.
+func (n *Node) refused(m *messages.JoinRefusal) *EngineError {
+	for _, g := range n.groups {
+		if uint32(g.id) == m.GetGroup() && g.asksForPlace() && Engine(m.GetEngine()) == g.config.Engine.other() {
+			return &EngineError{Group: g.name, Founded: g.config.Engine.other(), Wanted: g.config.Engine}
+		}
+	}
+	return nil
 }
 
 // refuseEngine says once of each newcomer that it would run another engine.

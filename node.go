@@ -30,6 +30,7 @@ const (
 	kindIntroduction = cluster.FirstKind + 2
 	kindGroup        = cluster.FirstKind + 3
 	kindPaxos        = cluster.FirstKind + 4
+	kindJoinRefusal  = cluster.FirstKind + 5
 )
 
 // Node is one running member of a cluster. It is safe for concurrent use.
@@ -188,7 +189,7 @@ func (n *Node) openLink() (err error) {
 	}
 	return errors.Join(n.link.Register(kindRaft, &messages.RaftMessage{}), n.link.Register(kindJoin, &messages.JoinRequest{}),
 		n.link.Register(kindIntroduction, &messages.Introduction{}), n.link.Register(kindGroup, &messages.GroupMessage{}),
-		n.link.Register(kindPaxos, &messages.PaxosMessage{}))
+		n.link.Register(kindPaxos, &messages.PaxosMessage{}), n.link.Register(kindJoinRefusal, &messages.JoinRefusal{}))
 }
 
 // startGroups starts one actor a group. A founder is the only voter at first.

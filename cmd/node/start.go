@@ -157,6 +157,9 @@ func (a *app) runNode(ctx context.Context, f *startFlags, node *synod.Node, serv
 	select {
 	case <-node.Done():
 		shut(server)
+		if wrong, is := errors.AsType[*synod.EngineError](node.Err()); is {
+			return f.engineError(wrong)
+		}
 		return &api.Error{Code: failStopCode(node.Err()), Message: "the node has ended by itself: it must not go on", Why: plain(node.Err()),
 			Do: endedDo(f, node.Err())}
 	case <-ctx.Done():
@@ -303,8 +306,7 @@ func startError(ctx context.Context, f *startFlags, c synod.Config, err error) e
 	}
 	code, do := failStopCode(err), []string(nil)
 	if wrong, is := errors.AsType[*synod.EngineError](err); is {
-		return &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("node %s does not start with engine %s", f.name, wrong.Wanted),
-			Why: plain(wrong), Do: []string{fmt.Sprintf("start it with --engine %s", wrong.Founded), "or give it another --data, to found or join another cluster"}}
+		return f.engineError(wrong)
 	}
 	if wrong, is := errors.AsType[*synod.RolesError](err); is {
 		return &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("node %s does not start as %s", f.name, wrong.Given),
@@ -336,6 +338,12 @@ func startError(ctx context.Context, f *startFlags, c synod.Config, err error) e
 		do = []string{"node start --help"}
 	}
 	return &api.Error{Code: code, Message: fmt.Sprintf("node %s does not start", f.name), Why: configWords(plain(err)), Do: do}
+}
+
+// engineError says what to do about a group that has another engine.
+func (f *startFlags) engineError(wrong *synod.EngineError) error {
+	return &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("node %s does not start with engine %s", f.name, wrong.Wanted),
+		Why: plain(wrong), Do: []string{fmt.Sprintf("start it with --engine %s", wrong.Founded), "or give it another --data, to found or join another cluster"}}
 }
 
 // endedDo says what to do about a node that has ended by itself.
