@@ -387,3 +387,24 @@ func TestASlowDiskDoesNotInterruptASnapshot(t *testing.T) {
 		t.Errorf("asks for offset %d, want 12", m.Offset)
 	}
 }
+
+// M1: an acceptor that learns between two pieces of its promise reports as chosen what
+// does not follow on its last piece. It is asked again from the chosen prefix on, or
+// another value would be proposed there (sim seed 57).
+func TestWhatIsLearnedBetweenTwoPiecesOfAPromiseIsNotLost(t *testing.T) {
+	r := newSolo(t, 1, voters(3), State{})
+	b, old := r.candidate(2), ballot(1, 0, 2)
+	r.save()
+	r.step(2, Promise{Ballot: b, From: 1, Next: 3, Runs: []Run{{Ballot: old, Entries: entriesFrom(2, old, "b")}}})
+	out := r.step(2, Promise{Ballot: b, From: 3, Chosen: 3, Runs: []Run{{Chosen: true, Entries: entriesFrom(3, old, "c")}}})
+	if r.role == Leader {
+		t.Fatalf("proposes %s; slot 3 is chosen with another value", showRuns(out.Runs))
+	}
+	if m := only[Prepare](t, out.Send); m.From != 1 || m.Ballot != b {
+		t.Errorf("asks %+v, want what is chosen from slot 1 on", m)
+	}
+	r.step(2, Promise{Ballot: b, From: 1, Chosen: 3, Runs: []Run{{Chosen: true, Entries: entriesFrom(1, old, "a", "b", "c")}}})
+	if r.role != Leader || r.chosen != 3 || r.lead.marker != 4 {
+		t.Errorf("%v, chosen %d; want the leader behind slot 3", r.role, r.chosen)
+	}
+}
