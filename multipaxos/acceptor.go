@@ -68,7 +68,7 @@ func (n *Node) promise(b Ballot) {
 // report is one piece of a Promise: votes of this epoch, chosen entries, and
 // nothing of what is trimmed but that it is.
 func (n *Node) report(b Ballot, from Index) Promise {
-	p := Promise{Ballot: b, From: from, Chosen: n.chosen, Trimmed: n.log.prev}
+	p := Promise{Ballot: b, From: from, Chosen: n.chosen, Trimmed: n.forgotten()}
 	size := 0
 	for i := max(from, n.log.prev+1); i <= n.log.end; i++ {
 		s := n.log.at(i)

@@ -208,14 +208,24 @@ func (n *Node) beginFetch(from ID, meta SnapshotMeta) {
 }
 
 // beginBase takes a snapshot that this replica, without a state machine, will never
-// hold: its votes up to there go, so it must be one that outlives any minority.
+// hold. What it has voted for up to there goes, and a quorum may need that to find the
+// values again if those who have the snapshot fail. So it must be a snapshot that
+// outlives any minority, or the end of this epoch, or there must be nothing to lose.
 // Otherwise it asks again when a leader has said more; it can vote meanwhile.
 func (n *Node) beginBase(meta SnapshotMeta) {
-	if meta.Index <= n.safeUpTo {
-		n.installBase(meta)
+	loses := false
+	for i := n.log.prev + 1; i <= min(meta.Index, n.log.end) && !loses; i++ {
+		loses = n.log.knows(i)
+	}
+	switch {
+	case !loses:
+	case meta.Index <= n.safeUpTo || meta.Configuration.Epoch > n.epoch():
+		n.gone = max(n.gone, meta.Index)
+	default:
+		n.pull.at = n.now + n.cfg.Heartbeat
 		return
 	}
-	n.pull.at = n.now + n.cfg.Heartbeat
+	n.installBase(meta)
 }
 
 // fetch asks for what the window has room for. Even an empty snapshot is one

@@ -216,7 +216,7 @@ func (n *Node) quorum(does func(ID) bool) bool {
 func (n *Node) onPoll(from ID, m Poll) {
 	sender, known := n.config().Find(from)
 	reply := PollReply{Epoch: n.epoch(), Chosen: n.chosen}
-	reply.Granted = m.Epoch == n.epoch() && known && sender.Proposes() && n.mayElect() && m.Chosen >= n.log.prev
+	reply.Granted = m.Epoch == n.epoch() && known && sender.Proposes() && n.mayElect() && m.Chosen >= n.forgotten()
 	if m.Epoch > n.epoch() || m.Chosen > n.chosen && m.Chosen <= maxIndex && n.leader == None {
 		n.pullFrom(from)
 	}

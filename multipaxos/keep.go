@@ -44,7 +44,10 @@ func (n *Node) compact() {
 			at = min(at, r.after)
 		}
 	}
-	n.log.trim(at)
+	if at > n.log.prev {
+		n.gone = max(n.gone, at)
+		n.log.trim(at)
+	}
 }
 
 // trailed returns how far the newest snapshot lets the slots go.
@@ -58,6 +61,16 @@ func (n *Node) trailed() Index {
 		at--
 	}
 	return at
+}
+
+// forgotten is the slot up to which there may have been something here that is gone:
+// a proposer that would begin below it has to learn what is chosen there first. A
+// witness that has taken a base in the place of nothing has forgotten nothing.
+func (n *Node) forgotten() Index {
+	if n.witness() {
+		return n.gone
+	}
+	return n.log.prev
 }
 
 // witness reports whether this replica votes and runs no state machine.

@@ -27,6 +27,7 @@ type Node struct {
 	// suspended is one whose sender fell silent: the host still has what came of it.
 	suspended *incoming
 	readers   map[ID]*catchUp // who catches up from us
+	gone      Index           // up to here a witness may have let go of votes
 	safeUpTo  Index           // what a leader has said that snapshots hold: Heartbeat.Safe
 
 	// Proposer.

@@ -14,6 +14,7 @@ func (n *Node) recover(s State) error {
 	n.configs = []Configuration{s.Snapshot.Configuration}
 	n.leads = []lead{{at: at, ballot: s.Snapshot.Term}}
 	n.log.trim(at)
+	n.gone = at
 	n.chosen, n.handed, n.applied = at, at, at
 	n.promised, n.proposed = h.Promised, h.Proposed
 	for _, r := range s.Runs {

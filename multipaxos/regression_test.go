@@ -224,21 +224,41 @@ func TestNoSnapshotIsFetchedFromAWitness(t *testing.T) {
 func TestAWitnessKeepsItsVotesForASnapshotOfOne(t *testing.T) {
 	w := newSolo(t, 2, []Member{{ID: 1, Voter: true}, {ID: 2, Voter: true, Roles: consensus.RoleAcceptor}, {ID: 3, Voter: true}}, State{})
 	b := ballot(1, 1, 0)
-	w.step(1, Accept{Ballot: b, Start: 41, Entries: entriesFrom(41, b, "x")})
-	w.step(1, Heartbeat{Ballot: b, Start: 41, Chosen: 41, Safe: 20})
+	w.step(1, Accept{Ballot: b, Start: 39, Entries: entriesFrom(39, b, "x", "y", "z")})
+	w.step(1, Heartbeat{Ballot: b, Start: 39, Chosen: 41, Safe: 20})
 	w.at(w.now + w.cfg.Heartbeat)
 	meta := SnapshotMeta{Index: 40, Term: b, Configuration: *w.config()}
 	if out := w.step(w.pull.to, Learned{Chosen: 41, Snapshot: meta}); w.chosen != 0 || out.Base != nil {
 		t.Fatalf("chosen %d, base %v with a snapshot that one peer has", w.chosen, out.Base)
 	}
-	w.step(1, Heartbeat{Ballot: b, Start: 41, Chosen: 41, Safe: 40})
+	w.step(1, Heartbeat{Ballot: b, Start: 39, Chosen: 41, Safe: 40})
 	w.at(w.now + w.cfg.Heartbeat)
 	if out := w.step(w.pull.to, Learned{Chosen: 41, Snapshot: meta}); w.chosen != 41 || out.Base == nil {
 		t.Fatalf("chosen %d, base %v with a snapshot that a quorum has", w.chosen, out.Base)
 	}
 }
 
-// TestSafe: the least that outlives any minority.
+// A new acceptor without a state machine has nothing to lose by a snapshot, and a new
+// epoch may not be able to begin without it (sim seed 200024); what it has taken in the
+// place of nothing does not keep a proposer from beginning below it.
+func TestAWitnessThatNeverVotedTakesAnyBase(t *testing.T) {
+	w := newSolo(t, 4, []Member{{ID: 1, Voter: true}, {ID: 4, Voter: true, Roles: consensus.RoleAcceptor}}, State{})
+	w.step(1, PollReply{Epoch: 1, Chosen: 50})
+	meta := SnapshotMeta{Index: 40, Term: ballot(1, 1, 0), Configuration: *w.config()}
+	if out := w.step(1, Learned{Chosen: 50, Snapshot: meta}); w.chosen != 40 || out.Base == nil {
+		t.Fatalf("chosen %d, base %v", w.chosen, out.Base)
+	}
+	w.at(w.now + 2*w.cfg.Election)
+	if out := w.step(1, Poll{Epoch: 1, Chosen: 20}); !only[PollReply](t, out.SendNow).Granted {
+		t.Errorf("refuses a proposer that has learned less: %v", out.SendNow)
+	}
+	out := w.step(1, Prepare{Ballot: ballot(1, 2, 0), From: 21})
+	if m := only[Promise](t, out.Send); m.Trimmed != 0 || len(m.Runs) > 0 {
+		t.Errorf("promise %+v, want one without votes", m)
+	}
+}
+
+// Section 4.3: what is trimmed must be had from somebody as long as a quorum is up.
 func TestSafeOutlivesAnyMinority(t *testing.T) {
 	witness := func(id ID) Member { return Member{ID: id, Voter: true, Roles: consensus.RoleAcceptor} }
 	learner := func(id ID) Member { return Member{ID: id} }
