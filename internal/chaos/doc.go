@@ -29,6 +29,7 @@
 //
 //	go test ./internal/chaos                     # the checkers' own tests
 //	go test ./internal/chaos -run TestKill -chaos -cycles=150 -v
+//	go test ./internal/chaos -run TestKill -chaos -cycles=150 -v -engine=paxos -roles
 //	make chaos MINUTES=30                        # a campaign, appended to the ledger
 //
 // Power cuts need root and loop devices, cuts need root and network namespaces,
