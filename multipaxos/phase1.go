@@ -15,6 +15,9 @@ type phase1 struct {
 	bytes int
 }
 
+// aboveAll stands for the ballot of a chosen entry: no vote replaces it.
+const aboveAll Ballot = maxBallot + 1
+
 type promiser struct {
 	next    Index // where the next piece begins; 0 if the promise is whole
 	refused bool
@@ -119,11 +122,6 @@ func (n *Node) onPromise(from ID, m Promise) {
 	}
 	h.next, h.refused = m.Next, false
 	switch {
-	case n.lacks(m.Runs):
-		// It has learned more since its last piece. What it reports as chosen cannot be
-		// learned before what lies between, and may be in no other report.
-		h.next = n.chosen + 1
-		n.prepare(from)
 	case p.bytes > 2*n.cfg.MaxUnchosenBytes+n.cfg.CatchUpBytes, p.last > n.chosen+4*Index(n.cfg.Window):
 		n.failCandidacy("more votes are reported than a window holds")
 	case m.Next != 0:
@@ -134,11 +132,6 @@ func (n *Node) onPromise(from ID, m Promise) {
 	case n.quorum(func(id ID) bool { return p.heard[id] != nil && p.heard[id].next == 0 }):
 		n.becomeLeader()
 	}
-}
-
-// lacks reports whether some of what runs report as chosen is not known here.
-func (n *Node) lacks(runs []Run) bool {
-	return slices.ContainsFunc(runs, func(r Run) bool { return r.Chosen && r.Entries[len(r.Entries)-1].Index > n.chosen })
 }
 
 // validPromise reports whether an acceptor could have sent m.
@@ -166,7 +159,7 @@ func (n *Node) validPromise(m Promise) bool {
 func (n *Node) takeReport(r Run) {
 	if r.Chosen {
 		n.learn(r.Entries)
-		return
+		r.Ballot = aboveAll // what cannot be learned yet, for something between is not known, still stands
 	}
 	p := n.phase1
 	if p == nil {
