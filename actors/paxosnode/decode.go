@@ -10,6 +10,10 @@ import (
 	"github.com/synod-go/synod/multipaxos"
 )
 
+// Decode returns what a message of a Paxos group says: for simulated worlds, which
+// listen in. It returns an error for one that no replica of ours sends.
+func Decode(m *messages.PaxosMessage) (multipaxos.Message, error) { return decode(m) }
+
 // decode is encode backwards. It returns an error for a message that no replica
 // of ours sends; the caller counts and drops it. Numbers out of range are the
 // core's to refuse.

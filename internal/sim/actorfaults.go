@@ -5,8 +5,7 @@ import (
 	"slices"
 
 	"github.com/synod-go/synod/actors/group"
-	"github.com/synod-go/synod/actors/raftnode"
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/consensus"
 	"github.com/synod-go/synod/storage"
 )
 
@@ -91,14 +90,14 @@ func (w *ActorWorld) fillDisk(h *host) {
 }
 
 func (w *ActorWorld) transfer(h *host, d draw) {
-	to := raft.None
+	to := consensus.None
 	if d.perMille(500) {
 		to = w.hosts[d.split().below(len(w.hosts))].id
 	}
 	campaign := d.split().perMille(300)
 	_ = h.handle.Do(func(e group.Engine) {
 		if campaign {
-			raftnode.Core(e).Campaign()
+			w.engine.campaign(e)
 		} else if err := e.TransferLeadership(to); err == nil {
 			w.trace("transfer  replica %d to %d", h.id, to)
 		}
@@ -241,7 +240,7 @@ func (w *ActorWorld) partition(d draw) {
 // change asks a leader for a random change of its members, as an operator would.
 func (w *ActorWorld) change(h *host, e group.Engine, d draw) {
 	s := e.Status()
-	if s.Role != raft.Leader || w.healed {
+	if s.Role != consensus.Leader || w.healed {
 		return
 	}
 	members := slices.Clone(s.Configuration.Members)
@@ -251,11 +250,11 @@ func (w *ActorWorld) change(h *host, e group.Engine, d draw) {
 	at := d.split().below(len(members))
 	switch choice := d.below(10); {
 	case choice < 4:
-		members = w.join(members, raft.Member{Promote: choice < 2, Voter: choice == 2})
+		members = w.join(members, consensus.Member{Promote: choice < 2, Voter: choice == 2})
 	case choice < 6 && len(members) > 1:
 		members = slices.Delete(members, at, at+1)
 	case choice < 8 && len(members) > 1:
-		members = w.join(slices.Delete(members, at, at+1), raft.Member{Voter: true})
+		members = w.join(slices.Delete(members, at, at+1), consensus.Member{Voter: true})
 	case choice == 8:
 		members[at].Priority = int32(d.split().split().below(4))
 	default:
@@ -269,9 +268,9 @@ func (w *ActorWorld) change(h *host, e group.Engine, d draw) {
 }
 
 // join adds the first machine that is not a member.
-func (w *ActorWorld) join(members []raft.Member, as raft.Member) []raft.Member {
+func (w *ActorWorld) join(members []consensus.Member, as consensus.Member) []consensus.Member {
 	for _, h := range w.hosts {
-		if !slices.ContainsFunc(members, func(m raft.Member) bool { return m.ID == h.id }) {
+		if !slices.ContainsFunc(members, func(m consensus.Member) bool { return m.ID == h.id }) {
 			as.ID = h.id
 			return append(members, as)
 		}

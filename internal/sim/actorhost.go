@@ -12,8 +12,7 @@ import (
 
 	"github.com/synod-go/synod/actors"
 	"github.com/synod-go/synod/actors/group"
-	"github.com/synod-go/synod/actors/raftnode"
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/consensus"
 	"github.com/synod-go/synod/replica"
 	"github.com/synod-go/synod/storage"
 )
@@ -22,8 +21,8 @@ import (
 // above the line survives a crash of the process.
 type host struct {
 	slot      int
-	id        raft.ID
-	bootstrap []raft.Member
+	id        consensus.ID
+	bootstrap []consensus.Member
 	clock     clock
 	wall      int64 // how far the machine's wall clock is off, in milliseconds
 	disk      *storage.Memory
@@ -46,16 +45,16 @@ type host struct {
 	calls       []pendingCall
 
 	view      group.View
-	applied   raft.Index // when it was looked at last
-	instances int        // of the group's actor in this process
-	fresh     bool       // the newest one has not shown itself
-	fuse      int        // calls of the world until a planted panic, 0 is none
-	applyFuse int        // commands until one, likewise
+	applied   consensus.Index // when it was looked at last
+	instances int             // of the group's actor in this process
+	fresh     bool            // the newest one has not shown itself
+	fuse      int             // calls of the world until a planted panic, 0 is none
+	applyFuse int             // commands until one, likewise
 }
 
 func newHost(w *ActorWorld, slot int) *host {
 	d := w.dice.at(streamClock, slot, 0)
-	h := &host{slot: slot, id: raft.ID(slot + 1), clock: w.newClock(d)}
+	h := &host{slot: slot, id: consensus.ID(slot + 1), clock: w.newClock(d)}
 	h.wall = d.split().between(-3000, 3000) + 1_700_000_000_000
 	seed := w.dice.at(streamTear, slot, uint64(h.id))
 	h.disk = storage.NewMemory(uint64(seed))
@@ -82,7 +81,7 @@ func (w *ActorWorld) start(h *host) {
 		h.system.ProcessRegistry.Add(&wireEnd{w, h, h.life, to}, wireName(to))
 	}
 	h.runner = newRunner(w, h)
-	h.handle, err = group.Spawn(h.system, w.config(h), "raft/sim", &supervisor{w.strategy(h), w, h})
+	h.handle, err = group.Spawn(h.system, w.config(h), "group/sim", &supervisor{w.strategy(h), w, h})
 	if err != nil {
 		violated("start", "replica %d cannot start: %v", h.id, err)
 	}
@@ -114,15 +113,15 @@ func (w *ActorWorld) startFailed(h *host, err error) {
 // call out of an actor is a place where a planted panic may come.
 func (w *ActorWorld) config(h *host) group.Config {
 	return group.Config{
-		Protocol: raftnode.New(w.raftConfig(h)), ID: h.id, Group: groupNumber, Name: "sim", Store: h.store,
+		Protocol: w.engine.protocol(h), ID: h.id, Group: groupNumber, Name: "sim", Store: h.store,
 		Bootstrap: h.bootstrap, Replica: w.weather.replicaConfig(),
 		SnapshotBytes: w.limits.snapshotBytes, MaxProposals: w.limits.inbox, MaxReads: w.limits.inbox,
 		Machine: func() replica.StateMachine { return w.newMachine(h) },
-		Peer: func(id raft.ID) *actor.PID {
+		Peer: func(id consensus.ID) *actor.PID {
 			h.burn()
 			return actor.NewPID(h.system.Address(), wireName(id))
 		},
-		Clock: func() raft.Time {
+		Clock: func() consensus.Time {
 			h.burn()
 			return h.clock.at(w.now)
 		},
@@ -136,12 +135,6 @@ func (w *ActorWorld) config(h *host) group.Config {
 		Event:      func(kind string, attrs ...slog.Attr) { w.event(h, kind, attrs) },
 		FailStop:   func(err error) { w.failStop(h, err) },
 	}
-}
-
-func (w *ActorWorld) raftConfig(h *host) raft.Config {
-	c := w.weather.raftConfig(w.plan.Seed, h.id, h.life)
-	c.CatchUpBytes = w.limits.catchUpBytes
-	return c
 }
 
 func (w *ActorWorld) newMachine(h *host) replica.StateMachine {
@@ -161,17 +154,17 @@ func (w *ActorWorld) changed(h *host, v group.View) {
 	h.view = v
 	w.fold(uint64(v.Term)<<16 ^ uint64(v.Role)<<8 ^ uint64(v.Leader))
 	w.trace("view      replica %d %v of %d in term %d, configuration %d", h.id, v.Role, v.Leader, v.Term, v.Configuration.Version)
-	if v.Role == raft.Leader && (was.Role != raft.Leader || was.Term != v.Term) {
+	if v.Role == consensus.Leader && (was.Role != consensus.Leader || was.Term != v.Term) {
 		w.stats.Elections++
-		w.leads(v.Term, h.id)
+		w.engine.leads(h, v)
 	}
-	if was.Role == raft.Leader && v.Role != raft.Leader && !h.fresh && h.proposing() {
+	if was.Role == consensus.Leader && v.Role != consensus.Leader && !h.fresh && h.proposing() {
 		w.sometimes.count(sawDeposedWithTail)
 	}
 	switch {
 	case h.fresh:
 		h.fresh = false
-		_ = h.handle.Do(func(e group.Engine) { w.remembers(h, e.Status()) })
+		_ = h.handle.Do(func(e group.Engine) { w.engine.remembers(h, e.Status()) })
 	case v.Term < was.Term:
 		w.note("R7", "replica %d goes back from term %d to %d", h.id, was.Term, v.Term)
 	}

@@ -2,7 +2,7 @@ package sim
 
 import (
 	"github.com/synod-go/synod/actors/group"
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/consensus"
 )
 
 // beginLiveness ends all faults and starts who is down. From now on the group
@@ -49,7 +49,7 @@ func (w *ActorWorld) notRecovered() string {
 		switch {
 		case !h.up:
 			return sprint("replica %d is not up", h.id)
-		case h.view.Role != raft.Leader:
+		case h.view.Role != consensus.Leader:
 		case leader != nil:
 			return sprint("replicas %d and %d both lead", leader.id, h.id)
 		default:
@@ -74,7 +74,7 @@ func (w *ActorWorld) notRecovered() string {
 // punctual checks that an actor has not slept past what its core waits for: a
 // lost timer or a lost wake would otherwise show itself only as a slow group.
 func (w *ActorWorld) punctual(h *host, e group.Engine) {
-	const patience = raft.Time(50 * milli)
+	const patience = consensus.Time(50 * milli)
 	if late := h.clock.at(w.now) - e.Deadline(); late > patience {
 		w.note("R14", "replica %d has slept %d ms past its deadline", h.id, int64(late)/milli)
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/synod-go/synod/actors"
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/consensus"
 	"github.com/synod-go/synod/replica"
 )
 
@@ -56,7 +56,7 @@ type worldTimer struct {
 	runs bool
 }
 
-// Reset implements raftnode.Timer.
+// Reset implements group.Timer.
 func (t *worldTimer) Reset(after time.Duration) bool {
 	t.h.burn()
 	ran := t.runs
@@ -66,12 +66,12 @@ func (t *worldTimer) Reset(after time.Duration) bool {
 	if d := t.w.dice.roll(streamTurn, 3*maxSlots+t.h.slot); d.perMille(20) {
 		after -= time.Duration(d.split().between(0, milli))
 	}
-	at := max(t.h.clock.when(t.h.clock.at(t.w.now)+raft.Time(after)), t.w.now)
+	at := max(t.h.clock.when(t.h.clock.at(t.w.now)+consensus.Time(after)), t.w.now)
 	t.w.agenda.add(at, t.w.of(t.h, evTimer, func() { t.fire(setting) }))
 	return ran
 }
 
-// Stop implements raftnode.Timer.
+// Stop implements group.Timer.
 func (t *worldTimer) Stop() bool {
 	ran := t.runs
 	t.runs = false

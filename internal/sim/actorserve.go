@@ -5,7 +5,7 @@ import (
 	"errors"
 
 	"github.com/synod-go/synod/actors/group"
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/consensus"
 	"github.com/synod-go/synod/replica"
 )
 
@@ -78,17 +78,17 @@ func (w *ActorWorld) collect(h *host) {
 
 // applies compares a state machine that went on with all others (S5), and with
 // the model if nothing is newer: no acknowledged write is missing.
-func (w *ActorWorld) applies(h *host, now raft.Index) {
+func (w *ActorWorld) applies(h *host, now consensus.Index) {
 	before := h.applied
 	h.applied = now
 	r := h.handle.Replica()
 	for i := (uint64(before) + digestEvery) / digestEvery * digestEvery; i <= uint64(now); i += digestEvery {
 		if d, ok := r.DigestAt(i); ok {
-			w.model.compare(h.id, raft.Index(i), d)
+			w.model.compare(h.id, consensus.Index(i), d)
 		}
 	}
 	at := r.Digest()
-	if raft.Index(at.Index) != now {
+	if consensus.Index(at.Index) != now {
 		return // restarted, and not there yet
 	}
 	w.model.compare(h.id, now, at.Digest)
@@ -99,10 +99,10 @@ func (w *ActorWorld) applies(h *host, now raft.Index) {
 }
 
 // read answers a read whose index the state machine has reached.
-func (w *ActorWorld) read(h *host, c pendingCall, index raft.Index) {
+func (w *ActorWorld) read(h *host, c pendingCall, index consensus.Index) {
 	seen := reply{kind: replyValue}
 	err := h.handle.Read(index, func(machine replica.StateMachine, applied uint64) {
-		seen.value, seen.index = machine.(*plantedMachine).value[c.op.key], raft.Index(applied)
+		seen.value, seen.index = machine.(*plantedMachine).value[c.op.key], consensus.Index(applied)
 	})
 	if errors.Is(err, group.ErrBehind) {
 		violated("R12", "replica %d answers a read at %d, it has applied %d", h.id, index, h.handle.Applied())
@@ -111,7 +111,7 @@ func (w *ActorWorld) read(h *host, c pendingCall, index raft.Index) {
 		w.refused(h, c.op, c.attempt, group.ErrUnknown)
 		return
 	}
-	if h.view.Role != raft.Leader {
+	if h.view.Role != consensus.Leader {
 		w.sometimes.count(sawFollowerRead)
 	}
 	w.fold(mix(c.op.number) ^ uint64(seen.index))
@@ -129,9 +129,9 @@ var cancelled = func() context.Context {
 func (w *ActorWorld) leaseRead(h *host, op *operation, attempt int) {
 	seen := reply{kind: replyValue}
 	if !h.handle.ReadLease(cancelled, func(machine replica.StateMachine, applied uint64) {
-		seen.value, seen.index = machine.(*plantedMachine).value[op.key], raft.Index(applied)
+		seen.value, seen.index = machine.(*plantedMachine).value[op.key], consensus.Index(applied)
 	}) {
-		w.refused(h, op, attempt, raft.ErrNotLeader)
+		w.refused(h, op, attempt, consensus.ErrNotLeader)
 		return
 	}
 	w.sometimes.count(sawLeaseRead)
@@ -143,7 +143,7 @@ func (w *ActorWorld) leaseRead(h *host, op *operation, attempt int) {
 func (w *ActorWorld) refused(h *host, op *operation, attempt int, err error) {
 	w.fold(mix(op.number) ^ digest([]byte(err.Error())))
 	answer := reply{kind: replyRefused, hint: -1}
-	if leader := h.view.Leader; leader != raft.None && leader != h.id {
+	if leader := h.view.Leader; leader != consensus.None && leader != h.id {
 		answer.hint = slotOf(leader)
 	}
 	switch {
@@ -154,13 +154,13 @@ func (w *ActorWorld) refused(h *host, op *operation, attempt int, err error) {
 		w.sometimes.count(sawNotCommitted)
 		w.model.notCommitted(op, attempt)
 		answer = reply{kind: replyNotCommitted}
-	case errors.Is(err, group.ErrOverloaded), errors.Is(err, raft.ErrOverloaded):
+	case errors.Is(err, group.ErrOverloaded), errors.Is(err, consensus.ErrOverloaded):
 		w.sometimes.count(sawOverloaded)
 	case errors.Is(err, group.ErrDiskFull):
 		w.sometimes.count(sawFullRefused)
-	case errors.Is(err, raft.ErrUnavailable), op.kind == opRead:
+	case errors.Is(err, consensus.ErrUnavailable), op.kind == opRead:
 		w.sometimes.count(sawReadRejected)
-	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrTransferring), errors.Is(err, group.ErrStopped):
+	case errors.Is(err, consensus.ErrNotLeader), errors.Is(err, consensus.ErrTransferring), errors.Is(err, group.ErrStopped):
 	case errors.Is(err, replica.ErrRequestFuture): // this leader's clock is behind the client's
 	default:
 		violated("reply", "replica %d answers %v %d with %v", h.id, op.kind, op.number, err)
@@ -171,7 +171,7 @@ func (w *ActorWorld) refused(h *host, op *operation, attempt int, err error) {
 // pictured is the end of a snapshot that the operator asked for.
 func (w *ActorWorld) pictured(h *host, err error) {
 	switch {
-	case err == nil, errors.Is(err, raft.ErrUnavailable), errors.Is(err, group.ErrOverloaded), errors.Is(err, group.ErrUnknown), errors.Is(err, group.ErrStopped):
+	case err == nil, errors.Is(err, consensus.ErrUnavailable), errors.Is(err, group.ErrOverloaded), errors.Is(err, group.ErrUnknown), errors.Is(err, group.ErrStopped):
 	case !w.excused(h, err):
 		violated("D10", "replica %d cannot take a snapshot: %v", h.id, err)
 	}

@@ -3,7 +3,7 @@ package sim
 import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/synod-go/synod/raft"
+	"github.com/synod-go/synod/consensus"
 )
 
 // ActorWorld is one run of the real actors: each machine has an actor system
@@ -16,7 +16,7 @@ type ActorWorld struct {
 	hosts   []*host
 	clients callers
 	model   model
-	wire    wire
+	engine  actorEngine
 	limits  limits
 }
 
@@ -50,8 +50,8 @@ func drawLimits(d *dice, w *weather) limits {
 	}
 }
 
-// RunActors carries out a plan with real actors. With trace, Failure.Transcript
-// holds the last lines. Its classes of faults are those of Run without the loss
+// RunActors carries out a plan with real actors of the engine it names. With trace,
+// Failure.Transcript holds the last lines. Its classes of faults are those of Run without the loss
 // of disks, flipped bits and clocks that jump, and with panics.
 func RunActors(p Plan, trace bool) Result {
 	if p.Steps == 0 {
@@ -65,8 +65,9 @@ func RunActors(p Plan, trace bool) Result {
 }
 
 func newActorWorld(p Plan) *ActorWorld {
-	w := &ActorWorld{course: newCourse(p), model: newModel(), wire: newWire()}
+	w := &ActorWorld{course: newCourse(p), model: newModel()}
 	w.weather.on &^= Wipe | BitFlip | ClockJump
+	w.engine = newActorEngine(w)
 	w.limits = drawLimits(&w.dice, &w.weather)
 	w.clients = callers{scene: w, course: &w.course, model: &w.model}
 	return w
@@ -234,7 +235,7 @@ func (w *ActorWorld) believer(d draw, op *operation) int {
 	first := d.below(len(w.hosts))
 	for i := range w.hosts {
 		h := w.hosts[(first+i)%len(w.hosts)]
-		if h.up && (h.handle.HoldsLease() || op.kind == opRead && h.view.Role == raft.Leader) {
+		if h.up && (h.handle.HoldsLease() || op.kind == opRead && h.view.Role == consensus.Leader) {
 			return h.slot
 		}
 	}
@@ -244,7 +245,7 @@ func (w *ActorWorld) believer(d draw, op *operation) int {
 // leader is a machine whose replica believes to lead, or else h.
 func (w *ActorWorld) leader(h *host) *host {
 	for _, x := range w.hosts {
-		if x.up && x.view.Role == raft.Leader {
+		if x.up && x.view.Role == consensus.Leader {
 			return x
 		}
 	}

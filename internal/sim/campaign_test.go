@@ -120,6 +120,11 @@ func runPaxos(p Plan, trace bool) Result {
 	return Run(p, trace)
 }
 
+func runPaxosActors(p Plan, trace bool) Result {
+	p.Engine = enginePaxos
+	return RunActors(p, trace)
+}
+
 // simulation is a kind of world with the tests that run it.
 type simulation struct {
 	name   string
@@ -130,9 +135,10 @@ type simulation struct {
 }
 
 var simulations = map[string]simulation{
-	"sim":    {"sim", Run, worldSights(), 60, "TestReplay"},
-	"paxos":  {"paxos", runPaxos, paxosSights(), 60, "TestReplay"},
-	"actors": {"actors", RunActors, actorSights(), 200, "TestActorReplay"},
+	"sim":          {"sim", Run, worldSights(), 60, "TestReplay"},
+	"paxos":        {"paxos", runPaxos, paxosSights(), 60, "TestReplay"},
+	"actors":       {"actors", RunActors, actorSights(), 200, "TestActorReplay"},
+	"paxos actors": {"paxos actors", runPaxosActors, actorSights(), 200, "TestActorReplay"},
 }
 
 // runCampaign runs the seeds that the flags say, or so many, or with -short few.
