@@ -35,7 +35,7 @@ var mayImport = map[string][]string{
 	"actors/learner":      {"actors", "actors/decree", "messages", "paxos", "paxos/founding", "storage"},
 	"cluster":             {"messages"},
 	"api":                 {"", "cluster", "coordination"},
-	"internal/sim":        {"consensus", "multipaxos", "raft", "replica", "storage", "coordination", "messages", "actors", "actors/group", "actors/raftnode"},
+	"internal/sim":        {"consensus", "multipaxos", "raft", "replica", "storage", "coordination", "messages", "actors", "actors/group", "actors/raftnode", "actors/paxosnode"},
 	"internal/sim/flight": {"actors/decree", "paxos"},
 	"internal/chaos":      {"api", "internal/stranger"},
 	// What no node of ours would send, for the tests of the root and of internal/chaos.

@@ -101,6 +101,16 @@ var paxosMutants = []mutant{
 		"			n.sendNow(m.ID, PollReply{Epoch: n.epoch(), Chosen: n.chosen})\n", ""},
 	{"paxos: prepare without a poll", "multipaxos/election.go",
 		"	if n.role == PreCandidate && n.quorum(func(id ID) bool { return n.election.votes[id] }) {\n", "	if n.role == PreCandidate {\n"},
+	{"paxos actor: everything leaves before it is saved", "actors/paxosnode/engine.go",
+		"		o.Send = e.appendEnvelopes(make([]group.Envelope, 0, len(out.Send)), out.Send)\n", "		o.SendNow = e.appendEnvelopes(o.SendNow, out.Send)\n"},
+	{"paxos actor: a promise before it is saved", "actors/paxosnode/engine.go",
+		"	if out.Save != 0 {\n", "	for _, m := range out.Send {\n		if _, ok := m.Message.(multipaxos.Promise); ok {\n			o.SendNow = e.appendEnvelopes(o.SendNow, []multipaxos.Envelope{m})\n		}\n	}\n	if out.Save != 0 {\n"},
+	{"paxos actor: of a save with votes the promise is not written", "actors/paxosnode/engine.go",
+		"	written := e.writer.Records(out)\n", "	written := e.writer.Records(out)\n	if len(written) > 1 && written[0].Type == multipaxos.RecordHardState {\n		written = written[1:]\n	}\n"},
+	{"paxos actor: a command has another ballot than its entry", "actors/paxosnode/engine.go",
+		"	return first, e.Term(), err\n", "	return first, e.Term() + 1, err\n"},
+	{"paxos actor: proposals of a sealed epoch are dropped", "actors/group/propose.go",
+		"		a.handle.putBack(a.in.proposals)\n", ""},
 }
 
 // shownBy names, for the bugs that no seed shows soon or at all, a package and its
@@ -115,6 +125,7 @@ var shownBy = map[string][2]string{
 	"paxos M12: who is silent is removed":                        {"multipaxos", "TestSilenceRemovesNobody"},
 	"paxos M13: silence in the place of a refusal":               {"multipaxos", "TestEveryRefusalHasAReason"},
 	"paxos M14: an unknown outcome is called a failure":          {"actors/group", "TestAProposalThatASnapshotPassedIsUnknown"},
+	"paxos actor: proposals of a sealed epoch are dropped":       {"actors/group", "TestProposalsWaitWhileTheLogIsSealed"},
 	"paxos: the own vote counts before it is saved":              {"multipaxos", "TestTheOwnVoteCountsWhenItIsDurable"},
 	"paxos: what is not chosen is taught":                        {"multipaxos", "TestOnlyWhatIsChosenIsTaught"},
 	"paxos: read without asking a quorum":                        {"multipaxos", "TestAReadWaitsForARoundThatBeganAfterIt"},
