@@ -388,7 +388,8 @@ func (*PaxosMessage_ReadIndexReply) isPaxosMessage_Body() {}
 func (*PaxosMessage_Campaign) isPaxosMessage_Body() {}
 
 // PaxosPoll: a proposer that hears no leader to all acceptors, before it
-// prepares; answered by PaxosPollReply.
+// prepares; or one that hears a leader of lower priority, with that one's ballot, to
+// know whether it could take over. Answered by PaxosPollReply.
 type PaxosPoll struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Epoch         uint32                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
@@ -973,6 +974,7 @@ type PaxosHeartbeatReply struct {
 	Snapshot      uint64                 `protobuf:"varint,4,opt,name=snapshot,proto3" json:"snapshot,omitempty"` // the sender's newest
 	Stalled       bool                   `protobuf:"varint,5,opt,name=stalled,proto3" json:"stalled,omitempty"`   // the sender's disk does not answer
 	Lost          bool                   `protobuf:"varint,6,opt,name=lost,proto3" json:"lost,omitempty"`         // the sender lacks the vote for Heartbeat.match: it ends
+	Reaches       bool                   `protobuf:"varint,7,opt,name=reaches,proto3" json:"reaches,omitempty"`   // it has a higher priority than the leader, and reaches a quorum
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1045,6 +1047,13 @@ func (x *PaxosHeartbeatReply) GetStalled() bool {
 func (x *PaxosHeartbeatReply) GetLost() bool {
 	if x != nil {
 		return x.Lost
+	}
+	return false
+}
+
+func (x *PaxosHeartbeatReply) GetReaches() bool {
+	if x != nil {
+		return x.Reaches
 	}
 	return false
 }
@@ -1567,14 +1576,15 @@ const file_synod_messages_paxoslog_proto_rawDesc = "" +
 	"\x05round\x18\x03 \x01(\x04R\x05round\x12\x12\n" +
 	"\x04sent\x18\x04 \x01(\x10R\x04sent\x12\x14\n" +
 	"\x05match\x18\x05 \x01(\x04R\x05match\x12\x12\n" +
-	"\x04safe\x18\x06 \x01(\x04R\x04safe\"\xa1\x01\n" +
+	"\x04safe\x18\x06 \x01(\x04R\x04safe\"\xbb\x01\n" +
 	"\x13PaxosHeartbeatReply\x12\x14\n" +
 	"\x05round\x18\x01 \x01(\x04R\x05round\x12\x12\n" +
 	"\x04sent\x18\x02 \x01(\x10R\x04sent\x12\x16\n" +
 	"\x06chosen\x18\x03 \x01(\x04R\x06chosen\x12\x1a\n" +
 	"\bsnapshot\x18\x04 \x01(\x04R\bsnapshot\x12\x18\n" +
 	"\astalled\x18\x05 \x01(\bR\astalled\x12\x12\n" +
-	"\x04lost\x18\x06 \x01(\bR\x04lost\")\n" +
+	"\x04lost\x18\x06 \x01(\bR\x04lost\x12\x18\n" +
+	"\areaches\x18\a \x01(\bR\areaches\")\n" +
 	"\n" +
 	"PaxosLearn\x12\x1b\n" +
 	"\tfrom_slot\x18\x01 \x01(\x04R\bfromSlot\"\x93\x01\n" +

@@ -17,7 +17,7 @@ func (n *Node) onPrepare(from ID, m Prepare) {
 		return
 	}
 	if m.Ballot > n.promised {
-		if !n.mayPromise(m) {
+		if !n.mayPromise(m.Over) {
 			n.nack(from, m.Ballot, RefusedLease)
 			return
 		}

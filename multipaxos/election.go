@@ -185,13 +185,16 @@ func (n *Node) poll() {
 		e.eager--
 		e.at = n.now + n.cfg.Heartbeat/4 + n.jitter(n.cfg.Heartbeat/4)
 	}
-	m := Poll{Epoch: n.epoch(), Chosen: n.chosen, Priority: n.self().Priority}
+	n.askAcceptors(Poll{Epoch: n.epoch(), Chosen: n.chosen, Priority: n.self().Priority})
+	n.countPoll()
+}
+
+func (n *Node) askAcceptors(m Poll) {
 	for _, member := range n.config().Members {
 		if member.Voter && member.ID != n.cfg.ID {
 			n.sendNow(member.ID, m)
 		}
 	}
-	n.countPoll()
 }
 
 func (n *Node) countPoll() {
@@ -216,7 +219,7 @@ func (n *Node) quorum(does func(ID) bool) bool {
 func (n *Node) onPoll(from ID, m Poll) {
 	sender, known := n.config().Find(from)
 	reply := PollReply{Epoch: n.epoch(), Chosen: n.chosen}
-	reply.Granted = m.Epoch == n.epoch() && known && sender.Proposes() && n.mayElect() && m.Chosen >= n.forgotten()
+	reply.Granted = m.Epoch == n.epoch() && known && sender.Proposes() && n.mayPromise(m.Over) && m.Chosen >= n.forgotten()
 	if m.Epoch > n.epoch() || m.Chosen > n.chosen && m.Chosen <= maxIndex && n.leader == None {
 		n.pullFrom(from)
 	}
@@ -257,9 +260,14 @@ func (n *Node) onPollReply(from ID, m PollReply) {
 	if m.Chosen > n.chosen && n.role != Leader {
 		n.pullFrom(from)
 	}
-	if n.role != PreCandidate || !m.Granted || m.Epoch != n.epoch() || n.place(from) < 0 {
+	if !m.Granted || m.Epoch != n.epoch() || n.place(from) < 0 {
 		return
 	}
-	n.election.votes[from] = true
-	n.countPoll()
+	switch {
+	case n.role == PreCandidate:
+		n.election.votes[from] = true
+		n.countPoll()
+	case n.role == Follower && n.canvass.over == n.following && n.canvass.votes != nil:
+		n.canvass.votes[from] = true
+	}
 }

@@ -135,7 +135,7 @@ func (s *script) meta() SnapshotMeta {
 func (s *script) message() Message {
 	switch s.byte() % 18 {
 	case 0:
-		return Poll{s.epoch(), s.slot(), int32(s.byte())}
+		return Poll{Epoch: s.epoch(), Chosen: s.slot(), Priority: int32(s.byte()), Over: s.ballot()}
 	case 1:
 		return PollReply{s.epoch(), s.flag(), s.slot()}
 	case 2:
@@ -155,7 +155,7 @@ func (s *script) message() Message {
 	case 8:
 		return Heartbeat{s.ballot(), s.slot(), s.slot(), s.number(), Time(s.number()), Index(s.byte() / 254), s.slot()}
 	case 9:
-		return HeartbeatReply{s.ballot(), s.number() % 4, s.node.now - Time(s.byte()%2), s.slot(), s.slot(), s.byte() > 200, s.byte() > 250}
+		return HeartbeatReply{s.ballot(), s.number() % 4, s.node.now - Time(s.byte()%2), s.slot(), s.slot(), s.byte() > 200, s.byte() > 250, s.byte()%2 == 0}
 	case 10:
 		return Learn{s.slot()}
 	case 11, 12:

@@ -259,7 +259,7 @@ func (n *Node) onHeartbeat(from ID, m Heartbeat) {
 	n.safeUpTo = max(n.safeUpTo, m.Safe)
 	n.trimWitness()
 	n.sendNow(from, HeartbeatReply{Ballot: m.Ballot, Round: m.Round, Sent: m.Sent,
-		Chosen: n.chosen, Snapshot: n.snapshot.Index, Stalled: n.stalled()})
+		Chosen: n.chosen, Snapshot: n.snapshot.Index, Stalled: n.stalled(), Reaches: n.canvassed()})
 }
 
 func (n *Node) onHeartbeatReply(from ID, m HeartbeatReply) {
@@ -282,7 +282,7 @@ func (n *Node) onHeartbeatReply(from ID, m HeartbeatReply) {
 	}
 	p.heard = n.now
 	p.silent = false
-	p.stalled = m.Stalled
+	p.stalled, p.reaches = m.Stalled, m.Reaches
 	p.sent = max(p.sent, uint64(m.Sent)+1)
 	p.round = max(p.round, m.Round)
 	p.chosen = max(p.chosen, min(m.Chosen, n.chosen))
@@ -360,38 +360,4 @@ func (n *Node) relieveStalledDisk() {
 	if to := n.bestTarget(); to != nil {
 		n.beginTransfer(to, true)
 	}
-}
-
-// deferral is how long a proposer with a higher priority is left alone. It may
-// reach us and no quorum: then it would depose us for nothing, again and again.
-type deferral struct {
-	until, wait Time
-}
-
-// deferPreference doubles the time until the next attempt, up to an hour or so. It
-// starts over when another leader is heard.
-func (n *Node) deferPreference() {
-	d := &n.deferred
-	d.wait = min(max(2*d.wait, 10*n.cfg.Election), 10_000*n.cfg.Election)
-	d.until = n.now + d.wait
-}
-
-// preferHigherPriority hands leadership to a proposer that should rather lead,
-// once it has caught up.
-func (n *Node) preferHigherPriority() {
-	l := n.lead
-	if n.role != Leader || l.transfer != nil || l.seal != 0 || n.now < l.preferAt || n.chosen < l.marker {
-		return
-	}
-	p := n.bestTarget()
-	if p == nil {
-		return
-	}
-	m, _ := n.config().Find(p.id)
-	if m.Priority <= n.self().Priority || p.chosen+Index(n.cfg.PromoteWithin) < n.chosen {
-		return
-	}
-	n.deferPreference()
-	l.preferAt = n.deferred.until
-	n.beginTransfer(p, false)
 }

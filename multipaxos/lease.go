@@ -33,9 +33,9 @@ package multipaxos
 //     published before any message or reply that could tell of it.
 
 // mayPromise reports whether the promise to the last leader lets this replica
-// promise m.
-func (n *Node) mayPromise(m Prepare) bool {
-	return n.mayElect() || m.Over != 0 && m.Over == n.following && n.now >= n.started+n.cfg.Lease
+// promise to another, who passes over the leader of ballot over if that is not 0.
+func (n *Node) mayPromise(over Ballot) bool {
+	return n.mayElect() || over != 0 && over == n.following && n.now >= n.started+n.cfg.Lease
 }
 
 // lease returns the time until which this leader may read without asking, and

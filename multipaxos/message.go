@@ -33,6 +33,9 @@ type Poll struct {
 	Epoch    uint32
 	Chosen   Index // the sender's chosen prefix
 	Priority int32
+	// Over asks for the case that the leader of this ballot makes way (see
+	// preference.go). 0 asks for now.
+	Over Ballot
 }
 
 // PollReply answers Poll. A sender that is behind Chosen pulls. A replica that has
@@ -143,6 +146,7 @@ type HeartbeatReply struct {
 	Chosen   Index
 	Snapshot Index // the sender's newest
 	Stalled  bool  // the sender's disk does not answer: do not hand leadership to it
+	Reaches  bool  // the sender has a higher priority, and a quorum would promise to it
 	Lost     bool  // the sender has lost what it had acknowledged
 }
 

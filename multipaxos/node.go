@@ -53,6 +53,7 @@ type Node struct {
 	handedBytes int // bytes handed out and not applied
 
 	deferred deferral // of leaders with a higher priority
+	canvass  canvass  // as such a one
 
 	left string // why this replica last ceased to lead
 	loss *Loss  // found: this replica takes no part any more

@@ -79,6 +79,7 @@ type progress struct {
 	sent     uint64 // one more than the newest Heartbeat.Sent it has answered; 0 is none
 	round    uint64 // the newest read round it has confirmed
 	stalled  bool   // its disk does not answer
+	reaches  bool   // it should rather lead, and reaches a quorum: see preference.go
 	refuses  bool   // it has promised more
 	lost     bool   // it has lost what it had acknowledged: it counts for nothing any more
 }

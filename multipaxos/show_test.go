@@ -12,7 +12,7 @@ import (
 func showMessage(m Message) string {
 	switch m := m.(type) {
 	case Poll:
-		return fmt.Sprintf("Poll epoch %d, chosen %d, priority %d", m.Epoch, m.Chosen, m.Priority)
+		return fmt.Sprintf("Poll epoch %d, chosen %d, priority %d%s", m.Epoch, m.Chosen, m.Priority, when(m.Over != 0, ", over "+FormatBallot(m.Over)))
 	case PollReply:
 		return fmt.Sprintf("PollReply epoch %d, granted %v, chosen %d", m.Epoch, m.Granted, m.Chosen)
 	case Prepare:
@@ -31,7 +31,7 @@ func showMessage(m Message) string {
 			showTime(m.Sent), when(m.Match != 0, fmt.Sprintf(", match %d", m.Match)), when(m.Safe != 0, fmt.Sprintf(", safe %d", m.Safe)))
 	case HeartbeatReply:
 		return fmt.Sprintf("HeartbeatReply %s round %d, sent %s, chosen %d, snapshot %d%s%s", FormatBallot(m.Ballot), m.Round,
-			showTime(m.Sent), m.Chosen, m.Snapshot, when(m.Stalled, ", stalled"), when(m.Lost, ", lost"))
+			showTime(m.Sent), m.Chosen, m.Snapshot, when(m.Stalled, ", stalled")+when(m.Reaches, ", reaches a quorum"), when(m.Lost, ", lost"))
 	case Learn:
 		return fmt.Sprintf("Learn from %d", m.From)
 	case Learned:

@@ -22,7 +22,7 @@ func decode(w *messages.PaxosMessage) (multipaxos.Message, error) {
 	switch body := w.GetBody().(type) {
 	case *messages.PaxosMessage_Poll:
 		m := body.Poll
-		return multipaxos.Poll{Epoch: m.GetEpoch(), Chosen: consensus.Index(m.GetChosen()), Priority: m.GetPriority()}, nil
+		return multipaxos.Poll{Epoch: m.GetEpoch(), Chosen: consensus.Index(m.GetChosen()), Priority: m.GetPriority(), Over: ballot}, nil
 	case *messages.PaxosMessage_PollReply:
 		m := body.PollReply
 		return multipaxos.PollReply{Epoch: m.GetEpoch(), Granted: m.GetGranted(), Chosen: consensus.Index(m.GetChosen())}, nil
@@ -45,7 +45,7 @@ func decode(w *messages.PaxosMessage) (multipaxos.Message, error) {
 	case *messages.PaxosMessage_HeartbeatReply:
 		m := body.HeartbeatReply
 		return multipaxos.HeartbeatReply{Ballot: ballot, Round: m.GetRound(), Sent: consensus.Time(m.GetSent()),
-			Chosen: consensus.Index(m.GetChosen()), Snapshot: consensus.Index(m.GetSnapshot()), Stalled: m.GetStalled(), Lost: m.GetLost()}, nil
+			Chosen: consensus.Index(m.GetChosen()), Snapshot: consensus.Index(m.GetSnapshot()), Stalled: m.GetStalled(), Lost: m.GetLost(), Reaches: m.GetReaches()}, nil
 	case *messages.PaxosMessage_Campaign:
 		return multipaxos.Campaign{Ballot: ballot}, nil
 	case *messages.PaxosMessage_ReadIndex:

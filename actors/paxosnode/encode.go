@@ -29,6 +29,7 @@ func encode(from, to consensus.ID, group uint32, m multipaxos.Message, flat flat
 	w := &messages.PaxosMessage{From: uint64(from), To: uint64(to), Group: group}
 	switch m := m.(type) {
 	case multipaxos.Poll:
+		w.Ballot = uint64(m.Over)
 		w.Body = &messages.PaxosMessage_Poll{Poll: &messages.PaxosPoll{
 			Epoch: m.Epoch, Chosen: uint64(m.Chosen), Priority: m.Priority}}
 	case multipaxos.PollReply:
@@ -59,7 +60,7 @@ func encode(from, to consensus.ID, group uint32, m multipaxos.Message, flat flat
 	case multipaxos.HeartbeatReply:
 		w.Ballot = uint64(m.Ballot)
 		w.Body = &messages.PaxosMessage_HeartbeatReply{HeartbeatReply: &messages.PaxosHeartbeatReply{Round: m.Round, Sent: int64(m.Sent),
-			Chosen: uint64(m.Chosen), Snapshot: uint64(m.Snapshot), Stalled: m.Stalled, Lost: m.Lost}}
+			Chosen: uint64(m.Chosen), Snapshot: uint64(m.Snapshot), Stalled: m.Stalled, Lost: m.Lost, Reaches: m.Reaches}}
 	case multipaxos.Campaign:
 		w.Ballot = uint64(m.Ballot)
 		w.Body = &messages.PaxosMessage_Campaign{Campaign: &messages.PaxosCampaign{}}

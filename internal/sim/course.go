@@ -40,6 +40,9 @@ func (c *course) firstMembers() (members []consensus.Member) {
 		if d := c.dice.at(streamPlan, 1, uint64(slot)+1); d.perMille(200) && !c.weather.plain {
 			m.Priority = int32(d.split().below(3))
 		}
+		if c.weather.ranked && slot == 0 {
+			m.Priority = 9
+		}
 		members = append(members, m)
 	}
 	return members

@@ -47,13 +47,43 @@ func TestWhoReachesAQuorumLeads(t *testing.T) {
 	}
 }
 
+// TestWhoHasPriorityAndReachesNoQuorumDoesNotLead is the same with a leader that has
+// a higher priority than all others: from behind the cut it must not depose who can
+// lead. When the links are back, it leads again.
+func TestWhoHasPriorityAndReachesNoQuorumDoesNotLead(t *testing.T) {
+	for _, l := range partial {
+		t.Run(fmt.Sprintf("%s of %d", l.name, l.machines), func(t *testing.T) {
+			for seed := uint64(1); seed <= max(2, uint64(*seedsFlag)); seed++ {
+				w := newPartial(l, seed)
+				w.weather.ranked = true
+				afterCut(t, w, l)
+				w.net = network{}
+				until(w, w.now+12*2*int64(w.weather.election))
+				if s := w.nodes[0].core.Status(); s.Role != consensus.Leader {
+					t.Errorf("seed %d: after the cut the first replica does not lead: %+v", seed, s)
+				}
+			}
+		})
+	}
+}
+
 // underLinks returns how many election timeouts it took.
 func underLinks(t *testing.T, l links, seed uint64) float64 {
-	t.Helper()
+	w := newPartial(l, seed)
+	w.weather.plain = true
+	return afterCut(t, w, l)
+}
+
+func newPartial(l links, seed uint64) *World {
 	w := newWorld(Plan{Seed: seed, Engine: enginePaxos, Voters: l.machines, Clients: 6, Off: AllFaults, Steps: 1 << 40})
 	timeout := 2 * int64(w.weather.election)
 	w.weather.patience, w.weather.think = timeout/8, timeout/8 // so that the clients do not take longer than the group
-	w.weather.plain = true
+	return w
+}
+
+func afterCut(t *testing.T, w *World, l links) float64 {
+	t.Helper()
+	seed, timeout := w.plan.Seed, 2*int64(w.weather.election)
 	w.build()
 	for _, n := range w.nodes[l.machines:] { // nobody else is there
 		w.stop(n)

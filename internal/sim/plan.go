@@ -248,6 +248,7 @@ type weather struct {
 	padding                    int   // bytes a snapshot carries beside the registers
 	requests                   int   // whose results are remembered
 	plain                      bool  // all members have the same priority
+	ranked                     bool  // the first member has a higher one than all others
 }
 
 // drawWeather follows the ranges of the reliability study, section 4.2.
