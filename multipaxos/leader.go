@@ -207,37 +207,34 @@ func (n *Node) tellChosen() {
 	}
 }
 
-// safe is the slot up to which snapshots will outlive any minority of the
-// acceptors: so many acceptors that learn hold one. Where fewer acceptors learn than
-// may fail, a majority of the learners does.
+// safe is the slot up to which snapshots will outlive any minority of the acceptors:
+// one learner more holds one than acceptors may fail. Of fewer learners all must.
+// Those that were silent for CatchUpTime are not waited for.
 func (n *Node) safe() Index {
-	var voters, others []Index
-	acceptors := 0
+	var have []Index
+	acceptors, heard := 0, 0
 	for _, m := range n.config().Members {
 		if m.Voter {
 			acceptors++
 		}
-		have := n.snapshot.Index
-		if p := n.lead.peer(m.ID); p != nil {
-			have = p.snapshot
+		if !m.Learns() {
+			continue
 		}
-		switch {
-		case m.Learns() && m.Voter:
-			voters = append(voters, have)
-		case m.Learns():
-			others = append(others, have)
+		if p := n.lead.peer(m.ID); p == nil {
+			have, heard = append(have, n.snapshot.Index), heard+1
+		} else {
+			have = append(have, p.snapshot)
+			if n.now-p.heard < n.cfg.CatchUpTime {
+				heard++
+			}
 		}
 	}
-	least := acceptors - (acceptors/2 + 1) + 1 // one more than may fail
-	if len(voters) < least {
-		voters = append(voters, others...)
-		least = len(voters)/2 + 1
-	}
-	if len(voters) < least {
+	least := min(acceptors-acceptors/2, heard) // a majority is acceptors/2+1
+	if least == 0 {
 		return 0
 	}
-	slices.Sort(voters)
-	return voters[len(voters)-least]
+	slices.Sort(have)
+	return have[len(have)-least]
 }
 
 // onHeartbeat vouches for the leader at once, whatever the disk does. The
