@@ -72,6 +72,7 @@ func (d *Decrees) openLink() (err error) {
 		System: n.system, Listen: d.cfg.Listen.Link, Self: cluster.NodeID(d.id), Name: d.cfg.Name,
 		Cluster: d.clusterID(), Epoch: d.epoch, TLS: d.cfg.TLS, Lookup: n.book.Lookup, Logger: d.cfg.Logger,
 		Admit: n.admit, Position: d.store.Position, OnCopied: d.refusedAsCopy,
+		MaxFrame: d.cfg.MaxValueBytes + 64<<10, // a value, and what goes around it
 	}
 	if d.cfg.Local != nil {
 		config.Network = d.cfg.Local.network.Host(d.cfg.Name)

@@ -114,10 +114,14 @@ func decideError(name string, err error) error {
 	case errors.Is(err, synod.ErrUnknownOutcome):
 		e.Code, e.Message = api.CodeUnknown, fmt.Sprintf("the value may be chosen for decree %q, now or later", name)
 		e.Do = []string{"node decree learn " + name, "or decide it again: what is chosen stays"}
+	case errors.Is(err, synod.ErrNotChosen) && errors.Is(err, synod.ErrOverloaded):
+		e.Code = api.CodeOverloaded
 	case errors.Is(err, synod.ErrNotChosen):
 		e.Code, e.Message = api.CodeTimeout, fmt.Sprintf("the value is surely not chosen for decree %q", name)
 	case errors.Is(err, synod.ErrTooLarge):
 		e.Code = api.CodeTooLarge
+	case errors.Is(err, synod.ErrOverloaded):
+		e.Code = api.CodeOverloaded
 	}
 	return e
 }

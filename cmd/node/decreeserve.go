@@ -198,12 +198,12 @@ func decreeStartError(ctx context.Context, f *decreeFlags, c synod.DecreesConfig
 	}
 	code := failStopCode(err)
 	switch {
-	case code == api.CodeInternal && strings.Contains(err.Error(), "synod: "):
-		return &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("process %s does not start", f.name), Why: decreeWords(plain(err)),
-			Do: []string{"node decree serve --help"}}
 	case code == api.CodeInternal && strings.Contains(err.Error(), "founding: "):
 		return &api.Error{Code: api.CodeCluster, Message: fmt.Sprintf("process %s does not start", f.name), Why: plain(err),
 			Do: []string{"start it with the --acceptors that it had, or with a --data of its own"}}
+	case code == api.CodeInternal && strings.Contains(err.Error(), "synod: "):
+		return &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("process %s does not start", f.name), Why: decreeWords(plain(err)),
+			Do: []string{"node decree serve --help"}}
 	}
 	e := &api.Error{Code: code, Message: fmt.Sprintf("process %s does not start", f.name), Why: plain(err)}
 	switch code {
