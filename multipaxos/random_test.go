@@ -22,19 +22,18 @@ var (
 // group changes its members. The simulator proper is internal/sim; this one is for
 // the core alone, and quick.
 type world struct {
-	t       *testing.T
-	seed    uint64
-	rand    *rand.Rand
-	now     Time
-	nodes   map[ID]*host
-	ids     []ID
-	queue   []packet
-	chosen  []Entry // by slot, as first applied anywhere
-	acked   map[string]bool
-	cut     map[[2]ID]bool
-	calm    bool
-	next    int
-	leaders int
+	t      *testing.T
+	seed   uint64
+	rand   *rand.Rand
+	now    Time
+	nodes  map[ID]*host
+	ids    []ID
+	queue  []packet
+	chosen []Entry // by slot, as first applied anywhere
+	acked  map[string]bool
+	cut    map[[2]ID]bool
+	calm   bool
+	next   int
 }
 
 type packet struct {
@@ -63,7 +62,6 @@ type host struct {
 	saves   []saveUnderWay
 	down    Time
 	pending map[Index]Entry // proposed here: what a caller waits for
-	fresh   bool
 	recv    []byte
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -226,16 +225,4 @@ func (l *eventLines) paint(kind, text string) string {
 		return text
 	}
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
-}
-
-// readEvents calls f with each event of a stream of lines, until it ends.
-func readEvents(r io.Reader, f func(synod.DecreeEvent)) error {
-	decoder := json.NewDecoder(r)
-	for {
-		var e synod.DecreeEvent
-		if err := decoder.Decode(&e); err != nil {
-			return err
-		}
-		f(e)
-	}
 }

@@ -369,6 +369,9 @@ func (c *council) learn(ctx context.Context, name, what string, timeout time.Dur
 // fault sets what becomes of the messages that leave a process, once it answers.
 func (c *council) fault(ctx context.Context, name string, release bool, faults ...fault) error {
 	body, err := json.Marshal(faultChange{Faults: faults, Release: release})
+	if err != nil {
+		return err
+	}
 	for {
 		var set faultChange
 		if err = c.call(ctx, name, http.MethodPut, "/v1/faults", string(body), time.Second, &set); err == nil {

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"maps"
 
 	"github.com/synod-go/synod/consensus"
 	"github.com/synod-go/synod/multipaxos"
@@ -46,11 +45,6 @@ type savedSlot struct {
 
 func newAcceptorDisk() acceptorDisk {
 	return acceptorDisk{slots: map[consensus.Index]savedSlot{}}
-}
-
-func (a acceptorDisk) clone() acceptorDisk {
-	a.slots = maps.Clone(a.slots)
-	return a
 }
 
 // add takes one record over and returns the run that it holds, if any.

@@ -16,10 +16,8 @@ var (
 	traces = flag.Bool("traces", false, "print the shortest trace of every mutant and of every state that must be reachable")
 )
 
-// A mutant is the rule that a model breaks; correct breaks none.
+// A mutant is the rule that a model breaks; the empty one breaks none.
 type mutant string
-
-const correct mutant = ""
 
 // shortStates is how far the large models are explored under -short, for the
 // race detector.
