@@ -181,7 +181,18 @@ func (r *Recovery) State(meta SnapshotMeta, released Index) (State, error) {
 		return State{}, fmt.Errorf("multipaxos: a snapshot took the place of the log up to %d, but the newest whole snapshot ends at %d",
 			least, meta.Index)
 	}
+	if next := meta.Index + 1; r.chosen >= next && !r.has(next) {
+		return State{}, fmt.Errorf("multipaxos: the log does not go on from the newest whole snapshot, which ends at %d: slot %d is missing, chosen are %d",
+			meta.Index, next, r.chosen)
+	}
 	return State{HardState: r.hard, Snapshot: meta, Runs: r.runs, Chosen: max(r.chosen, meta.Index)}, nil
+}
+
+// has reports whether any record says something of slot i.
+func (r *Recovery) has(i Index) bool {
+	return slices.ContainsFunc(r.runs, func(run Run) bool {
+		return len(run.Entries) > 0 && run.Entries[0].Index <= i && i <= run.Entries[len(run.Entries)-1].Index
+	})
 }
 
 // Base is the newest snapshot that the records speak of: all that a replica without

@@ -174,3 +174,25 @@ func TestRecoveryWithASnapshotNewerThanTheRecords(t *testing.T) {
 		t.Errorf("slots up to %d are kept, want none behind the snapshot", r.log.end)
 	}
 }
+
+// A replica whose only snapshot is damaged says so, and does not start: between the
+// snapshot's commit and the base record a crash leaves nothing else to tell.
+func TestALogWithoutTheSnapshotBeforeItIsRefused(t *testing.T) {
+	w := Writer{MaxRecordBytes: 1 << 20}
+	var r Recovery
+	b := ballot(1, 1, 0)
+	records := append([]Record{BootstrapRecord(voters(3))},
+		w.Records(&Output{Runs: []Run{{Chosen: true, Entries: entriesFrom(171, b, "x", "y")}}, Chosen: 172})...)
+	for _, record := range records {
+		if err := r.Add(record); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := r.State(SnapshotMeta{}, 0); err == nil || !strings.Contains(err.Error(), "slot 1 is missing") {
+		t.Errorf("error %v, want one that names slot 1", err)
+	}
+	whole := SnapshotMeta{Index: 170, Term: b, Configuration: Bootstrap(voters(3)...).Configuration}
+	if s, err := r.State(whole, 0); err != nil || s.Chosen != 172 {
+		t.Errorf("with the snapshot: chosen %d, %v", s.Chosen, err)
+	}
+}
