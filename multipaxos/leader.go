@@ -207,9 +207,13 @@ func (n *Node) tellChosen() {
 	}
 }
 
+// deadAfter is after how many elections of silence a witness waits for a learner no
+// more: 3 seconds. It could not let go of anything while one of few is gone for good.
+const deadAfter = 10
+
 // safe is the slot up to which snapshots will outlive any minority of the acceptors:
 // one learner more holds one than acceptors may fail. Of fewer learners all must.
-// Those that were silent for CatchUpTime are not waited for.
+// Those that were silent for deadAfter elections are not waited for.
 func (n *Node) safe() Index {
 	var have []Index
 	acceptors, heard := 0, 0
@@ -224,7 +228,7 @@ func (n *Node) safe() Index {
 			have, heard = append(have, n.snapshot.Index), heard+1
 		} else {
 			have = append(have, p.snapshot)
-			if n.now-p.heard < n.cfg.CatchUpTime {
+			if n.now-p.heard < deadAfter*n.cfg.Election {
 				heard++
 			}
 		}

@@ -287,7 +287,7 @@ func TestSafeOutlivesAnyMinority(t *testing.T) {
 			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}
 		for _, p := range r.lead.peers {
-			p.heard = r.now - r.cfg.CatchUpTime
+			p.heard = r.now - deadAfter*r.cfg.Election
 		}
 		if got := r.safe(); got != max(c.want, slices.Max(slices.Collect(maps.Values(c.have)))) {
 			t.Errorf("%s: %d when nobody was heard for long", name, got)
