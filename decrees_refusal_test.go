@@ -44,15 +44,16 @@ func TestWhoeverRefusesToBeFoundedIsAskedFromTimeToTime(t *testing.T) {
 		}
 		send()
 	})
+	began := time.Now() // they ask from their start on
 	c.openAll()
 	ctx, cancel := context.WithTimeout(c.ctx, 500*time.Millisecond)
 	defer cancel()
-	began := time.Now()
 	if _, err := c.by["a"].Decide(ctx, "x", []byte("1")); !errors.Is(err, ErrNotChosen) {
 		t.Fatalf("decided with an acceptor of another council: %v", err)
 	}
-	// Two roles of a and two of b ask every 100 ms, and at once after each hint and answer.
-	most := 4*int64(time.Since(began)/(100*time.Millisecond)) + 64
+	// Two roles of a and two of b ask every 100 ms, and at once after each hint and answer;
+	// it was tens of thousands.
+	most := 8*int64(time.Since(began)/(100*time.Millisecond)) + 256
 	if n := refusals.Load(); n == 0 || n > most {
 		t.Errorf("%d refusals, want 1 to %d", n, most)
 	}
