@@ -138,28 +138,27 @@ func validAccept(m Accept) bool {
 }
 
 // accept votes for e with b and reports whether the vote stands. What is chosen
-// already needs no vote: it is the same entry, by the rule of phase 1. Two
-// entries with one ballot are the mark of a broken proposer. What does not fit into
-// room bytes or into the window is sent again, or learned.
+// already, with the same entry, needs no vote. Two entries with one ballot are the mark
+// of a broken proposer. What does not fit into room bytes or into the window is sent
+// again, or learned.
 func (n *Node) accept(from ID, b Ballot, e Entry, room *int) bool {
-	if s := n.log.at(e.Index); s != nil && s.known && s.chosen && !sameEntry(s.entry, &e) {
-		n.alarm(from, e.Index, b, "another value than the chosen one")
-		return false
+	if s := n.log.at(e.Index); s != nil && s.known {
+		same := sameEntry(s.entry, &e)
+		switch {
+		case s.vote == b && !same:
+			n.alarm(from, e.Index, b, "two values with one ballot")
+			return false
+		case s.chosen && !same:
+			return false // a leader whose ballot came to nothing: another's was chosen
+		case s.vote == b:
+			return true
+		case s.vote > b && !s.chosen:
+			panicf("vote %s in slot %d above the promise %s", FormatBallot(s.vote), e.Index, FormatBallot(n.promised))
+		}
 	}
 	if e.Index <= n.chosen {
 		n.saves.told = max(n.saves.told, e.Index)
 		return true
-	}
-	if s := n.log.at(e.Index); s != nil && s.known {
-		switch {
-		case s.vote == b && !sameEntry(s.entry, &e):
-			n.alarm(from, e.Index, b, "two values with one ballot")
-			return false
-		case s.vote == b:
-			return true
-		case s.vote > b:
-			panicf("vote %s in slot %d above the promise %s", FormatBallot(s.vote), e.Index, FormatBallot(n.promised))
-		}
 	}
 	if *room < 0 || e.Index > n.chosen+2*Index(n.cfg.Window) {
 		return false

@@ -10,8 +10,9 @@ import (
 
 // Peers that no replica of ours would be.
 
-// A3, P3: two values under one ballot are refused and reported; so is another value
-// than the chosen one, whatever its ballot.
+// A3, P3: two values under one ballot are refused and reported. Another value than the
+// chosen one is refused: it may be a late Accept of a leader whose ballot came to nothing
+// (sim seed 1897), so that it proves nothing.
 func TestTwoValuesUnderOneBallotAreRefusedAndReported(t *testing.T) {
 	b := ballot(1, 1, 1)
 	r := newSolo(t, 1, voters(3), State{})
@@ -32,7 +33,7 @@ func TestTwoValuesUnderOneBallotAreRefusedAndReported(t *testing.T) {
 	next := ballot(1, 2, 2)
 	r.at(r.now + r.cfg.Lease)
 	out := r.step(3, Accept{Ballot: next, Start: 1, Entries: entriesFrom(2, next, "c")})
-	if len(out.Alarms) != 1 || len(messages[Accepted](out.Send)) > 0 {
+	if len(out.Alarms) != 0 || len(messages[Accepted](out.Send)) > 0 {
 		t.Errorf("a chosen slot gets another value: alarms %+v, answers %v", out.Alarms, out.Send)
 	}
 	if out = r.step(3, Accept{Ballot: next, Start: 1, Entries: entriesFrom(2, b, "b")}); len(out.Alarms) > 0 || only[Accepted](t, out.Send).Last != 2 {
