@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/synod-go/synod"
+	"github.com/synod-go/synod/paxos"
 )
 
 // eventWriter writes a process's events as they happen, without ever making the
@@ -108,7 +109,11 @@ func (l *eventLines) add(e synod.DecreeEvent) {
 			return
 		}
 	}
-	l.lines = append(l.lines, eventLine{e, []string{e.ToName}})
+	to := e.ToName
+	if to == "" && e.To != paxos.None {
+		to = fmt.Sprintf("%.4x (gone)", uint64(e.To)) // nobody answers to that identity any more
+	}
+	l.lines = append(l.lines, eventLine{e, []string{to}})
 }
 
 // flush writes what was added.
