@@ -185,7 +185,9 @@ func (o *paxosOracle) status(n *node) {
 	if s.Snapshot > s.Applied || s.Applied > s.Commit || s.FirstIndex > s.Snapshot+1 {
 		violated("P8", "replica %d: slots from %d, snapshot %d, applied %d, chosen %d", n.id, s.FirstIndex, s.Snapshot, s.Applied, s.Commit)
 	}
-	if s.Term < r.term {
+	// Who does not lead may show a lower ballot again: what it heard of a later epoch says
+	// nothing of its own, in which it still prepares. Promises are judged on the disk.
+	if s.Term < r.term && s.Role == consensus.Leader && r.role == consensus.Leader {
 		violated("P4", "replica %d goes back from ballot %s to %s", n.id, multipaxos.FormatBallot(r.term), multipaxos.FormatBallot(s.Term))
 	}
 	if s.Role == consensus.Leader && (r.role != consensus.Leader || s.Term != r.term) {
