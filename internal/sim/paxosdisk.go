@@ -1,7 +1,6 @@
 package sim
 
 import (
-
 	"github.com/synod-go/synod/consensus"
 	"github.com/synod-go/synod/multipaxos"
 	"github.com/synod-go/synod/storage"
