@@ -196,7 +196,7 @@ func (n *Node) installing() bool { return n.incoming != nil && n.incoming.comple
 // needs only to know that it is there.
 func (n *Node) beginFetch(from ID, meta SnapshotMeta) {
 	if n.witness() {
-		n.beginBase(meta)
+		n.beginBase(from, meta)
 		return
 	}
 	in := &incoming{meta: meta, from: from}
@@ -208,24 +208,43 @@ func (n *Node) beginFetch(from ID, meta SnapshotMeta) {
 }
 
 // beginBase takes a snapshot that this replica, without a state machine, will never
-// hold. What it has voted for up to there goes, and a quorum may need that to find the
-// values again if those who have the snapshot fail. So it must be a snapshot that
-// outlives any minority, or the end of this epoch, or there must be nothing to lose.
-// Otherwise it asks again when a leader has said more; it can vote meanwhile.
-func (n *Node) beginBase(meta SnapshotMeta) {
-	loses := false
-	for i := n.log.prev + 1; i <= min(meta.Index, n.log.end) && !loses; i++ {
-		loses = n.log.knows(i)
+// hold: it counts as a holder of the prefix and has not even votes for it any more. So it
+// must be a snapshot that outlives any minority of the acceptors: a leader has said so,
+// or as many peers have offered one. Otherwise it asks the next peer, and can vote
+// meanwhile; but for CatchUpTime only, in which others can get the snapshot. Who knows no
+// epoch yet has nothing to lose, and perhaps nobody can lead the next one without it.
+func (n *Node) beginBase(from ID, meta SnapshotMeta) {
+	if n.offers == nil || n.gatedSince < n.pull.stuckSince {
+		n.gatedSince, n.offers = n.now, make(map[ID]Index)
 	}
-	switch {
-	case !loses:
-	case meta.Index <= n.safeUpTo || meta.Configuration.Epoch > n.epoch():
-		n.gone = max(n.gone, meta.Index)
-	default:
-		n.pull.at = n.now + n.cfg.Heartbeat
+	if m, ok := n.config().Find(from); ok && m.Learns() { // so they are no more than members
+		n.offers[from] = meta.Index
+	}
+	if n.epoch() > 0 && meta.Index > n.safeUpTo && !n.offered(meta.Index) && n.now-n.gatedSince < n.cfg.CatchUpTime {
+		n.pull.to, n.pull.at = from, n.now+n.cfg.Heartbeat
 		return
 	}
+	for i := n.log.prev + 1; i <= min(meta.Index, n.log.end); i++ {
+		if n.log.knows(i) {
+			n.gone = max(n.gone, i)
+		}
+	}
+	n.offers = nil
 	n.installBase(meta)
+}
+
+// offered reports whether more learners have a snapshot up to at than acceptors may fail.
+func (n *Node) offered(at Index) bool {
+	acceptors, have := 0, 0
+	for _, m := range n.config().Members {
+		if m.Voter {
+			acceptors++
+		}
+		if n.offers[m.ID] >= at && at > 0 {
+			have++
+		}
+	}
+	return have >= acceptors-acceptors/2
 }
 
 // fetch asks for what the window has room for. Even an empty snapshot is one

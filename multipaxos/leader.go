@@ -207,38 +207,41 @@ func (n *Node) tellChosen() {
 	}
 }
 
-// deadAfter is after how many elections of silence a witness waits for a learner no
-// more: 3 seconds. It could not let go of anything while one of few is gone for good.
-const deadAfter = 10
-
 // safe is the slot up to which snapshots will outlive any minority of the acceptors:
-// one learner more holds one than acceptors may fail. Of fewer learners all must.
-// Those that were silent for deadAfter elections are not waited for.
+// one more of those who learn holds one than may fail. Where fewer acceptors learn, all
+// of them do, and as many learners altogether. Those that were silent for CatchUpTime
+// are not waited for.
 func (n *Node) safe() Index {
-	var have []Index
-	acceptors, heard := 0, 0
+	var voters, all []Index
+	acceptors := 0
 	for _, m := range n.config().Members {
 		if m.Voter {
 			acceptors++
 		}
-		if !m.Learns() {
-			continue
-		}
-		if p := n.lead.peer(m.ID); p == nil {
-			have, heard = append(have, n.snapshot.Index), heard+1
-		} else {
-			have = append(have, p.snapshot)
-			if n.now-p.heard < deadAfter*n.cfg.Election {
-				heard++
+		have := n.snapshot.Index
+		if p := n.lead.peer(m.ID); p != nil {
+			if have = p.snapshot; n.now-p.heard >= n.cfg.CatchUpTime {
+				continue
 			}
 		}
+		if m.Learns() {
+			all = append(all, have)
+		}
+		if m.Learns() && m.Voter {
+			voters = append(voters, have)
+		}
 	}
-	least := min(acceptors-acceptors/2, heard) // a majority is acceptors/2+1
-	if least == 0 {
-		return 0
-	}
+	least := acceptors - acceptors/2 // a majority is acceptors/2+1
+	return min(heldBy(voters, least), heldBy(all, least))
+}
+
+// heldBy is what least of them have, or all if they are fewer.
+func heldBy(have []Index, least int) Index {
 	slices.Sort(have)
-	return have[len(have)-least]
+	if len(have) == 0 {
+		return maxIndex
+	}
+	return have[len(have)-min(least, len(have))]
 }
 
 // onHeartbeat vouches for the leader at once, whatever the disk does. The

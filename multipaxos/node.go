@@ -25,10 +25,12 @@ type Node struct {
 	pull     pull
 	incoming *incoming // the snapshot being received
 	// suspended is one whose sender fell silent: the host still has what came of it.
-	suspended *incoming
-	readers   map[ID]*catchUp // who catches up from us
-	gone      Index           // up to here a witness may have let go of votes
-	safeUpTo  Index           // what a leader has said that snapshots hold: Heartbeat.Safe
+	suspended  *incoming
+	readers    map[ID]*catchUp // who catches up from us
+	offers     map[ID]Index    // the snapshots that peers have offered to a witness since gatedSince
+	gatedSince Time            // since when a witness waits for a base that outlives a minority
+	gone       Index           // up to here a witness may have let go of votes
+	safeUpTo   Index           // what a leader has said that snapshots hold: Heartbeat.Safe
 
 	// Proposer.
 	proposed Ballot // the last ballot prepared
