@@ -207,12 +207,19 @@ func (n *Node) beginFetch(from ID, meta SnapshotMeta) {
 	n.fetch()
 }
 
+// leaderless is for how many elections, 3 seconds, a witness waits where nobody leads.
+const leaderless = 10
+
 // beginBase takes a snapshot that this replica, without a state machine, will never
 // hold: it counts as a holder of the prefix and has not even votes for it any more. So it
 // must be a snapshot that outlives any minority of the acceptors: a leader has said so,
 // or as many peers have offered one. Otherwise it asks the next peer, and can vote
-// meanwhile; but for CatchUpTime only, in which others can get the snapshot. Who knows no
-// epoch yet has nothing to lose, and perhaps nobody can lead the next one without it.
+// meanwhile; but for CatchUpTime only, in which others can get the snapshot, and shorter
+// where nobody leads: perhaps nobody can without it. Who knows no epoch yet has nothing
+// to lose.
+//
+// So there is a limit to what a witness is good for: where the holders of such a snapshot
+// fail before others have it, those who are left go on when one of them is back.
 func (n *Node) beginBase(from ID, meta SnapshotMeta) {
 	if n.offers == nil || n.gatedSince < n.pull.stuckSince {
 		n.gatedSince, n.offers = n.now, make(map[ID]Index)
@@ -220,7 +227,11 @@ func (n *Node) beginBase(from ID, meta SnapshotMeta) {
 	if m, ok := n.config().Find(from); ok && m.Learns() { // so they are no more than members
 		n.offers[from] = meta.Index
 	}
-	if n.epoch() > 0 && meta.Index > n.safeUpTo && !n.offered(meta.Index) && n.now-n.gatedSince < n.cfg.CatchUpTime {
+	wait := n.cfg.CatchUpTime
+	if n.leader == None {
+		wait = min(wait, leaderless*n.cfg.Election)
+	}
+	if n.epoch() > 0 && meta.Index > n.safeUpTo && !n.offered(meta.Index) && n.now-n.gatedSince < wait {
 		n.pull.to, n.pull.at = from, n.now+n.cfg.Heartbeat
 		return
 	}

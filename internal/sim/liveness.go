@@ -63,7 +63,24 @@ func (w *World) coreWorks() bool {
 			return false
 		}
 	}
-	return true
+	return w.prefixSurvives()
+}
+
+// prefixSurvives reports whether somebody in the core has learned what its witnesses have
+// let go of: else it has to wait for one of those who are lost, and need not go on.
+func (w *World) prefixSurvives() bool {
+	var gone, learned consensus.Index
+	for slot, n := range w.nodes {
+		if !w.core[slot] || n.core == nil {
+			continue
+		}
+		if s := n.core.Status(); n.witness {
+			gone = max(gone, s.FirstIndex-1)
+		} else {
+			learned = max(learned, s.Commit)
+		}
+	}
+	return learned >= gone
 }
 
 // checkLiveness looks every now and then whether all is well, and finds a broken
