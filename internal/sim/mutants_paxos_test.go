@@ -125,6 +125,7 @@ var shownBy = map[string][2]string{
 	"paxos M5: chosen although an earlier slot is open":          {"multipaxos", "TestApplyIsInOrder"},
 	"paxos M7: a lease beside a leadership that was handed over": {"multipaxos", "TestTheLeaseEndsBeforeCampaign"},
 	"paxos M12: who is silent is removed":                        {"multipaxos", "TestSilenceRemovesNobody"},
+	"paxos: prepare without a poll":                              {"multipaxos", "TestAPollChangesNothing"},
 	"paxos M13: silence in the place of a refusal":               {"multipaxos", "TestEveryRefusalHasAReason"},
 	"paxos M14: an unknown outcome is called a failure":          {"actors/group", "TestAProposalThatASnapshotPassedIsUnknown"},
 	"paxos actor: proposals of a sealed epoch are dropped":       {"actors/group", "TestProposalsWaitWhileTheLogIsSealed"},
