@@ -17,6 +17,10 @@ import (
 type WatchOptions struct {
 	// Recursive watches everything below the path too.
 	Recursive bool
+	// Children watches the direct children's coming and going, and the path's own end.
+	Children bool
+	// Once ends the watch, with a nil error, after the changes of the first index.
+	Once bool
 	// From is the log index of the first change wanted; 0: from now on.
 	From uint64
 }

@@ -20,6 +20,10 @@ const (
 	CodeTimeout     Code = "E-TIMEOUT"
 	CodeUnknown     Code = "E-UNKNOWN"
 	CodeConflict    Code = "E-CONFLICT"
+	CodeExists      Code = "E-EXISTS"
+	CodeSession     Code = "E-SESSION"
+	CodeDenied      Code = "E-DENIED"
+	CodeQuota       Code = "E-QUOTA"
 	CodeExpired     Code = "E-EXPIRED"
 	CodeTooLarge    Code = "E-TOOLARGE"
 	CodeOverloaded  Code = "E-OVERLOADED"
@@ -81,6 +85,10 @@ var codes = []CodeInfo{
 	{CodeTimeout, http.StatusGatewayTimeout, ExitNoQuorum, "A read or a change that surely did not happen ran out of time.", true},
 	{CodeUnknown, http.StatusGatewayTimeout, ExitUnknown, "A write may or may not have happened.", false},
 	{CodeConflict, http.StatusPreconditionFailed, ExitConflict, "The compare-and-set was lost: the version is another one.", false},
+	{CodeExists, http.StatusPreconditionFailed, ExitConflict, "The key to be created exists.", false},
+	{CodeSession, http.StatusGone, ExitFailed, "The session is over, or its token is wrong: nothing was done.", false},
+	{CodeDenied, http.StatusForbidden, ExitFailed, "The key's access list does not let the caller do that.", false},
+	{CodeQuota, http.StatusInsufficientStorage, ExitFailed, "A quota at or above the key would be exceeded.", false},
 	{CodeExpired, http.StatusConflict, ExitUnknown, "The request id is too old to tell whether the write has happened.", false},
 	{CodeTooLarge, http.StatusRequestEntityTooLarge, ExitFailed, "The value, or the request, is larger than the limit.", false},
 	{CodeOverloaded, http.StatusTooManyRequests, ExitFailed, "A bounded queue is full: nothing was done.", true},

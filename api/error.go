@@ -26,6 +26,8 @@ type Error struct {
 	RequestID string `json:"request_id,omitempty"`
 	// Version is the version found by a compare-and-set that was lost.
 	Version *uint64 `json:"version,omitempty"`
+	// Failed is the place, from 0, of the operation for which a transaction was refused.
+	Failed *int `json:"failed,omitempty"`
 }
 
 // Leader says where the leader is.

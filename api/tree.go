@@ -91,7 +91,7 @@ const lookAgain = 5 * time.Millisecond
 const changesPage = 256
 
 func (t *Tree) changes(ctx context.Context, view viewer, path string, recursive bool, after uint64) (Changes, error) {
-	watch := coordination.Watch{Path: "/" + path, Recursive: recursive, Limit: changesPage}
+	watch := coordination.Watch{Path: "/" + path, Scope: scopeOf(recursive), Limit: changesPage}
 	for {
 		wake := t.changed.wait()
 		var page coordination.Events
@@ -237,4 +237,11 @@ func (s *signal) raise() {
 		close(s.ch)
 		s.ch = nil
 	}
+}
+
+func scopeOf(recursive bool) coordination.Scope {
+	if recursive {
+		return coordination.OnTree
+	}
+	return coordination.OnNode
 }

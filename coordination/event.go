@@ -126,12 +126,25 @@ func (h *history) after(index uint64, f func(*Event) bool) {
 	}
 }
 
+// Scope is which events a [Watch] wants.
+type Scope uint8
+
+const (
+	// OnNode wants those of the node itself.
+	OnNode Scope = 0
+	// OnTree wants also those of everything below it.
+	OnTree Scope = 1
+	// OnChildren wants the creation and deletion of direct children, and the deletion
+	// of the node itself.
+	OnChildren Scope = 2
+)
+
 // Watch says which events are wanted.
 type Watch struct {
 	// Path is the node to watch; it need not exist.
 	Path string
-	// Recursive wants also the events of everything below it.
-	Recursive bool
+	// Scope says which events around it.
+	Scope Scope
 	// Limit ends a page once it holds as many events; it may become longer,
 	// since events with one index are never parted. Default 1000.
 	Limit int
@@ -139,7 +152,18 @@ type Watch struct {
 
 // Matches reports whether w wants e.
 func (w Watch) Matches(e Event) bool {
-	return e.Path == w.Path || w.Recursive && under(e.Path, w.Path)
+	switch w.Scope {
+	case OnTree:
+		return under(e.Path, w.Path)
+	case OnChildren:
+		if e.Kind == Changed || e.Path == Root {
+			return false
+		}
+		parent, _ := split(e.Path)
+		return parent == w.Path || e.Kind == Deleted && e.Path == w.Path
+	default:
+		return e.Path == w.Path
+	}
 }
 
 // Events is one page of events.

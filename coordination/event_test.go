@@ -42,10 +42,10 @@ func TestEventsTellEveryChangeInOrder(t *testing.T) {
 6:created /ab v1 "4"
 7:deleted /a/c v1 ""
 7:deleted /a v0 ""`
-	want(t, "all", story(r.since(0, Watch{Path: "/", Recursive: true}).Events), all)
+	want(t, "all", story(r.since(0, Watch{Path: "/", Scope: OnTree}).Events), all)
 	want(t, "one node", story(r.since(0, Watch{Path: "/a"}).Events), "1:created /a v0 \"\"\n7:deleted /a v0 \"\"")
-	want(t, "below one", len(r.since(0, Watch{Path: "/a", Recursive: true}).Events), 7)
-	want(t, "later", story(r.since(5, Watch{Path: "/a", Recursive: true}).Events), "7:deleted /a/c v1 \"\"\n7:deleted /a v0 \"\"")
+	want(t, "below one", len(r.since(0, Watch{Path: "/a", Scope: OnTree}).Events), 7)
+	want(t, "later", story(r.since(5, Watch{Path: "/a", Scope: OnTree}).Events), "7:deleted /a/c v1 \"\"\n7:deleted /a v0 \"\"")
 	want(t, "next", r.since(2, Watch{Path: "/none"}).Next, 7)
 	want(t, "from the future", r.since(99, Watch{Path: "/a"}).Next, 99)
 }
@@ -55,7 +55,7 @@ func TestAPageNeverPartsTheEventsOfOneIndex(t *testing.T) {
 	r.put("/a/b/c/d", "")
 	r.put("/x", "")
 	r.delete("/a")
-	w := Watch{Path: "/", Recursive: true, Limit: 1}
+	w := Watch{Path: "/", Scope: OnTree, Limit: 1}
 	var lengths []int
 	after := uint64(0)
 	for more := true; more; {
@@ -75,7 +75,7 @@ func TestAWatcherResumesOnARestoredReplica(t *testing.T) {
 	}
 	other := newReplica(t, Limits{})
 	other.restore(r.snapshot())
-	w := Watch{Path: "/w", Recursive: true, Limit: 10}
+	w := Watch{Path: "/w", Scope: OnTree, Limit: 10}
 	var got []Event
 	after, more := uint64(1), true
 	for turn := 0; more; turn++ {

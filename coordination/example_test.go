@@ -53,7 +53,7 @@ func ExampleTree_EventsSince() {
 	apply(tree, 3, coordination.Operation{Kind: coordination.Delete, Path: "/config/colour"})
 
 	next := uint64(1) // it has seen the first one
-	page, err := tree.EventsSince(next, coordination.Watch{Path: "/config", Recursive: true})
+	page, err := tree.EventsSince(next, coordination.Watch{Path: "/config", Scope: coordination.OnTree})
 	if errors.Is(err, coordination.ErrHistoryGone) {
 		return // read the tree anew
 	}

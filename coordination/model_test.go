@@ -177,13 +177,13 @@ func TestTreeAgreesWithTheModel(t *testing.T) {
 				rt.Fatalf("%d: %+v: result %+v, node %+v", lived.index, o, a.Stat, stat)
 			}
 			if rapid.IntRange(0, 3).Draw(rt, "watch") == 0 {
-				page := restarted.since(watched, Watch{Path: "/", Recursive: true, Limit: 3})
+				page := restarted.since(watched, Watch{Path: "/", Scope: OnTree, Limit: 3})
 				follow(rt, copied, page.Events)
 				watched = page.Next
 			}
 			want.check(rt, lived.Tree)
 		}
-		follow(rt, copied, lived.since(watched, Watch{Path: "/", Recursive: true, Limit: 1 << 20}).Events)
+		follow(rt, copied, lived.since(watched, Watch{Path: "/", Scope: OnTree, Limit: 1 << 20}).Events)
 		for path, n := range want.nodes {
 			if copied[path] != fmt.Sprintf("%d %s", n.version, n.data) || len(copied) != len(want.nodes) {
 				rt.Fatalf("the watcher has %q, want %+v", copied, want.nodes)

@@ -1,19 +1,41 @@
 package coordination
 
-import (
-	"encoding/binary"
-	"fmt"
-)
-
 // OperationKind says what an [Operation] does.
 type OperationKind uint8
 
+// The kinds. The numbers are stable: they are in the log.
 const (
 	// Put writes the data of a node and creates the node, and any parents it
 	// lacks, if there is none.
 	Put OperationKind = 1
 	// Delete removes a node.
 	Delete OperationKind = 2
+	// Create makes a node that must not exist (a Put may make one or change one).
+	Create OperationKind = 3
+	// Check changes nothing: it is refused unless the node exists and has the
+	// Version and CreateIndex given. For a Multi.
+	Check OperationKind = 4
+	// SetACL replaces the access list of a node.
+	SetACL OperationKind = 5
+	// SetQuota bounds what may stand at and below a node; zero bounds end the quota.
+	SetQuota OperationKind = 6
+	// Multi carries out Operations one after the other, all or none.
+	Multi OperationKind = 7
+
+	// OpenSession opens a session, whose id is the index of the operation.
+	OpenSession OperationKind = 16
+	// CloseSession ends the caller's own session and deletes its ephemeral nodes.
+	CloseSession OperationKind = 17
+	// ClaimSessions makes the proposer the only one that may expire sessions and
+	// reap nodes from here on: its Epoch is the index of the operation.
+	ClaimSessions OperationKind = 18
+	// ExpireSessions ends Sessions and deletes their ephemeral nodes. It is refused
+	// unless Epoch is that of the last claim, so that a leader of the past, whose
+	// clocks say nothing any more, ends none.
+	ExpireSessions OperationKind = 19
+	// Reap deletes nodes whose TTL has passed by log time, at most
+	// Limits.DeleteNodes of them. Epoch is as for ExpireSessions.
+	Reap OperationKind = 20
 )
 
 // What [Operation.Version] may be apart from a version.
@@ -25,116 +47,79 @@ const (
 	Unwritten int64 = -1
 )
 
-// Operation is a change of the tree: what a client proposes.
+// Mode says how long a created node lives.
+type Mode uint8
+
+const (
+	// Persistent nodes stay until they are deleted.
+	Persistent Mode = 0
+	// Ephemeral nodes are deleted with their session. They have no children.
+	Ephemeral Mode = 1
+	// Container nodes are deleted with their last child.
+	Container Mode = 2
+	// TTL nodes are deleted when they have no children and were not written for
+	// Operation.TTL of log time.
+	TTL Mode = 3
+)
+
+// SessionKey proves that a session is the caller's: the first 16 bytes of the
+// SHA-256 of its password. So neither log nor snapshot holds a password.
+type SessionKey [16]byte
+
+// Operation is a change of the tree: what a client proposes. Each field says for
+// which kinds it is; elsewhere it must be zero.
 type Operation struct {
 	Kind OperationKind
 	Path string
-	// Data is what to Put; at most Limits.DataBytes.
+	// Data is what to Put or Create; at most Limits.DataBytes.
 	Data []byte
-	// Version is the version that the node must have for the operation to take
-	// place, AnyVersion, or (only with Put) Unwritten.
+	// Version is the version that the node must have for Put, Delete, Check and
+	// SetACL (there of the access list, plus 1) to take place, AnyVersion, or (only
+	// with Put) Unwritten.
 	Version int64
+	// CreateIndex, unless 0, is the Stat.CreateIndex that the node must have for Put,
+	// Delete, Check and SetACL to take place. It tells a node from another one that was
+	// later created at the same path; as a fencing token of a lock it guards a Multi.
+	CreateIndex uint64
 	// Recursive lets Delete remove a node together with everything below it,
 	// at most Limits.DeleteNodes nodes.
 	Recursive bool
+
+	// Mode, Sequential, MakeParents and TTL are for Create. A sequential node's name
+	// is Path and ten digits: how many children its parent has had so far. Path may
+	// then end in a slash, for a name of digits alone. MakeParents creates the parents
+	// that Path lacks, as Put does; without it they must exist. TTL is in milliseconds,
+	// 1 to MaxTTL.
+	Mode        Mode
+	Sequential  bool
+	MakeParents bool
+	TTL         int64
+	// ACL is for Create (nil: anybody may do anything) and SetACL.
+	ACL ACL
+	// QuotaNodes and QuotaBytes are for SetQuota: how many nodes there may be at and
+	// below Path and how many bytes their data may have; 0 is no bound.
+	QuotaNodes, QuotaBytes int64
+	// Operations are those of a Multi, at most Limits.MultiOperations: Put, Delete,
+	// Create, Check and SetACL, without Caller.
+	Operations []Operation
+
+	// Timeout and Linger are for OpenSession, in milliseconds: see [SessionInfo].
+	Timeout, Linger int64
+	// Sessions are those to expire, and Epoch who says so.
+	Sessions []uint64
+	Epoch    uint64
+
+	// Caller is who asks.
+	Caller Caller
 }
 
-// An encoded operation:
-//
-//	size    field
-//	1       kind
-//	1       flags: bit 0 is Recursive
-//	varint  Version
-//	uvarint length of Path, then Path
-//	rest    Data
-const flagRecursive = 1
-
-// Append encodes o at the end of dst and returns the longer slice. It checks
-// nothing: Apply answers an operation that makes no sense with an error code.
-func (o Operation) Append(dst []byte) []byte {
-	var flags byte
-	if o.Recursive {
-		flags |= flagRecursive
-	}
-	dst = append(dst, byte(o.Kind), flags)
-	dst = binary.AppendVarint(dst, o.Version)
-	dst = binary.AppendUvarint(dst, uint64(len(o.Path)))
-	dst = append(dst, o.Path...)
-	return append(dst, o.Data...)
-}
-
-// DecodeOperation reads an encoded operation. The error matches [ErrMalformed].
-// The path is not checked; Data is part of the argument.
-func DecodeOperation(data []byte) (Operation, error) {
-	o, path, ok := decodeOperation(data)
-	if !ok {
-		return Operation{}, fmt.Errorf("%w: %d bytes", ErrMalformed, len(data))
-	}
-	o.Path = string(path)
-	return o, nil
-}
-
-// decodeOperation leaves the path as bytes, to spare Apply a string for a node
-// that it already knows.
-func decodeOperation(data []byte) (o Operation, path []byte, ok bool) {
-	if len(data) < 2 || data[1]&^flagRecursive != 0 {
-		return o, nil, false
-	}
-	o.Kind, o.Recursive = OperationKind(data[0]), data[1]&flagRecursive != 0
-	version, n := binary.Varint(data[2:])
-	if n <= 0 {
-		return o, nil, false
-	}
-	d := decoder{data: data[2+n:]}
-	o.Version, path, o.Data = version, d.bytes(MaxPathBytes), d.data
-	if d.bad {
-		return o, nil, false
-	}
-	switch o.Kind {
-	case Put:
-		return o, path, !o.Recursive && version >= Unwritten
-	case Delete:
-		return o, path, len(o.Data) == 0 && version >= AnyVersion
-	default:
-		return o, nil, false
-	}
-}
-
-// decoder reads varints and short byte strings. After the first error all it
-// returns is zero.
-type decoder struct {
-	data []byte
-	bad  bool
-}
-
-func (d *decoder) number() uint64 {
-	v, n := binary.Uvarint(d.data)
-	if n <= 0 || d.bad {
-		d.bad, d.data = true, nil
-		return 0
-	}
-	d.data = d.data[n:]
-	return v
-}
-
-// bytes reads a length of at most limit and as many bytes.
-func (d *decoder) bytes(limit uint64) []byte {
-	n := d.number()
-	if d.bad || n > limit || n > uint64(len(d.data)) {
-		d.bad, d.data = true, nil
-		return nil
-	}
-	b := d.data[:n]
-	d.data = d.data[n:]
-	return b
-}
-
-// stat reads what Stat.appendTo wrote.
-func (d *decoder) stat() Stat {
-	return Stat{
-		CreateIndex: d.number(), ModifyIndex: d.number(), ChildrenIndex: d.number(),
-		CreateTime: int64(d.number()), ModifyTime: int64(d.number()),
-		Version: int64(d.number()), ChildrenCreated: d.number(), Owner: d.number(),
-		Children: int(d.number()), DataBytes: int(d.number()),
-	}
+// Caller is who asks for an operation or a query.
+type Caller struct {
+	// Session is the caller's, 0 if it has none, and Key proves it. Every operation of
+	// a session that is over is refused. For OpenSession Key is the new session's.
+	Session uint64
+	Key     SessionKey
+	// Principals are who the caller has shown to be, for access lists. The proposer
+	// vouches for them.
+	Principals []Principal
 }

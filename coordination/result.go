@@ -30,6 +30,34 @@ var (
 	ErrDeleteTooLarge = errors.New("coordination: too many nodes to delete at once")
 	// ErrRoot tells that the root cannot be deleted.
 	ErrRoot = errors.New("coordination: the root cannot be deleted")
+	// ErrExists tells that there is a node at the path of a Create.
+	ErrExists = errors.New("coordination: node exists")
+	// ErrNoParent tells that the parent of a Create does not exist.
+	ErrNoParent = errors.New("coordination: parent not found")
+	// ErrEphemeralParent tells that an ephemeral node cannot have children.
+	ErrEphemeralParent = errors.New("coordination: ephemeral nodes have no children")
+	// ErrSequence tells that the parent has had as many children as sequential
+	// names can count: 2,147,483,647.
+	ErrSequence = errors.New("coordination: no sequential name is left")
+	// ErrAccess tells that the access list does not let the caller do that.
+	ErrAccess = errors.New("coordination: access denied")
+	// ErrInvalidACL tells that an access list makes no sense, or is too long.
+	ErrInvalidACL = errors.New("coordination: invalid access list")
+	// ErrQuota tells that the quota of a node above, or of the node, would be exceeded.
+	ErrQuota = errors.New("coordination: quota exceeded")
+	// ErrSession tells that the session is over, or never was.
+	ErrSession = errors.New("coordination: session is over")
+	// ErrSessionKey tells that the session is somebody else's.
+	ErrSessionKey = errors.New("coordination: wrong session key")
+	// ErrTooManySessions tells that there are Limits.Sessions, and
+	// ErrTooManyEphemerals that the session has Limits.SessionEphemerals nodes.
+	ErrTooManySessions   = errors.New("coordination: too many sessions")
+	ErrTooManyEphemerals = errors.New("coordination: too many ephemeral nodes of one session")
+	// ErrEpoch tells that another has claimed the sessions since.
+	ErrEpoch = errors.New("coordination: sessions were claimed by another")
+	// ErrMulti tells of an operation of a Multi that it was not looked at, because
+	// an earlier one was refused.
+	ErrMulti = errors.New("coordination: an earlier operation of the transaction was refused")
 
 	// ErrHistoryGone tells that events after the index asked for have been
 	// dropped: read the tree anew and watch from there.
@@ -55,10 +83,26 @@ const (
 	CodeTreeFull       Code = 8  // ErrTreeFull
 	CodeDeleteTooLarge Code = 9  // ErrDeleteTooLarge
 	CodeRoot           Code = 10 // ErrRoot
+
+	CodeExists            Code = 11 // ErrExists; Stat is the node's
+	CodeNoParent          Code = 12 // ErrNoParent
+	CodeEphemeralParent   Code = 13 // ErrEphemeralParent
+	CodeSequence          Code = 14 // ErrSequence
+	CodeAccess            Code = 15 // ErrAccess
+	CodeInvalidACL        Code = 16 // ErrInvalidACL
+	CodeQuota             Code = 17 // ErrQuota
+	CodeSession           Code = 18 // ErrSession
+	CodeSessionKey        Code = 19 // ErrSessionKey
+	CodeTooManySessions   Code = 20 // ErrTooManySessions
+	CodeTooManyEphemerals Code = 21 // ErrTooManyEphemerals
+	CodeEpoch             Code = 22 // ErrEpoch
+	CodeMulti             Code = 23 // ErrMulti
 )
 
 var codeErrors = [...]error{nil, ErrMalformed, ErrInvalidPath, ErrNotFound, ErrVersion, ErrHasChildren,
-	ErrDataTooLarge, ErrTooManyNodes, ErrTreeFull, ErrDeleteTooLarge, ErrRoot}
+	ErrDataTooLarge, ErrTooManyNodes, ErrTreeFull, ErrDeleteTooLarge, ErrRoot,
+	ErrExists, ErrNoParent, ErrEphemeralParent, ErrSequence, ErrAccess, ErrInvalidACL, ErrQuota,
+	ErrSession, ErrSessionKey, ErrTooManySessions, ErrTooManyEphemerals, ErrEpoch, ErrMulti}
 
 // Err is nil for CodeOK and otherwise the error that the code stands for.
 func (c Code) Err() error {
@@ -81,6 +125,16 @@ type Result struct {
 	// for CodeVersion and CodeHasChildren the present one. Otherwise zero, and
 	// also if the version did not match because there is no node.
 	Stat Stat
+	// Path is what Create has made: with the number, if it is sequential.
+	Path string
+	// Session is what OpenSession has opened, with the Timeout and Linger granted.
+	Session SessionInfo
+	// Failed is the place in Operations of the one for which a Multi was refused; Code
+	// is its code. Results are those of the operations, as ZooKeeper tells them: if the
+	// Multi was refused, CodeOK of those before Failed, which were undone, and CodeMulti
+	// of those behind it.
+	Failed  int
+	Results []Result
 }
 
 // Err is r.Code.Err().
