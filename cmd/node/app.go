@@ -187,7 +187,7 @@ func (a *app) checkFlags(c *cobra.Command) error {
 	if a.output != "table" && a.output != "json" {
 		return &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("there is no output %q", a.output), Do: []string{"--output table or --output json"}}
 	}
-	if path := strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" "); a.output == "json" && (path == "dev" || path == "start") {
+	if path := strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" "); a.output == "json" && (path == "dev" || path == "start" && !c.Flags().Changed("check")) {
 		return &api.Error{Code: api.CodeUsage, Message: path + " has no answer that could be JSON", Why: "it runs until it is stopped",
 			Do: []string{"leave out --output; the log of start becomes JSON with --log-format json", "node status --output json"}}
 	}

@@ -22,24 +22,48 @@ func (a *app) statusCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "status", Short: "is the cluster well, who leads, who is behind", Args: cobra.NoArgs,
 		Long:    "Show the cluster as its leader sees it. Exit code 8 when something is wrong, 5 without a leader,\n4 when no node answers.",
-		Example: a.example("status", "status --addr 127.0.0.1:4710 --output json"),
+		Example: a.example("status", "status --local --addr 127.0.0.1:4710", "status --output json"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			client, err := a.client()
 			if err != nil {
 				return err
 			}
-			status, err := client.Status(c.Context(), local)
-			if err != nil {
+			leaders, err := client.Status(c.Context(), false)
+			if !local && err != nil {
 				return err
 			}
-			if err := a.answer(status, func(w io.Writer) { showStatus(w, status) }); err != nil {
+			status, own := leaders, ""
+			if local {
+				if status, err = client.Status(c.Context(), true); err != nil {
+					return err
+				}
+				own = ownPart(status, leaders)
+			}
+			if err := a.answer(status, func(w io.Writer) { io.WriteString(w, own); showStatus(w, status) }); err != nil {
 				return err
 			}
 			return statusExit(status)
 		},
 	}
-	c.Flags().BoolVar(&local, "local", false, "what the node itself sees, not its leader")
+	c.Flags().BoolVar(&local, "local", false, "what the node at --addr itself is and sees, not its leader")
 	return c
+}
+
+// ownPart says what the node itself is, and how far behind what the leader, asked
+// before, knew to be committed; leaders is empty if none answered.
+func ownPart(s, leaders api.Status) string {
+	term := fmt.Sprintf("term %d", s.Term)
+	if s.Ballot != "" {
+		term = "ballot " + s.Ballot
+	}
+	lag := fmt.Sprintf("%d behind %s", max(0, int64(leaders.Commit)-int64(s.Applied)), leaders.Leader)
+	switch {
+	case s.Role == "leader":
+		lag = fmt.Sprintf("applied up to %d", s.Applied)
+	case leaders.Leader == "":
+		lag = "no leader answers"
+	}
+	return fmt.Sprintf("NODE %s  %s  %s  %s\n", s.Node, s.Role, term, lag)
 }
 
 func statusExit(s api.Status) error {

@@ -38,6 +38,8 @@ const maxSnapshotMiB = 4096
 
 // startFlags are the flags of "start".
 type startFlags struct {
+	config              string
+	checkOnly           bool
 	name, data, cluster string
 	bootstrap, insecure bool
 	join                []string
@@ -65,10 +67,18 @@ func (a *app) startCommand() *cobra.Command {
 			"--join first and waits until each of them has answered: it founds a cluster if none of them has one, and\n" +
 			"joins if one has. With --bootstrap alone it asks nobody, and founds a second cluster beside its own.",
 		Example: a.example("start --name n1 --data data/n1 --bootstrap",
-			"start --name n2 --data data/n2 --join 127.0.0.1:4702 --api-port 4710 --link-port 4711 --gossip-port 4712"),
-		RunE: func(c *cobra.Command, _ []string) error { return a.start(c.Context(), f) },
+			"start --name n2 --data data/n2 --join 127.0.0.1:4702 --api-port 4710 --link-port 4711 --gossip-port 4712",
+			"start --config server1.yaml"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if f.config == "" && !f.checkOnly {
+				return a.start(c.Context(), f)
+			}
+			return a.startByFile(c, f)
+		},
 	}
 	flags := c.Flags()
+	flags.StringVar(&f.config, "config", "", "file with a line  KEY: VALUE  for each flag; flags on the command line are stronger")
+	flags.BoolVar(&f.checkOnly, "check", false, "start nothing: show what holds, and where each value comes from")
 	flags.StringVar(&f.name, "name", "n1", "name of the node, unique in the cluster")
 	flags.StringVar(&f.cluster, "cluster", "", "name of the cluster: gossip of another one is not heard; default that in the certificate, or "+synod.DefaultClusterName)
 	flags.StringVar(&f.data, "data", "", "data directory; default data/NAME")
@@ -92,6 +102,21 @@ func (a *app) startCommand() *cobra.Command {
 	flags.DurationVar(&f.election, "election", 300*time.Millisecond, "silence of the leader before an election")
 	flags.DurationVar(&f.lease, "lease", 0, "how long a lease read may rely on the last heartbeat; default half of --election")
 	return c
+}
+
+// startByFile starts the node that a file describes, or shows what it says.
+func (a *app) startByFile(c *cobra.Command, f *startFlags) error {
+	var origins map[string]string
+	if f.config != "" {
+		var err error
+		if origins, err = applyConfigFile(c, f.config); err != nil {
+			return err
+		}
+	}
+	if f.checkOnly {
+		return a.showSettings(c, origins)
+	}
+	return a.start(c.Context(), f)
 }
 
 // start runs a node until ctx ends or the node must not go on.
