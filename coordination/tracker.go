@@ -1,6 +1,10 @@
 package coordination
 
-import "time"
+import (
+	"cmp"
+	"container/heap"
+	"time"
+)
 
 // Sign is what became of a sign of life.
 type Sign uint8
@@ -19,34 +23,194 @@ const (
 // are to be expired. It is pure: times are of a monotonic clock of the caller's and
 // never go back. What it knows is lost with the leadership, and every session then
 // has its full timeout again.
-type Tracker struct{}
+//
+// It must be used at least every half second, which Next asks for. When more than a
+// second beyond that has passed between two calls, the process stood still or had no
+// time: signs of life may have come that it has not seen. That time then counts for no
+// session.
+type Tracker struct {
+	epoch    uint64
+	sessions map[uint64]*tracked
+	queue    dueQueue // those that are not over, the earliest due first
+	last     time.Duration
+	stalled  time.Duration // the sum of what counts for no session
+}
+
+const (
+	// tickEvery is how long a Tracker may be left alone.
+	tickEvery = 500 * time.Millisecond
+	// lateMost is how much longer it may take without being held for a pause.
+	lateMost = time.Second
+	// keptFor is how long a session lives that was kept, unless it shows itself.
+	keptFor = time.Second
+)
+
+// tracked is a session. Its times are those of the caller less what was stalled.
+type tracked struct {
+	id              uint64
+	connection      uint64 // the highest that has shown itself
+	timeout, linger time.Duration
+	deadline        time.Duration
+	// due is the deadline as of when the session was last moved in the queue. The true
+	// one may be later, never earlier, so that a sign of life need not touch the queue.
+	due  time.Duration
+	pos  int  // in the queue
+	over bool // it is being expired, and not in the queue
+}
 
 // NewTracker begins a leadership: epoch is the index of its ClaimSessions, now the
 // time at which that was seen to be applied, or later.
-func NewTracker(epoch uint64, now time.Duration) *Tracker { return &Tracker{} }
+func NewTracker(epoch uint64, now time.Duration) *Tracker {
+	return &Tracker{epoch: epoch, sessions: make(map[uint64]*tracked), last: now}
+}
+
+// Epoch is the one that the tracker was made with.
+func (t *Tracker) Epoch() uint64 { return t.epoch }
+
+// Len is how many sessions it knows.
+func (t *Tracker) Len() int { return len(t.sessions) }
+
+// pass notes the time and returns the one that counts for sessions.
+func (t *Tracker) pass(now time.Duration) time.Duration {
+	if gap := now - t.last - tickEvery; gap > lateMost {
+		t.stalled += gap
+	}
+	t.last = max(t.last, now)
+	return t.last - t.stalled
+}
 
 // Add tells of a session that is in the tree; one that is known already is left alone.
-func (t *Tracker) Add(s SessionInfo, now time.Duration) {}
+func (t *Tracker) Add(s SessionInfo, now time.Duration) {
+	at := t.pass(now)
+	if t.sessions[s.ID] != nil {
+		return
+	}
+	n := &tracked{id: s.ID, timeout: time.Duration(s.Timeout) * time.Millisecond,
+		linger: time.Duration(s.Linger) * time.Millisecond}
+	n.deadline = at + n.timeout
+	t.sessions[s.ID] = n
+	t.push(n)
+}
 
 // Remove tells that a session is over.
-func (t *Tracker) Remove(id uint64) {}
+func (t *Tracker) Remove(id uint64) {
+	n := t.sessions[id]
+	if n == nil {
+		return
+	}
+	delete(t.sessions, id)
+	if !n.over {
+		heap.Remove(&t.queue, n.pos)
+	}
+}
 
 // Touch notes a sign of life that arrived at the time now from the connection with the
 // given number: one that was made later has a higher one. 0 is no connection: a sign that
 // came by itself.
-func (t *Tracker) Touch(id, connection uint64, now time.Duration) Sign { return Over }
+func (t *Tracker) Touch(id, connection uint64, now time.Duration) Sign {
+	at := t.pass(now)
+	n := t.sessions[id]
+	switch {
+	case n == nil || n.over:
+		return Over
+	case connection != 0 && connection < n.connection:
+		return Moved
+	}
+	n.connection = max(n.connection, connection)
+	if n.deadline = at + n.timeout; n.deadline < n.due { // the clock of sessions stood still
+		t.requeue(n)
+	}
+	return Alive
+}
 
 // Gone notes that the connection was closed: the session ends after its Linger unless
 // it shows itself.
-func (t *Tracker) Gone(id, connection uint64, now time.Duration) {}
+func (t *Tracker) Gone(id, connection uint64, now time.Duration) {
+	at := t.pass(now)
+	n := t.sessions[id]
+	if n == nil || n.over || connection < n.connection {
+		return
+	}
+	n.connection = connection
+	n.deadline = min(n.deadline, at+n.linger)
+	t.requeue(n)
+}
 
-// Next is when Expire has something to do, if ok.
-func (t *Tracker) Next() (at time.Duration, ok bool) { return 0, false }
+// Next is when Expire has something to do, if ok: when the first session may have been
+// silent for too long, and in any case half a second after the last call.
+func (t *Tracker) Next() (at time.Duration, ok bool) {
+	if len(t.queue) == 0 {
+		return 0, false
+	}
+	return min(max(t.queue[0].due+t.stalled, t.last), t.last+tickEvery), true
+}
 
 // Expire returns at most limit sessions that are to be expired, which are Over from here
-// on. A call that comes late by more than a second, because the process stood still or
-// had no time, expires nothing and gives every session as much more time.
-func (t *Tracker) Expire(now time.Duration, limit int) []uint64 { return nil }
+// on, those that were silent longest first. With a limit of 0 it only notes that time
+// passes. A call that comes late by more than a second, because the process stood still
+// or had no time, expires nobody for that time: every session has as much more.
+func (t *Tracker) Expire(now time.Duration, limit int) []uint64 {
+	at := t.pass(now)
+	var ids []uint64
+	for len(ids) < limit && len(t.queue) > 0 && t.queue[0].due <= at {
+		n := t.queue[0]
+		if n.deadline > at {
+			t.requeue(n)
+			continue
+		}
+		heap.Pop(&t.queue)
+		n.over = true
+		ids = append(ids, n.id)
+	}
+	return ids
+}
 
-// Keep takes back that a session is to be expired: its expiry was surely not done.
-func (t *Tracker) Keep(id uint64, now time.Duration) {}
+// Keep takes back that a session is to be expired: its expiry was surely not done. It
+// lives for a second more, and on if it shows itself.
+func (t *Tracker) Keep(id uint64, now time.Duration) {
+	at := t.pass(now)
+	if n := t.sessions[id]; n != nil && n.over {
+		n.over, n.deadline = false, at+keptFor
+		t.push(n)
+	}
+}
+
+func (t *Tracker) push(n *tracked) {
+	n.due = n.deadline
+	heap.Push(&t.queue, n)
+}
+
+func (t *Tracker) requeue(n *tracked) {
+	n.due = n.deadline
+	heap.Fix(&t.queue, n.pos)
+}
+
+// dueQueue is a heap by due, and by id among those due at once.
+type dueQueue []*tracked
+
+func (q dueQueue) Len() int { return len(q) }
+
+func (q dueQueue) Less(i, j int) bool {
+	return cmp.Or(cmp.Compare(q[i].due, q[j].due), cmp.Compare(q[i].id, q[j].id)) < 0
+}
+
+func (q dueQueue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].pos, q[j].pos = i, j
+}
+
+// Push is heap.Interface's.
+func (q *dueQueue) Push(x any) {
+	n := x.(*tracked)
+	n.pos = len(*q)
+	*q = append(*q, n)
+}
+
+// Pop is heap.Interface's.
+func (q *dueQueue) Pop() any {
+	last := len(*q) - 1
+	n := (*q)[last]
+	(*q)[last] = nil
+	*q = (*q)[:last]
+	return n
+}
