@@ -117,9 +117,7 @@ func (t *Tracker) Touch(id, connection uint64, now time.Duration) Sign {
 		return Moved
 	}
 	n.connection = max(n.connection, connection)
-	if n.deadline = at + n.timeout; n.deadline < n.due { // the clock of sessions stood still
-		t.requeue(n)
-	}
+	n.deadline = at + n.timeout
 	return Alive
 }
 
@@ -166,11 +164,11 @@ func (t *Tracker) Expire(now time.Duration, limit int) []uint64 {
 }
 
 // Keep takes back that a session is to be expired: its expiry was surely not done. It
-// lives for a second more, and on if it shows itself.
+// lives for a second more, and on if it shows itself meanwhile.
 func (t *Tracker) Keep(id uint64, now time.Duration) {
 	at := t.pass(now)
 	if n := t.sessions[id]; n != nil && n.over {
-		n.over, n.deadline = false, at+keptFor
+		n.over, n.deadline = false, at+min(keptFor, n.timeout)
 		t.push(n)
 	}
 }
