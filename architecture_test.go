@@ -13,7 +13,7 @@ const module = "github.com/synod-go/synod"
 // mayImport holds, for each package, the packages of ours that it may import.
 // It is the table of docs/architecture.md; a package that is not here fails.
 var mayImport = map[string][]string{
-	"": {"actors", "actors/group", "actors/raftnode", "cluster", "messages", "raft", "replica", "storage",
+	"": {"actors", "actors/group", "actors/sessions", "actors/raftnode", "cluster", "messages", "raft", "replica", "storage",
 		"actors/paxosnode", "consensus", "multipaxos", "actors/acceptor", "actors/decree", "actors/learner", "actors/proposer", "paxos"},
 	"consensus":        {},
 	"paxos":            {},
@@ -29,10 +29,12 @@ var mayImport = map[string][]string{
 	"actors/raftnode":  {"actors/group", "consensus", "messages", "raft", "storage"},
 	"actors/paxosnode": {"actors/group", "consensus", "messages", "multipaxos", "storage"},
 	// The roles know nothing of each other: what they share is actors/decree.
-	"actors/decree":       {"actors", "messages", "paxos", "paxos/founding", "storage"},
-	"actors/acceptor":     {"actors", "actors/decree", "messages", "paxos", "paxos/founding", "storage"},
-	"actors/proposer":     {"actors", "actors/decree", "messages", "paxos", "paxos/founding", "storage"},
-	"actors/learner":      {"actors", "actors/decree", "messages", "paxos", "paxos/founding", "storage"},
+	"actors/decree":   {"actors", "messages", "paxos", "paxos/founding", "storage"},
+	"actors/acceptor": {"actors", "actors/decree", "messages", "paxos", "paxos/founding", "storage"},
+	"actors/proposer": {"actors", "actors/decree", "messages", "paxos", "paxos/founding", "storage"},
+	"actors/learner":  {"actors", "actors/decree", "messages", "paxos", "paxos/founding", "storage"},
+	// The keeper knows a group by an interface of its own.
+	"actors/sessions":     {"actors", "coordination", "messages"},
 	"cluster":             {"messages"},
 	"api":                 {"", "cluster", "coordination"},
 	"internal/sim":        {"consensus", "multipaxos", "raft", "replica", "storage", "coordination", "messages", "actors", "actors/group", "actors/raftnode", "actors/paxosnode"},

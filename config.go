@@ -57,6 +57,9 @@ type GroupConfig struct {
 	SnapshotBytes int
 	// Limits of sessions and remembered requests; the same on all nodes.
 	Limits replica.Limits
+	// Sessions tells that the state machine is a *coordination.Tree, whose sessions its
+	// nodes keep: see Group.Sessions. The same on all nodes.
+	Sessions bool
 }
 
 // Config of a Node. Only Name and Groups are required.

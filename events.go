@@ -123,6 +123,9 @@ func (n *Node) groupChanged(g *Group, was, now group.View) {
 	close(n.changed)
 	n.changed = make(chan struct{})
 	n.mu.Unlock()
+	if keeper := g.keeper.Load(); keeper != nil {
+		keeper.LeaderChanged()
+	}
 	e := Event{Group: g.name, Term: uint64(now.Term), Ballot: g.ballot(now.Term)}
 	if now.Leader != raft.None {
 		e.Leader = n.memberName(now.Configuration, now.Leader)

@@ -63,6 +63,8 @@ type Group struct {
 	admitting atomic.Bool
 	// refusedPlace is who was told last that its name is an acceptor's.
 	refusedPlace atomic.Uint64
+	// keeper of sessions, if the group has any.
+	keeper atomic.Pointer[Sessions]
 	// hadPlace: this node has been in the group's configuration.
 	hadPlace atomic.Bool
 }

@@ -31,6 +31,8 @@ const (
 	kindGroup        = cluster.FirstKind + 3
 	kindPaxos        = cluster.FirstKind + 4
 	kindJoinRefusal  = cluster.FirstKind + 5
+	kindSigns        = cluster.FirstKind + 6
+	kindAnswered     = cluster.FirstKind + 7
 )
 
 // Node is one running member of a cluster. It is safe for concurrent use.
@@ -119,7 +121,7 @@ func (n *Node) start(ctx context.Context) error {
 	}{
 		{"the log", n.openStore}, {"the link", n.openLink},
 		{"gossip", func() error { return n.found(ctx) }}, {"the groups", n.startGroups},
-		{"the groups", n.awaitGroups}, {"the groups", n.startJoiner}, {"the link", n.startLink}, {"gossip", n.startGossip},
+		{"the groups", n.awaitGroups}, {"the groups", n.startKeepers}, {"the groups", n.startJoiner}, {"the link", n.startLink}, {"gossip", n.startGossip},
 	} {
 		n.waitFor(step.name)
 		if err := ctx.Err(); err != nil {
@@ -189,7 +191,8 @@ func (n *Node) openLink() (err error) {
 	}
 	return errors.Join(n.link.Register(kindRaft, &messages.RaftMessage{}), n.link.Register(kindJoin, &messages.JoinRequest{}),
 		n.link.Register(kindIntroduction, &messages.Introduction{}), n.link.Register(kindGroup, &messages.GroupMessage{}),
-		n.link.Register(kindPaxos, &messages.PaxosMessage{}), n.link.Register(kindJoinRefusal, &messages.JoinRefusal{}))
+		n.link.Register(kindPaxos, &messages.PaxosMessage{}), n.link.Register(kindJoinRefusal, &messages.JoinRefusal{}),
+		n.link.Register(kindSigns, &messages.SignsOfLife{}), n.link.Register(kindAnswered, &messages.SignsAnswered{}))
 }
 
 // startGroups starts one actor a group. A founder is the only voter at first.
@@ -232,8 +235,6 @@ func (n *Node) awaitGroups() error {
 }
 
 func (n *Node) groupConfig(g *Group) group.Config {
-	receiver := g.receiver()
-	peers := new(sync.Map) // raft.ID to *actor.PID: a PID remembers its process
 	view := group.View{}
 	return group.Config{
 		Protocol: g.protocol(),
@@ -241,16 +242,7 @@ func (n *Node) groupConfig(g *Group) group.Config {
 		Replica: replica.Config{Limits: g.config.Limits}, Progress: n.cfg.Progress,
 		SnapshotBytes: g.config.SnapshotBytes,
 		Clock:         clock, WallClock: n.cfg.wallClock(),
-		Peer: func(id raft.ID) *actor.PID {
-			if pid, ok := peers.Load(id); ok {
-				return pid.(*actor.PID)
-			}
-			if _, known := n.book.Lookup(cluster.NodeID(id)); !known {
-				return nil // a PID stays for ever, and whoever is let in may ask under any id
-			}
-			pid, _ := peers.LoadOrStore(id, n.link.PID(cluster.NodeID(id), receiver))
-			return pid.(*actor.PID)
-		},
+		Peer: n.peers(g.receiver()),
 		Changed: func(now group.View) {
 			n.groupChanged(g, view, now)
 			view = now

@@ -147,6 +147,9 @@ func (n *Node) stopActors() {
 		n.stopActor(n.joiner)
 	}
 	for _, g := range n.groups {
+		if keeper := g.keeper.Load(); keeper != nil {
+			n.stopActor(keeper.PID())
+		}
 		n.stopActor(g.handle.PID())
 	}
 }

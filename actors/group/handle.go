@@ -297,6 +297,14 @@ func (h *Handle) logClock(now consensus.Time) replica.LogClock {
 	return replica.NewLogClock((ahead+at.Microseconds())/1000, at)
 }
 
+// LogTime is about what log time is now, in Unix milliseconds: by the last stamp that was
+// applied here and the time since then. Before the first one it is the wall clock.
+func (h *Handle) LogTime() int64 {
+	now := h.cfg.Clock()
+	c := h.logClock(now)
+	return c.Stamp(time.Duration(now), h.cfg.WallClock().UnixMilli(), 0)
+}
+
 // setFresh keeps what the first start found.
 func (h *Handle) setFresh(fresh bool) {
 	value := int32(2)
