@@ -3,163 +3,142 @@ package coordination
 import "hash/crc32"
 
 // change is one operation on its way through the tree. It first checks all and
-// only then changes anything: a refused operation leaves no trace.
+// only then changes anything: a refused operation leaves no trace. Those of a Multi
+// note down how to take back what they do.
 type change struct {
 	tree    *Tree
 	index   uint64
 	now     int64
+	caller  *Caller
 	changed uint64 // nodes
+	multi   *transaction
 }
 
 // put writes a node; n is nil if there is none.
-func (c *change) put(o Operation, n *node) Result {
-	if code := c.tree.mayPut(o, n); code != CodeOK {
-		return Result{Code: code, Stat: statOf(n)}
+func (c *change) put(o *Operation, n *node) Result {
+	code := c.mayChange(o, n)
+	if n == nil {
+		code = c.mayPutNew(o)
+	}
+	if code != CodeOK {
+		return Result{Code: code, Stat: statFor(code, n)}
 	}
 	kind := Changed
 	if n == nil {
 		kind = Created
-		n = c.create(o.Path)
+		n = c.make(o.Path, 0, nil)
 	} else {
-		n = c.tree.own(n)
+		n = c.edit(n)
 	}
-	c.tree.bytes += int64(len(o.Data) - len(n.data))
-	n.data = append([]byte(nil), o.Data...)
-	n.dataSum = crc32.Checksum(n.data, castagnoli)
-	n.stat.ModifyIndex, n.stat.ModifyTime = c.index, c.now
-	n.stat.Version++
-	c.tree.account(n)
+	c.write(n, o.Data)
 	c.event(kind, n)
 	return Result{Nodes: c.changed, Stat: n.fullStat()}
 }
 
-// mayPut checks everything about a Put.
-func (t *Tree) mayPut(o Operation, n *node) Code {
-	version, nodes, grown := int64(0), 0, int64(len(o.Data))
-	if n != nil {
-		version = n.stat.Version
-		grown -= int64(len(n.data))
-	} else {
-		nodes, grown = t.missing(o.Path, grown)
+// mayChange checks everything about a Put on a node that is there.
+func (c *change) mayChange(o *Operation, n *node) Code {
+	if n == nil {
+		return CodeOK
 	}
+	t, grown := c.tree, int64(len(o.Data)-len(n.data))
 	switch {
-	case o.Version != AnyVersion && version != max(o.Version, 0):
+	case !c.permits(n, MayWrite):
+		return CodeAccess
+	case o.Version != AnyVersion && n.stat.Version != max(o.Version, 0) || !o.knows(n):
 		return CodeVersion
 	case len(o.Data) > t.limits.DataBytes:
 		return CodeDataTooLarge
-	case len(t.nodes)+nodes > t.limits.Nodes:
-		return CodeTooManyNodes
 	case grown > 0 && t.bytes+grown > t.limits.TreeBytes:
 		return CodeTreeFull
+	case !t.affords(n.path, 0, grown):
+		return CodeQuota
 	}
 	return CodeOK
 }
 
-// missing counts the nodes to be created for path, and adds to bytes what they
-// take.
-func (t *Tree) missing(path string, bytes int64) (int, int64) {
-	nodes := 0
-	for t.nodes[path] == nil {
-		nodes++
-		bytes += int64(len(path) + nodeOverhead)
-		path, _ = split(path)
+// mayPutNew checks everything about a Put where there is no node.
+func (c *change) mayPutNew(o *Operation) Code {
+	m := c.tree.missing(o.Path)
+	switch {
+	case !c.permits(m.above, MayCreate):
+		return CodeAccess
+	case o.Version > 0 || o.CreateIndex != 0:
+		return CodeVersion
 	}
-	return nodes, bytes
+	return c.mayGrow(m, o)
 }
 
-// create makes a node without data, and its parents.
-func (c *change) create(path string) *node {
+// knows reports whether n is the node that o means.
+func (o *Operation) knows(n *node) bool {
+	return o.CreateIndex == 0 || o.CreateIndex == n.stat.CreateIndex
+}
+
+// missing is what a path lacks.
+type missing struct {
+	path  string
+	above *node // the lowest node that there is
+	nodes int
+	bytes int64
+}
+
+func (t *Tree) missing(path string) missing {
+	m := missing{path: path}
+	for m.above = t.nodes[path]; m.above == nil; m.above = t.nodes[path] {
+		m.nodes++
+		m.bytes += int64(len(path) + nodeOverhead)
+		path, _ = split(path)
+	}
+	return m
+}
+
+// mayGrow checks whether there is room for new nodes and o's data.
+func (c *change) mayGrow(m missing, o *Operation) Code {
+	t, grown := c.tree, m.bytes+int64(len(o.Data))
+	switch {
+	case m.above.ephemeral():
+		return CodeEphemeralParent
+	case len(o.Data) > t.limits.DataBytes:
+		return CodeDataTooLarge
+	case len(t.nodes)+m.nodes > t.limits.Nodes:
+		return CodeTooManyNodes
+	case t.bytes+grown > t.limits.TreeBytes:
+		return CodeTreeFull
+	case !t.affords(m.path, int64(m.nodes), int64(len(o.Data))):
+		return CodeQuota
+	}
+	return CodeOK
+}
+
+// make creates a node without data, and its parents.
+func (c *change) make(path string, owner uint64, r *rules) *node {
 	t := c.tree
 	above, name := split(path)
 	parent := t.nodes[above]
 	if parent == nil {
-		parent = c.create(above)
+		parent = c.make(above, 0, nil)
 		c.event(Created, parent)
 	}
-	parent = t.own(parent)
 	n := newNode(path, name, c.index, c.now, t.epoch)
-	t.nodes[path] = n
-	t.bytes += n.size()
-	t.account(n)
-	parent.children.insert(n, t.epoch)
+	n.stat.Owner, n.rules = owner, r
+	c.enter(n)
+	parent = c.edit(parent)
+	c.insert(parent, n)
 	parent.stat.ChildrenCreated++
 	parent.stat.ChildrenIndex = c.index
 	t.account(parent)
 	return n
 }
 
-// delete removes a node; n is nil if there is none.
-func (c *change) delete(o Operation, n *node) Result {
-	if code := c.tree.mayDelete(o, n); code != CodeOK {
-		return Result{Code: code, Stat: statOf(n)}
-	}
-	stat := n.fullStat()
-	c.deleteBelow(n)
-	c.remove(n)
-	return Result{Nodes: c.changed, Stat: stat}
-}
-
-func (t *Tree) mayDelete(o Operation, n *node) Code {
-	switch {
-	case n == nil:
-		return CodeNotFound
-	case n == t.root:
-		return CodeRoot
-	case o.Version != AnyVersion && n.stat.Version != o.Version:
-		return CodeVersion
-	case n.children.count > 0 && !o.Recursive:
-		return CodeHasChildren
-	case countNodes(n, t.limits.DeleteNodes+1) > t.limits.DeleteNodes:
-		return CodeDeleteTooLarge
-	}
-	return CodeOK
-}
-
-// countNodes counts n and everything below it, but not far beyond limit.
-func countNodes(n *node, limit int) int {
-	count := 1
-	n.children.from("", func(child *node) bool {
-		count += countNodes(child, limit-count)
-		return count < limit
-	})
-	return count
-}
-
-// deleteBelow deletes everything below n, whose own record of its children is
-// left alone: n is about to go.
-func (c *change) deleteBelow(n *node) {
-	n.children.from("", func(child *node) bool {
-		c.deleteBelow(child)
-		c.forget(child)
-		return true
-	})
-}
-
-// remove takes n, whose descendants are gone, out of the tree, and then those
-// of its parents that were made only to hold it.
-func (c *change) remove(n *node) {
-	t := c.tree
-	for {
-		above, name := split(n.path)
-		c.forget(n)
-		parent := t.own(t.nodes[above])
-		parent.children.remove(name, t.epoch)
-		parent.stat.ChildrenIndex = c.index
-		t.account(parent)
-		if parent.children.count > 0 || parent.stat.Version > 0 || parent == t.root {
-			return
-		}
-		n = parent
-	}
-}
-
-// forget removes n from everything but its parent.
-func (c *change) forget(n *node) {
-	t := c.tree
-	delete(t.nodes, n.path)
-	t.bytes -= n.size()
-	t.digest -= n.sum
-	c.event(Deleted, n)
+// write puts data into a node that may be changed.
+func (c *change) write(n *node, data []byte) {
+	t, grown := c.tree, int64(len(data)-len(n.data))
+	t.bytes += grown
+	t.use(n.path, 0, grown)
+	n.data = append([]byte(nil), data...)
+	n.dataSum = crc32.Checksum(n.data, castagnoli)
+	n.stat.ModifyIndex, n.stat.ModifyTime = c.index, c.now
+	n.stat.Version++
+	t.account(n)
 }
 
 func (c *change) event(kind EventKind, n *node) {
@@ -168,11 +147,16 @@ func (c *change) event(kind EventKind, n *node) {
 	if kind == Deleted {
 		e.Data = nil
 	}
+	if c.multi != nil {
+		c.multi.note(e)
+		return
+	}
 	c.tree.history.add(e)
 }
 
-func statOf(n *node) Stat {
-	if n == nil {
+// statFor is the Stat that goes with a refusal.
+func statFor(code Code, n *node) Stat {
+	if n == nil || code != CodeVersion && code != CodeHasChildren && code != CodeExists {
 		return Stat{}
 	}
 	return n.fullStat()

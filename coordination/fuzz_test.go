@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"reflect"
 	"testing"
 )
 
@@ -39,7 +40,7 @@ func FuzzDecodeResult(f *testing.F) {
 			}
 			return
 		}
-		if again, err := DecodeResult(r.appendTo(nil)); err != nil || again != r {
+		if again, err := DecodeResult(r.appendTo(nil)); err != nil || !reflect.DeepEqual(again, r) {
 			t.Fatalf("%+v was read back as %+v, %v", r, again, err)
 		}
 	})

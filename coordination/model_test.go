@@ -3,6 +3,7 @@ package coordination
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -170,7 +171,7 @@ func TestTreeAgreesWithTheModel(t *testing.T) {
 			code := want.apply(lived.index+1, o)
 			codes[code]++
 			a, b := lived.do(o), restarted.do(o)
-			if a != b || a.Code != code {
+			if !reflect.DeepEqual(a, b) || a.Code != code {
 				rt.Fatalf("%d: %+v: got %+v and %+v, want code %d", lived.index, o, a, b, code)
 			}
 			if stat, _ := lived.Exists(o.Path); a.Code == CodeOK && o.Kind == Put && a.Stat != stat {

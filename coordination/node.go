@@ -24,14 +24,37 @@ type Stat struct {
 	// cversion is 2*ChildrenCreated - Children, and the number of a sequential
 	// node is the parent's ChildrenCreated before.
 	ChildrenCreated uint64
-	// Owner is the session of an ephemeral node. There are none yet: 0.
-	Owner     uint64
-	Children  int
-	DataBytes int
+	// Owner is the session of an ephemeral node, ContainerOwner of a container, TTLOwner
+	// plus the milliseconds of a node with a TTL, and otherwise 0. It is ZooKeeper's
+	// ephemeralOwner.
+	Owner uint64
+	// ACLVersion counts how often the access list was set after the creation. aversion
+	ACLVersion int64
+	Children   int // numChildren
+	DataBytes  int // dataLength
 }
 
-// appendTo encodes the fields as unsigned varints in their order, but Version
-// before ChildrenCreated.
+// Values of Stat.Owner that are no session's.
+const (
+	ContainerOwner uint64 = 1 << 63
+	TTLOwner       uint64 = 0xff << 56
+)
+
+// Mode is how long the node lives.
+func (s *Stat) Mode() Mode {
+	switch {
+	case s.Owner == 0:
+		return Persistent
+	case s.Owner >= TTLOwner:
+		return TTL
+	case s.Owner == ContainerOwner:
+		return Container
+	default:
+		return Ephemeral
+	}
+}
+
+// appendTo encodes the fields but ACLVersion as unsigned varints in their order.
 func (s *Stat) appendTo(dst []byte) []byte {
 	for _, v := range [...]uint64{s.CreateIndex, s.ModifyIndex, s.ChildrenIndex, uint64(s.CreateTime),
 		uint64(s.ModifyTime), uint64(s.Version), s.ChildrenCreated, s.Owner, uint64(s.Children), uint64(s.DataBytes)} {
@@ -55,13 +78,25 @@ type node struct {
 	path     string
 	name     string // the last component of path
 	data     []byte // never changed in place
-	stat     Stat   // but for Children and DataBytes
+	stat     Stat   // but for Children, DataBytes and ACLVersion
+	rules    *rules // nil for most
 	children children
 	epoch    uint64
 
 	pathSum, dataSum uint32
 	sum              uint64 // this node's share of the tree's digest
 }
+
+// temporary reports whether n vanishes with its last child.
+func (n *node) temporary() bool {
+	return n.stat.Version == 0 && n.path != Root || n.stat.Owner == ContainerOwner
+}
+
+// ephemeral reports whether a session owns n.
+func (n *node) ephemeral() bool { return n.stat.Owner-1 < ContainerOwner-1 }
+
+// deadline is the log time at which a node with a TTL is to be reaped.
+func (n *node) deadline() int64 { return n.stat.ModifyTime + int64(n.stat.Owner-TTLOwner) }
 
 func newNode(path, name string, index uint64, now int64, epoch uint64) *node {
 	return &node{
@@ -83,13 +118,18 @@ func (n *node) clone(epoch uint64) *node {
 func (n *node) fullStat() Stat {
 	s := n.stat
 	s.Children, s.DataBytes = n.children.count, len(n.data)
+	if n.rules != nil {
+		s.ACLVersion = n.rules.aclVersion
+	}
 	return s
 }
 
 func (n *node) view() Node { return Node{Path: n.path, Data: n.data, Stat: n.fullStat()} }
 
 // size is what the node counts against Limits.TreeBytes.
-func (n *node) size() int64 { return int64(len(n.path) + len(n.data) + nodeOverhead) }
+func (n *node) size() int64 {
+	return int64(len(n.path)+len(n.data)+nodeOverhead) + n.rules.size()
+}
 
 // nodeOverhead is about what a node takes in memory besides path and data.
 const nodeOverhead = 256

@@ -62,6 +62,24 @@ const (
 	TTL Mode = 3
 )
 
+// Bounds of operations. They are part of the format, not of [Config].
+const (
+	// MaxTTL is the longest Operation.TTL, in milliseconds: almost 35 years, as in
+	// ZooKeeper.
+	MaxTTL int64 = 1<<40 - 1
+	// MaxSequence is the highest number in a sequential node's name. ZooKeeper's
+	// clients read it as a signed number of 32 bits.
+	MaxSequence = 1<<31 - 1
+	// MaxExpired is how many sessions one ExpireSessions may name.
+	MaxExpired = 1024
+	// MaxOperations is the most that Limits.MultiOperations may be.
+	MaxOperations = 4096
+	// MaxPrincipals is how many a Caller may have, and MaxPrincipalBytes how long the
+	// scheme or the id of one may be.
+	MaxPrincipals     = 64
+	MaxPrincipalBytes = 1024
+)
+
 // SessionKey proves that a session is the caller's: the first 16 bytes of the
 // SHA-256 of its password. So neither log nor snapshot holds a password.
 type SessionKey [16]byte
@@ -80,21 +98,26 @@ type Operation struct {
 	// CreateIndex, unless 0, is the Stat.CreateIndex that the node must have for Put,
 	// Delete, Check and SetACL to take place. It tells a node from another one that was
 	// later created at the same path; as a fencing token of a lock it guards a Multi.
+	// A Put that has one never creates a node.
 	CreateIndex uint64
 	// Recursive lets Delete remove a node together with everything below it,
 	// at most Limits.DeleteNodes nodes.
 	Recursive bool
 
 	// Mode, Sequential, MakeParents and TTL are for Create. A sequential node's name
-	// is Path and ten digits: how many children its parent has had so far. Path may
-	// then end in a slash, for a name of digits alone. MakeParents creates the parents
-	// that Path lacks, as Put does; without it they must exist. TTL is in milliseconds,
-	// 1 to MaxTTL.
+	// is Path and ten digits: how many children its parent has had so far, at most
+	// MaxSequence. Path may then end in a slash, for a name of digits alone. A parent
+	// that vanishes with its last child begins anew at 0, so the number orders nodes
+	// below one and the same parent only; CreateIndex orders all. MakeParents creates
+	// the parents that Path lacks, as Put does, with nil access lists; without it they
+	// must exist. TTL is in milliseconds, 1 to MaxTTL, and only for the mode of that
+	// name.
 	Mode        Mode
 	Sequential  bool
 	MakeParents bool
 	TTL         int64
-	// ACL is for Create (nil: anybody may do anything) and SetACL.
+	// ACL is for Create and SetACL; nil lets anybody do anything, an empty one that is
+	// not nil is refused.
 	ACL ACL
 	// QuotaNodes and QuotaBytes are for SetQuota: how many nodes there may be at and
 	// below Path and how many bytes their data may have; 0 is no bound.
@@ -105,7 +128,7 @@ type Operation struct {
 
 	// Timeout and Linger are for OpenSession, in milliseconds: see [SessionInfo].
 	Timeout, Linger int64
-	// Sessions are those to expire, and Epoch who says so.
+	// Sessions are those to expire, at most MaxExpired, and Epoch who says so.
 	Sessions []uint64
 	Epoch    uint64
 

@@ -12,7 +12,7 @@ func TestMalformedOperationsAreAnsweredAndChangeNothing(t *testing.T) {
 	unwritten.Version, recursive.Recursive, loaded.Data, below.Version = Unwritten, true, []byte("x"), -2
 	for name, command := range map[string][]byte{
 		"empty": {}, "one byte": {1}, "no version": {1, 0}, "kind 0": append([]byte{0}, put.Append(nil)[1:]...),
-		"kind 3": append([]byte{3}, put.Append(nil)[1:]...), "unknown flag": append([]byte{1, 2}, put.Append(nil)[2:]...),
+		"kind 8": append([]byte{8}, put.Append(nil)[1:]...), "unknown flag": append([]byte{1, 4}, put.Append(nil)[2:]...),
 		"path cut off": put.Append(nil)[:4], "endless varint": append([]byte{1, 0}, strings.Repeat("\xff", 11)...),
 		"delete unwritten": unwritten.Append(nil), "recursive put": recursive.Append(nil),
 		"delete with data": loaded.Append(nil), "version below -1": below.Append(nil),

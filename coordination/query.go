@@ -110,36 +110,17 @@ func (l *Listing) walk(n *node, after []string, page *Page) bool {
 
 // Permits reports whether the caller may do something with the node at path; so may
 // anybody if there is none. An operation is checked by Apply itself.
-func (t *Tree) Permits(path string, permission Permission, caller Caller) bool { return true }
-
-// Access returns the access list of a node and how often it was set. Errors are as for Get.
-func (t *Tree) Access(path string) (ACL, int64, error) { return nil, 0, nil }
-
-// Quota is the bound on what stands at and below Path, and what stands there.
-type Quota struct {
-	Path         string
-	Nodes, Bytes int64 // 0: no bound
-	// UsedNodes and UsedBytes count the node itself too.
-	UsedNodes, UsedBytes int64
+func (t *Tree) Permits(path string, permission Permission, caller Caller) bool {
+	n := t.nodes[path]
+	return n == nil || n.list().permits(permission, &caller)
 }
 
-// Quotas returns all quotas, sorted by path.
-func (t *Tree) Quotas() []Quota { return nil }
-
-// Session returns an open session.
-func (t *Tree) Session(id uint64) (SessionInfo, bool) { return SessionInfo{}, false }
-
-// HoldsKey reports whether the session is open and key its own.
-func (t *Tree) HoldsKey(id uint64, key SessionKey) bool { return false }
-
-// SessionsAfter returns at most limit sessions with a higher id, in order.
-func (t *Tree) SessionsAfter(id uint64, limit int) []SessionInfo { return nil }
-
-// Ephemerals returns at most limit paths of nodes that the session owns, sorted.
-func (t *Tree) Ephemerals(id uint64, limit int) []string { return nil }
-
-// Epoch is the index of the last ClaimSessions, 0 before the first.
-func (t *Tree) Epoch() uint64 { return 0 }
-
-// NextTTL is the log time at which Reap next has something to do, if ok.
-func (t *Tree) NextTTL() (deadline int64, ok bool) { return 0, false }
+// Access returns the access list of a node, which nobody may change, and how often it
+// was set. Errors are as for Get.
+func (t *Tree) Access(path string) (ACL, int64, error) {
+	stat, err := t.Exists(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	return t.nodes[path].list(), stat.ACLVersion, nil
+}

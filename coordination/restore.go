@@ -37,14 +37,17 @@ type restorer struct {
 
 // snapshotSizes are what the header says about the rest.
 type snapshotSizes struct {
-	nodes, events uint64
-	digest        uint64
+	nodes, events, sessions uint64
+	digest                  uint64
 }
 
 func (d *restorer) tree() *Tree {
 	t, sizes := d.header()
 	if d.err != nil {
 		return nil
+	}
+	for n := sizes.sessions; n > 0 && d.err == nil; n-- {
+		d.session(t)
 	}
 	d.nodes(t, sizes.nodes)
 	for n := sizes.events; n > 0 && d.err == nil; n-- {
@@ -146,9 +149,13 @@ func (d *restorer) header() (*Tree, snapshotSizes) {
 	s := snapshotSizes{nodes: d.number(), events: d.number()}
 	t.history.floor, t.history.last = d.number(), d.number()
 	total := d.number()
+	t.claimed, s.sessions = d.number(), d.number()
 	s.digest = binary.BigEndian.Uint64(d.read(8))
 	if s.nodes == 0 || s.nodes > uint64(limits.Nodes) || s.events > uint64(limits.HistoryEvents) || s.events > total {
 		d.corrupt("%d nodes and %d of %d events", s.nodes, s.events, total)
+	}
+	if s.sessions > uint64(limits.Sessions) || t.claimed > t.applied {
+		d.corrupt("%d sessions, claimed at index %d, applied %d", s.sessions, t.claimed, t.applied)
 	}
 	t.history.total = total - s.events
 	return t, s
@@ -191,26 +198,75 @@ func (d *restorer) leave(t *Tree, nodes []*node, expected map[*node]int) {
 func (d *restorer) node(t *Tree, above []*node) (*node, int) {
 	name := string(d.read(d.size("length of a name", MaxNameBytes)))
 	stat := d.stat(t.limits)
+	r := d.rules(t)
 	data := d.read(stat.DataBytes)
 	n := t.root
 	if len(above) > 0 {
 		n = d.child(t, above[len(above)-1], name)
 	}
-	if d.err != nil {
+	if d.err != nil || !d.owner(t, n, stat.Owner) {
 		return nil, 0
+	}
+	if n == t.root {
+		t.leave(n) // to come in again as it is to be
 	}
 	children := stat.Children
 	stat.Children, stat.DataBytes = 0, 0
-	n.stat = stat
+	n.stat, n.rules = stat, r
 	if len(data) > 0 {
 		n.data, n.dataSum = data, crc32.Checksum(data, castagnoli)
-		t.bytes += int64(len(data))
 	}
+	t.enter(n)
 	return n, children
+}
+
+// owner checks who owns a node: nobody, a session that is there and has room, or what
+// says how long the node lives.
+func (d *restorer) owner(t *Tree, n *node, owner uint64) bool {
+	ok := owner == 0 || n != t.root && (owner == ContainerOwner || owner > TTLOwner && owner <= TTLOwner+uint64(MaxTTL))
+	if s := t.sessions.get(owner); s != nil && n != t.root {
+		ok = len(s.paths) < t.limits.SessionEphemerals
+	}
+	if !ok {
+		d.corrupt("%s belongs to %016x", n.path, owner)
+	}
+	return ok
+}
+
+func (d *restorer) rules(t *Tree) *rules {
+	size := d.size("rules", maxRulesBytes)
+	if size == 0 {
+		return nil
+	}
+	r, ok := decodeRules(d.read(size))
+	if !ok {
+		d.corrupt("rules that make no sense")
+		return nil
+	}
+	return t.share(r)
+}
+
+func (d *restorer) session(t *Tree) {
+	s := &session{id: d.number(), timeout: int64(d.number()), linger: int64(d.number()), opened: int64(d.number())}
+	copy(s.key[:], d.read(len(s.key)))
+	if d.err != nil {
+		return
+	}
+	if s.id == 0 || s.id >= ContainerOwner || s.id > t.applied || s.id <= t.sessions.newest() ||
+		s.timeout < MinTimeout || s.timeout > MaxTimeout || s.linger < MinLinger || s.linger > s.timeout {
+		d.corrupt("session %d with timeout %d and linger %d", s.id, s.timeout, s.linger)
+		return
+	}
+	t.sessions.add(s, t.epoch)
+	t.digest += s.digest()
 }
 
 // child makes an empty node below parent.
 func (d *restorer) child(t *Tree, parent *node, name string) *node {
+	if parent.ephemeral() {
+		d.corrupt("below %s, which is ephemeral", parent.path)
+		return nil
+	}
 	if reason := checkName(name); reason != "" {
 		d.corrupt("below %s: %s", parent.path, reason)
 		return nil
@@ -233,8 +289,6 @@ func (d *restorer) child(t *Tree, parent *node, name string) *node {
 	_, name = split(path)
 	n := newNode(path, name, 0, 0, t.epoch)
 	parent.children.insert(n, t.epoch)
-	t.nodes[path] = n
-	t.bytes += n.size()
 	return n
 }
 

@@ -1,7 +1,6 @@
 package coordination
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 )
@@ -58,6 +57,8 @@ var (
 	// ErrMulti tells of an operation of a Multi that it was not looked at, because
 	// an earlier one was refused.
 	ErrMulti = errors.New("coordination: an earlier operation of the transaction was refused")
+	// ErrMultiTooLarge tells that a Multi has more than Limits.MultiOperations.
+	ErrMultiTooLarge = errors.New("coordination: too many operations in one transaction")
 
 	// ErrHistoryGone tells that events after the index asked for have been
 	// dropped: read the tree anew and watch from there.
@@ -97,12 +98,14 @@ const (
 	CodeTooManyEphemerals Code = 21 // ErrTooManyEphemerals
 	CodeEpoch             Code = 22 // ErrEpoch
 	CodeMulti             Code = 23 // ErrMulti
+	CodeMultiTooLarge     Code = 24 // ErrMultiTooLarge
 )
 
 var codeErrors = [...]error{nil, ErrMalformed, ErrInvalidPath, ErrNotFound, ErrVersion, ErrHasChildren,
 	ErrDataTooLarge, ErrTooManyNodes, ErrTreeFull, ErrDeleteTooLarge, ErrRoot,
 	ErrExists, ErrNoParent, ErrEphemeralParent, ErrSequence, ErrAccess, ErrInvalidACL, ErrQuota,
-	ErrSession, ErrSessionKey, ErrTooManySessions, ErrTooManyEphemerals, ErrEpoch, ErrMulti}
+	ErrSession, ErrSessionKey, ErrTooManySessions, ErrTooManyEphemerals, ErrEpoch, ErrMulti,
+	ErrMultiTooLarge}
 
 // Err is nil for CodeOK and otherwise the error that the code stands for.
 func (c Code) Err() error {
@@ -135,36 +138,11 @@ type Result struct {
 	// of those behind it.
 	Failed  int
 	Results []Result
+	// Expired is how many of an ExpireSessions' Sessions are over: the first ones, as
+	// many as have no more than Limits.DeleteNodes nodes together, but at least one.
+	// The others are to be named again.
+	Expired int
 }
 
 // Err is r.Code.Err().
 func (r Result) Err() error { return r.Code.Err() }
-
-// appendTo encodes r: the code, then the other fields as unsigned varints in
-// their order. A Stat without create index is left out.
-func (r Result) appendTo(dst []byte) []byte {
-	dst = append(dst, byte(r.Code))
-	dst = binary.AppendUvarint(dst, r.Index)
-	dst = binary.AppendUvarint(dst, r.Nodes)
-	if r.Stat == (Stat{}) {
-		return dst
-	}
-	return r.Stat.appendTo(dst)
-}
-
-// DecodeResult reads what [Tree.Apply] returned. The error matches
-// [ErrMalformed].
-func DecodeResult(data []byte) (Result, error) {
-	if len(data) == 0 {
-		return Result{}, fmt.Errorf("%w: empty result", ErrMalformed)
-	}
-	d := decoder{data: data[1:]}
-	r := Result{Code: Code(data[0]), Index: d.number(), Nodes: d.number()}
-	if len(d.data) > 0 {
-		r.Stat = d.stat()
-	}
-	if d.bad || len(d.data) > 0 {
-		return Result{}, fmt.Errorf("%w: result of %d bytes", ErrMalformed, len(data))
-	}
-	return r, nil
-}

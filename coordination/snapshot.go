@@ -11,25 +11,30 @@ import (
 // A snapshot's bytes; equal trees give equal bytes. Numbers are unsigned
 // varints unless a size is given.
 //
-//	8 bytes  "synodT" and the version, 1
+//	8 bytes  "synodT" and the version, 2
 //	..       the Limits; the index applied; counts of nodes and of events;
-//	         the history's floor, last index and total
+//	         the history's floor, last index and total; index of the last claim of
+//	         the sessions; count of sessions
 //	8 bytes  digest of the tree, big endian
+//	..       sessions, by id: id, timeout, linger, time of opening, 16 bytes of key
 //	..       nodes, each before its children, these by name: depth (of the root
-//	         0), length of the name, name, the Stat's fields, data
+//	         0), length of the name, name, the Stat's fields but ACLVersion, length
+//	         of the rules, rules, data
 //	..       events, oldest first: kind, index, time, length of the path, path,
 //	         version, length of the data, data
 //	4 bytes  CRC32C of all before, big endian
-const snapshotMagic = "synodT\x00\x01"
+const snapshotMagic = "synodT\x00\x02"
 
 // picture is a tree as it was when Snapshot was called.
 type picture struct {
-	limits  Limits
-	root    *node
-	applied uint64
-	nodes   int
-	digest  uint64
-	history history
+	limits   Limits
+	root     *node
+	applied  uint64
+	nodes    int
+	digest   uint64
+	history  history
+	claimed  uint64
+	sessions sessions
 }
 
 // Snapshot returns a picture of the present tree, whose WriteTo may run later
@@ -38,7 +43,7 @@ type picture struct {
 // until they change and are only then copied.
 func (t *Tree) Snapshot() (io.WriterTo, error) {
 	p := &picture{limits: t.limits, root: t.root, applied: t.applied, nodes: len(t.nodes), digest: t.Digest(),
-		history: t.history.picture()}
+		history: t.history.picture(), claimed: t.claimed, sessions: t.sessions.picture()}
 	t.epoch++
 	return p, nil
 }
@@ -47,6 +52,10 @@ func (t *Tree) Snapshot() (io.WriterTo, error) {
 func (p *picture) WriteTo(w io.Writer) (int64, error) {
 	e := &encoder{w: bufio.NewWriterSize(w, 64<<10), sum: crc32.New(castagnoli)}
 	e.header(p)
+	p.sessions.from(0, func(s *session) bool {
+		e.session(s)
+		return e.err == nil
+	})
 	e.node(p.root, 0)
 	p.history.after(0, func(event *Event) bool {
 		e.event(event)
@@ -94,8 +103,15 @@ func (e *encoder) header(p *picture) {
 		e.numbers(uint64(v))
 	}
 	h := &p.history
-	e.numbers(p.applied, uint64(p.nodes), uint64(h.count), h.floor, h.last, h.total)
+	e.numbers(p.applied, uint64(p.nodes), uint64(h.count), h.floor, h.last, h.total,
+		p.claimed, uint64(p.sessions.count))
 	e.buf = binary.BigEndian.AppendUint64(e.buf, p.digest)
+	e.flush()
+}
+
+func (e *encoder) session(s *session) {
+	e.numbers(s.id, uint64(s.timeout), uint64(s.linger), uint64(s.opened))
+	e.buf = append(e.buf, s.key[:]...)
 	e.flush()
 }
 
@@ -104,6 +120,10 @@ func (e *encoder) node(n *node, depth uint64) {
 	e.buf = append(e.buf, n.name...)
 	s := n.fullStat()
 	e.buf = s.appendTo(e.buf)
+	e.numbers(uint64(n.rules.size()))
+	if n.rules != nil {
+		e.buf = n.rules.appendTo(e.buf)
+	}
 	e.flush()
 	e.write(n.data)
 	n.children.from("", func(c *node) bool {

@@ -15,9 +15,15 @@ type Tree struct {
 	epoch   uint64           // counts snapshots
 	bytes   int64
 	applied uint64
-	digest  uint64 // the sum of the nodes' shares
+	digest  uint64 // the sum of the nodes' and the sessions' shares
 	history history
 	notify  func(index uint64)
+
+	sessions sessions
+	claimed  uint64            // index of the last ClaimSessions
+	ttls     ttls              // what is to be reaped
+	quotas   map[string]*usage // by path of the node that has one
+	shared   map[string]*rules // by encoding
 }
 
 // New returns a tree that has only a root.
@@ -30,10 +36,9 @@ func New(c Config) (*Tree, error) {
 }
 
 func newTree(l Limits) *Tree {
-	t := &Tree{limits: l, root: newNode(Root, "", 0, 0, 0), nodes: make(map[string]*node)}
-	t.nodes[Root] = t.root
-	t.bytes = t.root.size()
-	t.account(t.root)
+	t := &Tree{limits: l, root: newNode(Root, "", 0, 0, 0), nodes: make(map[string]*node),
+		ttls: ttls{byPath: make(map[string]*ttl)}, quotas: make(map[string]*usage), shared: make(map[string]*rules)}
+	t.enter(t.root)
 	return t
 }
 
@@ -59,22 +64,50 @@ func (t *Tree) Apply(index uint64, now int64, command []byte) []byte {
 }
 
 func (t *Tree) apply(index uint64, now int64, command []byte) Result {
-	o, path, ok := decodeOperation(command)
+	var o Operation
+	path, ok := decodeOperation(command, &o)
 	if !ok {
 		return Result{Code: CodeMalformed}
 	}
+	if code := t.admit(&o.Caller); code != CodeOK {
+		return Result{Code: code}
+	}
+	c := change{tree: t, index: index, now: now, caller: &o.Caller}
+	switch {
+	case o.Kind == Multi:
+		return c.transact(o.Operations)
+	case o.Kind >= OpenSession:
+		return c.sessionOperation(&o)
+	}
 	n := t.nodes[string(path)]
-	if n == nil {
+	if n != nil {
+		o.Path = n.path
+	} else {
 		o.Path = string(path)
-		if CheckPath(o.Path) != nil {
-			return Result{Code: CodeInvalidPath}
-		}
 	}
-	c := change{tree: t, index: index, now: now}
-	if o.Kind == Put {
+	return c.one(&o, n)
+}
+
+// one carries out an operation on one node, n, which is nil if there is none.
+func (c *change) one(o *Operation, n *node) Result {
+	if o.Kind == Create {
+		return c.create(o)
+	}
+	if n == nil && CheckPath(o.Path) != nil {
+		return Result{Code: CodeInvalidPath}
+	}
+	switch o.Kind {
+	case Put:
 		return c.put(o, n)
+	case Delete:
+		return c.delete(o, n)
+	case Check:
+		return c.check(o, n)
+	case SetACL:
+		return c.setACL(o, n)
+	default:
+		return c.setQuota(o, n)
 	}
-	return c.delete(o, n)
 }
 
 // own returns the node, or a clone of it, that may be changed: one that no
@@ -94,11 +127,48 @@ func (t *Tree) own(n *node) *node {
 	return c
 }
 
-// account brings the tree's digest up to date with a node that has changed.
+// account brings the tree's digest, and when to reap, up to date with a node that
+// has changed.
 func (t *Tree) account(n *node) {
 	t.digest -= n.sum
 	n.sum = n.digest()
 	t.digest += n.sum
+	if n.stat.Owner >= TTLOwner {
+		t.ttls.set(n)
+	}
+}
+
+// enter adds n to everything but its parent's children.
+func (t *Tree) enter(n *node) {
+	t.nodes[n.path] = n
+	t.bytes += n.size()
+	if n.ephemeral() {
+		t.sessions.get(n.stat.Owner).own(n.path)
+	}
+	n.sum = 0
+	t.account(n)
+	if n.rules.quota() {
+		t.quotas[n.path] = &usage{}
+	}
+	t.use(n.path, 1, int64(len(n.data)))
+}
+
+// leave is the opposite of enter. Everything below n has left.
+func (t *Tree) leave(n *node) {
+	t.use(n.path, -1, -int64(len(n.data)))
+	delete(t.nodes, n.path)
+	t.bytes -= n.size()
+	t.digest -= n.sum
+	switch {
+	case n.stat.Owner == 0:
+	case n.stat.Owner >= TTLOwner:
+		t.ttls.drop(n.path)
+	case n.ephemeral():
+		t.sessions.get(n.stat.Owner).disown(n.path)
+	}
+	if n.rules.quota() {
+		delete(t.quotas, n.path)
+	}
 }
 
 func (n *node) digest() uint64 {
@@ -108,6 +178,9 @@ func (n *node) digest() uint64 {
 		uint64(s.ModifyTime), uint64(s.Version), s.ChildrenCreated, s.Owner, uint64(n.children.count)} {
 		d = mix(d, v)
 	}
+	if n.rules != nil {
+		d = mix(d, uint64(n.rules.sum)<<32|uint64(n.rules.bytes))
+	}
 	return d
 }
 
@@ -116,7 +189,7 @@ func (n *node) digest() uint64 {
 func (t *Tree) Digest() uint64 {
 	h := &t.history
 	d := t.digest
-	for _, v := range [...]uint64{t.applied, h.floor, h.last, h.total, uint64(h.count)} {
+	for _, v := range [...]uint64{t.applied, h.floor, h.last, h.total, uint64(h.count), t.claimed} {
 		d = mix(d, v)
 	}
 	for _, v := range t.limits.values() {
@@ -139,6 +212,8 @@ type Status struct {
 	// Nodes is how many there are, with the root, and Bytes what they count.
 	Nodes int
 	Bytes int64
+	// Sessions is how many are open, and Quotas how many nodes have one.
+	Sessions, Quotas int
 	// Events is how many events are kept, and EventBytes what they count.
 	Events     int
 	EventBytes int64
@@ -150,6 +225,7 @@ type Status struct {
 
 // Status returns the tree's figures.
 func (t *Tree) Status() Status {
-	return Status{Nodes: len(t.nodes), Bytes: t.bytes, Events: t.history.count, EventBytes: t.history.bytes,
+	return Status{Nodes: len(t.nodes), Bytes: t.bytes, Sessions: t.sessions.count,
+		Quotas: len(t.quotas), Events: t.history.count, EventBytes: t.history.bytes,
 		LastIndex: t.history.last, OldestIndex: t.history.floor, Limits: t.limits}
 }

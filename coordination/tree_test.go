@@ -3,6 +3,7 @@ package coordination
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -83,14 +84,22 @@ func want[T comparable](t testing.TB, what string, got, want T) {
 	}
 }
 
+// same is want for what cannot be compared with ==.
+func same(t testing.TB, what string, got, want any) {
+	t.Helper()
+	if !reflect.DeepEqual(got, want) {
+		t.Fatalf("%s: got %+v, want %+v", what, got, want)
+	}
+}
+
 func TestPutCreatesWithItsParentsAndThenChanges(t *testing.T) {
 	r := newReplica(t, Limits{})
 	created := r.put("/a/b", "one")
-	want(t, "created", created, Result{Index: 1, Nodes: 2, Stat: Stat{CreateIndex: 1, ModifyIndex: 1, ChildrenIndex: 1,
+	same(t, "created", created, Result{Index: 1, Nodes: 2, Stat: Stat{CreateIndex: 1, ModifyIndex: 1, ChildrenIndex: 1,
 		CreateTime: r.now, ModifyTime: r.now, Version: 1, DataBytes: 3}})
 	first := r.now
 	changed := r.put("/a/b", "three")
-	want(t, "changed", changed, Result{Index: 2, Nodes: 1, Stat: Stat{CreateIndex: 1, ModifyIndex: 2, ChildrenIndex: 1,
+	same(t, "changed", changed, Result{Index: 2, Nodes: 1, Stat: Stat{CreateIndex: 1, ModifyIndex: 2, ChildrenIndex: 1,
 		CreateTime: first, ModifyTime: r.now, Version: 2, DataBytes: 5}})
 	n, err := r.Get("/a/b")
 	want(t, "error", err, nil)
