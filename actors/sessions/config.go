@@ -8,6 +8,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/synod-go/synod/coordination"
@@ -80,6 +81,10 @@ type Config struct {
 	// Timer makes what wakes the actor; it calls f once, when the duration of its last
 	// Reset is over. Default time.AfterFunc.
 	Timer func(f func()) Timer
+	// Beside runs what may block beside the actor. Default: on a goroutine of its own.
+	Beside func(f func())
+	// Dispatcher decides when the actor runs, for simulation. nil is protoactor's own.
+	Dispatcher actor.Dispatcher
 	// Logger defaults to discarding.
 	Logger *slog.Logger
 }
@@ -126,6 +131,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Timer == nil {
 		c.Timer = newTimer
+	}
+	if c.Beside == nil {
+		c.Beside = func(f func()) { go f() }
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -60,6 +60,9 @@ func Spawn(system *actor.ActorSystem, c Config, name string, strategy actor.Supe
 		mailbox: actors.NewMailbox(actors.MailboxConfig{MaxMessages: maxMessages})}
 	props := actor.PropsFromProducer(actors.Guard(c.Logger, func() actor.Actor { return newKeeper(h) }),
 		actor.WithMailbox(func() actor.Mailbox { return h.mailbox }), actor.WithGuardian(strategy))
+	if c.Dispatcher != nil {
+		props.Configure(actor.WithDispatcher(c.Dispatcher))
+	}
 	if _, err := system.Root.SpawnNamed(props, name); err != nil {
 		return nil, fmt.Errorf("sessions: spawn %s: %w", name, err)
 	}
@@ -75,15 +78,33 @@ const maxMessages = 1024
 // it waits for one, until ctx ends: its error then tells nothing about the session. Other
 // errors are ErrOverloaded and ErrStopped.
 func (h *Handle) Touch(ctx context.Context, id, connection uint64) (coordination.Sign, error) {
-	s := &sign{id: id, connection: connection, done: make(chan outcome, 1)}
-	if err := h.put(s); err != nil {
+	c, err := h.StartTouch(id, connection)
+	if err != nil {
 		return 0, err
 	}
+	return c.Wait(ctx)
+}
+
+// Call is a sign of life that was handed to a keeper.
+type Call struct{ s *sign }
+
+// StartTouch is Touch without waiting for what becomes of the sign. Errors are
+// ErrOverloaded and ErrStopped.
+func (h *Handle) StartTouch(id, connection uint64) (Call, error) {
+	c := Call{&sign{id: id, connection: connection, done: make(chan outcome, 1)}}
+	return c, h.put(c.s)
+}
+
+// Ended reports whether Wait returns at once.
+func (c Call) Ended() bool { return len(c.s.done) > 0 }
+
+// Wait returns what became of the sign, as Touch does. Call it once.
+func (c Call) Wait(ctx context.Context) (coordination.Sign, error) {
 	select {
-	case o := <-s.done:
+	case o := <-c.s.done:
 		return o.sign, o.err
 	case <-ctx.Done():
-		s.forgotten.Store(true)
+		c.s.forgotten.Store(true)
 		return 0, ctx.Err()
 	}
 }

@@ -57,14 +57,14 @@ func (reaped) Control()  {}
 // pageSessions is how many sessions are read while the tree stands still.
 const pageSessions = 4096
 
-// beside runs f on another goroutine, with as much time as a proposal has, and brings the
+// beside runs f beside the actor, with as much time as a proposal has, and brings the
 // actor what it returns.
 func (k *keeper) beside(f func(ctx context.Context) any) {
 	ctx, cancel := context.WithTimeout(k.ctx, k.cfg.ProposeTimeout)
-	go func() {
+	k.cfg.Beside(func() {
 		defer cancel()
 		k.handle.tell(f(ctx))
-	}()
+	})
 }
 
 // propose replicates an operation and returns how it ended.
