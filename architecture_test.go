@@ -39,7 +39,7 @@ var mayImport = map[string][]string{
 	"api":                 {"", "cluster", "coordination"},
 	"internal/sim":        {"consensus", "multipaxos", "raft", "replica", "storage", "coordination", "messages", "actors", "actors/group", "actors/raftnode", "actors/paxosnode"},
 	"internal/sim/flight": {"actors/decree", "paxos"},
-	"internal/chaos":      {"api", "internal/stranger"},
+	"internal/chaos":      {"api", "recipes", "internal/stranger"},
 	// What no node of ours would send, for the tests of the root and of internal/chaos.
 	"internal/stranger": {},
 	"internal/explore":  {},

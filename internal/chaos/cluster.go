@@ -40,6 +40,7 @@ type ClusterConfig struct {
 	DiskBytes int64
 	Roles     []string      // of each node, for --roles; nil: all nodes are alike
 	Separate  bool          // each node in a network namespace of its own
+	Guests    int           // more namespaces of that network, for clients
 	Ready     time.Duration // limit for the cluster to take writes, default 30 s
 	// Arguments returns the arguments of a node; default [NodeArguments].
 	Arguments func(NodeSpec) []string
@@ -131,7 +132,7 @@ func StartCluster(ctx context.Context, config ClusterConfig) (*Cluster, error) {
 // prepare makes networks, disks and specs.
 func (c *Cluster) prepare() (err error) {
 	if c.config.Separate {
-		if c.Network, err = NewNetwork(c.config.Host, c.config.Nodes); err != nil {
+		if c.Network, err = NewNetwork(c.config.Host, c.config.Nodes+c.config.Guests); err != nil {
 			return err
 		}
 	}

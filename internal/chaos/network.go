@@ -9,15 +9,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Network is a switch in the host with one network namespace for each node.
-// Rules cut nodes off from each other; clients, who sit at the switch, reach
-// every node always, so that they can ask a deposed leader.
+// Network is a switch in the host with one network namespace for each node, and
+// for each guest: a client that can be cut off too, numbered behind the nodes.
+// Rules cut nodes and guests off from each other; other clients, who sit at the
+// switch, reach every node always, so that they can ask a deposed leader.
 type Network struct {
 	host   *Host
-	spaces []*os.File // by node number
+	spaces []*os.File // by number
 }
 
-// Rule says what of one direction between two nodes is lost.
+// Rule says what of one direction between two of them is lost.
 type Rule struct {
 	From, To int
 	Loss     int // percent, 1 to 100
@@ -26,8 +27,8 @@ type Rule struct {
 // clientAddress is where clients sit on the switch.
 const clientAddress = "10.47.0.254"
 
-// NewNetwork makes a switch with nodes namespaces.
-func NewNetwork(host *Host, nodes int) (*Network, error) {
+// NewNetwork makes a switch with namespaces for nodes and guests.
+func NewNetwork(host *Host, members int) (*Network, error) {
 	n := &Network{host: host}
 	return n, host.Do(func() error {
 		if err := command("ip", "link", "add", "switch", "type", "bridge"); err != nil {
@@ -39,7 +40,7 @@ func NewNetwork(host *Host, nodes int) (*Network, error) {
 		if err := command("ip", "link", "set", "switch", "up"); err != nil {
 			return err
 		}
-		for node := range nodes {
+		for node := range members {
 			if err := n.attach(node); err != nil {
 				return err
 			}

@@ -46,6 +46,18 @@ const (
 	SlowDisk   FaultKind = "slow disk"   // 50 ms more for each write of the log
 	LyingDisk  FaultKind = "lying disk"  // flushes that are forgotten at a power cut
 	FullDisk   FaultKind = "full disk"   // the file system has no room left
+
+	// Faults of those who want a lock, or to lead: see contest.go. A nap is shorter than
+	// the session's timeout, a pause and a cut are longer.
+	KillHolder  FaultKind = "kill holder"
+	NapHolder   FaultKind = "nap of the holder"
+	PauseHolder FaultKind = "pause holder"
+	CutHolder   FaultKind = "cut holder" // from all nodes
+	KillWaiter  FaultKind = "kill waiter"
+	PauseWaiter FaultKind = "pause waiter"
+	// Two at a time.
+	KillHolderAndLeader  FaultKind = "kill holder and leader"
+	PauseHolderAndLeader FaultKind = "pause holder, kill leader"
 )
 
 // stopsWrites reports whether no majority is left while the fault holds.
@@ -122,6 +134,28 @@ var (
 		{LyingDisk, 20, 300 * time.Millisecond, time.Second},
 		{FullDisk, 10, time.Second, 2 * time.Second},
 	}
+	// ContenderMix is what locks and elections must bear. The session timeout of the
+	// contenders stands between a nap and a pause.
+	ContenderMix = []Choice{
+		{KillHolder, 25, 0, 0},
+		{NapHolder, 5, sessionTimeout / 4, sessionTimeout / 2},
+		{PauseHolder, 12, sessionTimeout + time.Second, 2 * sessionTimeout},
+		{KillWaiter, 6, 0, 0},
+		{PauseWaiter, 4, sessionTimeout + time.Second, 2 * sessionTimeout},
+		{KillHolderAndLeader, 6, 0, 500 * time.Millisecond},
+		{PauseHolderAndLeader, 5, sessionTimeout + 2*time.Second, 2 * sessionTimeout},
+		{KillLeader, 12, 0, 600 * time.Millisecond},
+		{KillFollower, 4, 0, 400 * time.Millisecond},
+		{KillMajority, 4, 0, 200 * time.Millisecond},
+		{KillAll, 4, 0, 100 * time.Millisecond},
+		{PauseLeader, 6, 3 * time.Second, 8 * time.Second},
+	}
+	// ContenderCutMix is the same with cuts, for contenders in networks of their own.
+	ContenderCutMix = append([]Choice{
+		{CutHolder, 20, sessionTimeout + time.Second, 2 * sessionTimeout},
+		{IsolateLeader, 8, 2 * time.Second, 6 * time.Second},
+		{IsolateFollower, 4, 2 * time.Second, 6 * time.Second},
+	}, ContenderMix...)
 )
 
 // MakePlan draws cycles faults from mix. Each of the mix comes before any comes

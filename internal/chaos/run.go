@@ -61,7 +61,7 @@ func Execute(ctx context.Context, config RunConfig) (Report, error) {
 		if r.config.Limit > 0 && time.Since(r.report.Time) > r.config.Limit {
 			break
 		}
-		if err := r.cycle(ctx, fault); err != nil {
+		if err := r.cycle(ctx, fault, r.inject); err != nil {
 			r.fail("cycle %d (%v): %v", r.report.Cycles, fault, err)
 			break
 		}
@@ -108,7 +108,7 @@ func (r *Run) fail(format string, args ...any) {
 }
 
 // cycle waits until the cluster works, harms it, and waits until it works again.
-func (r *Run) cycle(ctx context.Context, f Fault) error {
+func (r *Run) cycle(ctx context.Context, f Fault, inject func(context.Context, Fault) error) error {
 	if r.report.Cycles%epochCycles == epochCycles-1 {
 		r.workload.NextEpoch()
 	}
@@ -119,7 +119,7 @@ func (r *Run) cycle(ctx context.Context, f Fault) error {
 		return fmt.Errorf("before the fault: %w", err)
 	}
 	start := r.writes()
-	if err := r.inject(ctx, f); err != nil {
+	if err := inject(ctx, f); err != nil {
 		return err
 	}
 	r.report.During += r.writes() - start

@@ -22,6 +22,7 @@ const toyEnvironment = "SYNOD_CHAOS_TOY"
 
 func TestMain(m *testing.M) {
 	JudgeMain()
+	SpeakerMain()
 	if bug, ok := os.LookupEnv(toyEnvironment); ok {
 		if err := runToy(bug); err != nil {
 			fmt.Fprintln(os.Stderr, err)

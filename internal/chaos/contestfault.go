@@ -1,0 +1,248 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// harness is who says that the judging process itself stood still.
+const harness = "harness"
+
+// meter notes when this process had no time: what it measures then is too long.
+func (c *Contest) meter(ctx context.Context) {
+	tick := time.NewTicker(meterTick)
+	defer tick.Stop()
+	last := Now()
+	for ctx.Err() == nil {
+		<-tick.C
+		now := Now()
+		if now-last > meterTick+stoodLeast {
+			c.guarded.hear(Said{Who: harness, Kind: SaidStood, From: last, At: now})
+		}
+		last = now
+	}
+}
+
+// inject waits until somebody holds and others wait, harms nodes or contenders, and
+// returns when all of them are back and somebody holds again.
+func (c *Contest) inject(ctx context.Context, f Fault) error {
+	if err := c.view.await(recoverLimit, c.contested); err != nil {
+		return err
+	}
+	over, who, err := len(c.view.over), "", error(nil)
+	switch f.Kind {
+	case KillHolder, NapHolder, PauseHolder, CutHolder, KillWaiter, PauseWaiter, KillHolderAndLeader, PauseHolderAndLeader:
+		who, err = c.harm(ctx, f)
+	default:
+		err = c.Run.inject(ctx, f)
+	}
+	if err != nil {
+		return err
+	}
+	if err := c.view.await(recoverLimit, c.contested); err != nil {
+		return err
+	}
+	for _, r := range c.view.over[over:] {
+		switch {
+		case r.Who == who && f.Kind != NapHolder:
+		case f.Kind.stopsWrites():
+			c.counts.Expired++
+		default:
+			c.fail("cycle %d (%v): session %x of %s ended, to which nothing was done: %s", c.report.Cycles, f, r.Session, r.Who, r.Text)
+		}
+	}
+	return nil
+}
+
+// contested fails unless somebody holds and at least one other waits behind.
+func (c *Contest) contested(v *contestView) error {
+	if _, held := v.holder(); !held {
+		return fmt.Errorf("chaos: nobody holds")
+	}
+	if len(c.waiting(v)) == 0 {
+		return fmt.Errorf("chaos: nobody waits")
+	}
+	return nil
+}
+
+// waiting are the contenders that stand in the queue behind the holder.
+func (c *Contest) waiting(v *contestView) (list []*Speaker) {
+	holder, _ := v.holder()
+	for _, s := range c.contenders {
+		key, known := v.keys[s.Name]
+		if _, gone := v.gone[trimRoot(key.change().Path)]; known && !gone && v.waits[s.Name] && key.change().Index > holder.Token {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// named returns a contender by name.
+func (c *Contest) named(name string) *Speaker {
+	return c.contenders[slices.IndexFunc(c.contenders, func(s *Speaker) bool { return s.Name == name })]
+}
+
+// harm strikes one contender, waits until the next one has been let in, or until its
+// key is gone if it waited, and lets it live again.
+func (c *Contest) harm(ctx context.Context, f Fault) (who string, err error) {
+	leader, err := c.cluster.WaitLeader(ctx, recoverLimit)
+	if err != nil {
+		return "", err
+	}
+	c.workload.Leads(leader)
+	if err := c.view.await(recoverLimit, c.contested); err != nil {
+		return "", err
+	}
+	held, _ := c.view.holder()
+	victim := c.named(held.Who)
+	if f.Kind == KillWaiter || f.Kind == PauseWaiter {
+		list := c.waiting(c.view)
+		victim = list[f.Pick%len(list)]
+	}
+	key := c.view.keys[victim.Name]
+	h := Harm{Kind: f.Kind, Who: victim.Name, From: Now()}
+	if err := c.strike(f.Kind, victim, leader); err != nil {
+		return "", err
+	}
+	switch f.Kind {
+	case NapHolder:
+	case KillWaiter, PauseWaiter:
+		err = c.awaitGone(f, key, h.From)
+	default:
+		err = c.awaitSuccessor(f, held, h.From)
+	}
+	if err != nil {
+		return "", err
+	}
+	if err := hold(ctx, h.From+f.Hold-Now()); err != nil {
+		return "", err
+	}
+	err = c.heal(f.Kind, victim, leader)
+	h.To = Now()
+	c.harms = append(c.harms, h)
+	if err != nil || f.Kind == NapHolder {
+		return victim.Name, err
+	}
+	return victim.Name, c.view.await(recoverLimit, func(v *contestView) error {
+		if v.opened[victim.Name] < h.From {
+			return fmt.Errorf("chaos: %s does not come back with a session, see %s", victim.Name, victim.process.Log)
+		}
+		return nil
+	})
+}
+
+// strike does what the fault says, to the contender and, of some, to the leader of
+// the cluster too.
+func (c *Contest) strike(kind FaultKind, victim *Speaker, leader int) error {
+	c.logf("%s: %s, leader %s", kind, victim.Name, c.cluster.Nodes[leader].Name)
+	switch kind {
+	case KillHolder, KillWaiter, KillHolderAndLeader:
+		victim.process.Kill()
+	case NapHolder, PauseHolder, PauseWaiter, PauseHolderAndLeader:
+		victim.process.Signal(syscall.SIGSTOP)
+	case CutHolder:
+		if victim.guest < 0 {
+			return fmt.Errorf("chaos: %s needs contenders in networks of their own", kind)
+		}
+		return c.cluster.Network.Apply(c.cutOff(victim))
+	}
+	if kind == KillHolderAndLeader || kind == PauseHolderAndLeader {
+		c.cluster.Kill(leader)
+	}
+	return nil
+}
+
+// cutOff are the rules that part a contender from all nodes.
+func (c *Contest) cutOff(victim *Speaker) (rules []Rule) {
+	for n := range c.cluster.Nodes {
+		rules = append(rules, Rule{victim.guest, n, 100}, Rule{n, victim.guest, 100})
+	}
+	return rules
+}
+
+// heal takes back what strike has done.
+func (c *Contest) heal(kind FaultKind, victim *Speaker, leader int) error {
+	if kind == KillHolderAndLeader || kind == PauseHolderAndLeader {
+		if err := c.cluster.Start(leader); err != nil {
+			return err
+		}
+	}
+	switch kind {
+	case KillHolder, KillWaiter, KillHolderAndLeader:
+		c.view.update()
+		c.view.leave(victim.Name)
+		return c.launch(victim)
+	case CutHolder:
+		return c.cluster.Network.Apply(nil)
+	}
+	victim.process.Signal(syscall.SIGCONT)
+	return nil
+}
+
+// awaitSuccessor waits until somebody else has been let in and judges how long that
+// took. A holder that had given the lock back before it was struck proves nothing.
+func (c *Contest) awaitSuccessor(f Fault, held Record, struck time.Duration) error {
+	limit := afterSilence
+	switch f.Kind {
+	case KillHolder:
+		limit = afterDeath
+	case KillHolderAndLeader, PauseHolderAndLeader:
+		limit = afterBoth
+	}
+	var next Record
+	err := c.view.await(limit+recoverLimit, func(v *contestView) (err error) {
+		ok := false
+		if next, ok = v.after(held.Token); !ok {
+			err = fmt.Errorf("chaos: nobody was let in after %s", held.Who)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if now := c.view.holds[held.Who]; now.Token == held.Token && next.Who != held.Who {
+		c.measured(f.Kind, struck, next.At, limit)
+	}
+	return nil
+}
+
+// awaitGone waits until an observer was told that a waiter's key is gone.
+func (c *Contest) awaitGone(f Fault, key Record, struck time.Duration) error {
+	limit := afterSilence
+	if f.Kind == KillWaiter {
+		limit = afterDeath
+	}
+	var gone Record
+	err := c.view.await(limit+recoverLimit, func(v *contestView) error {
+		ok := false
+		if gone, ok = v.gone[trimRoot(key.change().Path)]; !ok {
+			return fmt.Errorf("chaos: %s is still there", key.change().Path)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	c.measured(f.Kind, struck, gone.At, limit)
+	return nil
+}
+
+// measured judges a time, less what this process itself stood still meanwhile.
+func (c *Contest) measured(kind FaultKind, from, to, limit time.Duration) {
+	wait := to - from
+	if wait < 0 {
+		return // it was over before the harm
+	}
+	c.next[kind] = append(c.next[kind], wait)
+	slack := time.Duration(0)
+	for _, s := range c.view.stood {
+		slack += max(0, min(s.At, to)-max(s.From, from))
+	}
+	if wait > limit+slack {
+		c.fail("cycle %d (%s): the next was let in after %v, want %v (this process stood still for %v meanwhile)", c.report.Cycles, kind,
+			wait.Round(time.Millisecond), limit, slack.Round(time.Millisecond))
+	}
+}
