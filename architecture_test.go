@@ -37,6 +37,7 @@ var mayImport = map[string][]string{
 	"actors/sessions":     {"actors", "coordination", "messages"},
 	"cluster":             {"messages"},
 	"api":                 {"", "cluster", "coordination"},
+	"recipes":             {"api"},
 	"internal/sim":        {"consensus", "multipaxos", "raft", "replica", "storage", "coordination", "messages", "actors", "actors/group", "actors/raftnode", "actors/paxosnode"},
 	"internal/sim/flight": {"actors/decree", "paxos"},
 	"internal/chaos":      {"api", "recipes", "internal/stranger"},
