@@ -68,9 +68,9 @@ type ContestReport struct {
 	Refused  int `json:"refused"`  // because of their tokens
 	Commits  int `json:"commits"`  // transactions that took effect
 	Changes  int `json:"changes"`  // that each observer was told
-	// Excused counts beliefs of processes that had stood still, Expired the sessions
-	// that ended although their processes were not harmed, while the cluster had no majority.
-	Excused int `json:"excused"`
+	Leniency
+	// Expired counts sessions that ended although their processes were not harmed,
+	// because the cluster had no majority.
 	Expired int `json:"expired"`
 	// Next says how long after each kind of harm the next one was let in.
 	Next []*Drill `json:"next,omitempty"`
@@ -370,11 +370,11 @@ func (c *Contest) judge() {
 			h.Watchers = append(h.Watchers, s.Name)
 		}
 	}
-	violations, excused := JudgeContest(h)
+	violations, leniency := JudgeContest(h)
 	for _, v := range violations {
 		c.fail("%s", v)
 	}
-	c.counts.Excused = excused
+	c.counts.Excused, c.counts.Unseen = leniency.Excused, leniency.Unseen
 	c.count(h)
 	for _, kind := range slices.Sorted(maps.Keys(c.next)) {
 		c.counts.Next = append(c.counts.Next, NewDrill(kind, c.next[kind]))
