@@ -22,10 +22,10 @@ func follow(ctx context.Context, r reader, path string, settle time.Duration, f 
 	}
 	b := &board{path: path, changed: make(chan struct{}, 1)}
 	b.set(list)
-	<-b.changed
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- b.follow(ctx, r, index) }()
+	defer cancel()
 	for {
 		if err := f(b.list()); err != nil {
 			cancel()
@@ -36,7 +36,6 @@ func follow(ctx context.Context, r reader, path string, settle time.Duration, f 
 		case <-b.changed:
 			rest(ctx, settle)
 		case err := <-ended:
-			cancel()
 			return err
 		}
 	}
@@ -105,10 +104,14 @@ func (b *board) raise() {
 	}
 }
 
-// list is the places in order.
+// list is the places in order. What was raised before is answered with it.
 func (b *board) list() []place {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	select {
+	case <-b.changed:
+	default:
+	}
 	list := make([]place, 0, len(b.places))
 	for _, p := range b.places {
 		list = append(list, p)
