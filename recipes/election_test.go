@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,17 +125,18 @@ func TestAnObserverGoesOnOverLostConnectionsAndALostHistory(t *testing.T) {
 		mustJoin(t, b, "e", "b")
 		o := observing(t, w, "e")
 		o.want(t, "in the beginning", "a true")
-		cut := true
-		w.fault = func(op, _ string) fault {
-			if cut && op != "create" {
+		var cut atomic.Bool
+		cut.Store(true)
+		w.failing(func(op, _ string) fault {
+			if cut.Load() && op != "create" {
 				return fault{err: failure(api.CodeReach)}
 			}
 			return fault{}
-		}
+		})
 		a.end()
 		o.want(t, "cut off")
 		w.forget()
-		cut = false
+		cut.Store(false)
 		o.want(t, "healed, without the history", "b true")
 		o.stop()
 		<-o.ended
@@ -148,7 +150,7 @@ func TestWhatAnObserverReturnsEndsTheObserving(t *testing.T) {
 		if err := observe(t.Context(), w, "e", func(Leader) error { return enough }); err != enough {
 			t.Errorf("got %v", err)
 		}
-		w.fault = func(op, _ string) fault { return fault{err: failure(api.CodeReach)} }
+		w.failing(func(op, _ string) fault { return fault{err: failure(api.CodeReach)} })
 		if err := observe(t.Context(), w, "e", nil); api.CodeOf(err) != api.CodeReach {
 			t.Errorf("no node answers: %v", err)
 		}
@@ -218,22 +220,22 @@ func TestABarrierHoldsBackUntilItIsLifted(t *testing.T) {
 		}
 		raise()
 		passed := make(chan error, 1)
-		cut := false
-		w.fault = func(op, _ string) fault {
-			if cut {
+		var cut atomic.Bool
+		w.failing(func(op, _ string) fault {
+			if cut.Load() {
 				return fault{err: failure(api.CodeNoLeader)}
 			}
 			return fault{}
-		}
+		})
 		go func() { passed <- awaitBarrier(t.Context(), w, "b") }()
 		time.Sleep(time.Hour)
 		if len(passed) > 0 {
 			t.Fatal("passed a barrier")
 		}
-		cut = true
+		cut.Store(true)
 		w.deleteByHand("b")
 		time.Sleep(time.Minute)
-		cut = false
+		cut.Store(false)
 		raise() // at once: who was waiting passes
 		if err := <-passed; err != nil {
 			t.Error(err)

@@ -23,9 +23,11 @@ type world struct {
 	results map[api.RequestID]result
 	made    int // keys ever
 	lists   int
+	page    int // entries of a listing's page; 0: 1000
+
+	faults sync.Mutex
 	// fault says what becomes of an operation: "create", "delete", "commit", "get", "list" or "watch".
 	fault func(op, path string) fault
-	page  int // entries of a listing's page; 0: 1000
 }
 
 type key struct {
@@ -52,6 +54,22 @@ type fault struct {
 
 func newWorld() *world {
 	return &world{keys: map[string]*key{}, changed: make(chan struct{}), results: map[api.RequestID]result{}}
+}
+
+// failing sets what says which operations fail; calls of it do not overlap.
+func (w *world) failing(f func(op, path string) fault) {
+	w.faults.Lock()
+	defer w.faults.Unlock()
+	w.fault = f
+}
+
+func (w *world) look(op, path string) fault {
+	w.faults.Lock()
+	defer w.faults.Unlock()
+	if w.fault == nil {
+		return fault{}
+	}
+	return w.fault(op, path)
 }
 
 func failure(code api.Code) error { return &api.Error{Code: code, Message: "it was to fail"} }
@@ -90,9 +108,18 @@ func (m *member) expire() {
 	m.wake()
 }
 
+// over reports whether the session has ended in the cluster.
+func (m *member) over() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.ended
+}
+
 // end is what a client does that has not been confirmed for too long, and then the cluster.
 func (m *member) end() {
-	close(m.lost)
+	if !closed(m.lost) {
+		close(m.lost)
+	}
 	m.expire()
 }
 
@@ -124,10 +151,7 @@ func (w *world) below(path string) (names []string) {
 
 // write carries out apply as one entry of the log, once for each id.
 func (w *world) write(ctx context.Context, op, path string, id api.RequestID, apply func() error) (uint64, error) {
-	var f fault
-	if w.fault != nil {
-		f = w.fault(op, path)
-	}
+	f := w.look(op, path)
 	if f.before != nil {
 		f.before()
 	}
@@ -263,10 +287,7 @@ func (m *member) Commit(ctx context.Context, operations []api.TxnOperation, id a
 }
 
 func (w *world) reading(op, path string) error {
-	if w.fault == nil {
-		return nil
-	}
-	f := w.fault(op, path)
+	f := w.look(op, path)
 	if f.before != nil {
 		f.before()
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,9 +25,7 @@ func waiting(t *testing.T, w *world, path string, n int) (sessions []*member, ca
 
 func endAll(sessions []*member) {
 	for _, s := range sessions {
-		if !closed(s.lost) {
-			s.end()
-		}
+		s.end()
 	}
 	synctest.Wait()
 }
@@ -107,13 +106,13 @@ func TestALostAnswerToACreationLeavesOneKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		lost := 0
-		w.fault = func(op, path string) fault {
+		w.failing(func(op, path string) fault {
 			if op == "create" && lost < 4 {
 				lost++
 				return fault{err: failure(api.CodeUnknown), done: lost%2 == 0} // not sent, and not answered
 			}
 			return fault{}
-		}
+		})
 		s := w.session()
 		held := mustLock(t, s, "a")
 		if q := w.queue("a"); len(q) != 1 || q[0] != held.Path() || w.keys[q[0]].created != held.Token() {
@@ -127,7 +126,7 @@ func TestALostAnswerToACreationLeavesOneKey(t *testing.T) {
 func TestAPlaceWhoseCreationIsUnderWayWhenTheCallerGivesUpIsGivenUpToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, hung := newWorld(), 0
-		w.fault = func(op, path string) fault {
+		w.failing(func(op, path string) fault {
 			if op == "create" && strings.HasPrefix(path, "a/") && hung == 0 {
 				hung++
 				return fault{hang: true, late: time.Minute}
@@ -137,7 +136,7 @@ func TestAPlaceWhoseCreationIsUnderWayWhenTheCallerGivesUpIsGivenUpToo(t *testin
 				return fault{late: 2 * time.Minute}
 			}
 			return fault{}
-		}
+		})
 		w.keys["a"] = &key{}
 		s := w.session()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -163,12 +162,12 @@ func TestAReleaseWhoseOutcomeIsUnknownGoesOnByItself(t *testing.T) {
 		s := w.session()
 		held := mustLock(t, s, "a")
 		heals := time.Now().Add(time.Minute)
-		w.fault = func(op, path string) fault {
+		w.failing(func(op, path string) fault {
 			if op == "delete" && time.Now().Before(heals) {
 				return fault{err: failure(api.CodeUnknown)}
 			}
 			return fault{}
-		}
+		})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := held.Release(ctx); !errors.Is(err, context.DeadlineExceeded) || !closed(held.Lost()) {
@@ -190,7 +189,7 @@ func TestAnOperationThatIsOverWithTheSessionIsNotRepeatedForEver(t *testing.T) {
 		w := newWorld()
 		s := w.session()
 		held := mustLock(t, s, "a")
-		w.fault = func(op, path string) fault { return fault{err: failure(api.CodeNoLeader)} }
+		w.failing(func(op, path string) fault { return fault{err: failure(api.CodeNoLeader)} })
 		released := make(chan error, 1)
 		go func() { released <- held.Release(t.Context()) }()
 		entering := locking(t.Context(), s, "a")
@@ -213,14 +212,14 @@ func TestAnExpiredRequestIdIsNoReasonToForgetAPlace(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w, n := newWorld(), 0
 			w.keys["a"] = &key{}
-			w.fault = func(op, path string) fault {
+			w.failing(func(op, path string) fault {
 				if n++; op == "create" && n == 1 {
 					return fault{err: failure(api.CodeUnknown), done: made}
 				} else if op == "create" {
 					return fault{err: failure(api.CodeExpired)}
 				}
 				return fault{}
-			}
+			})
 			s := w.session()
 			held, err := lock(t.Context(), s, "a", nil)
 			if made && (err != nil || held.Token() != w.index) || !made && api.CodeOf(err) != api.CodeExpired {
@@ -265,13 +264,14 @@ func TestADeletionThatTheHistoryDoesNotShowIsFoundAllTheSame(t *testing.T) {
 		w := newWorld()
 		sessions, calls := waiting(t, w, "a", 2)
 		first := (<-calls[0]).held
-		cut := true
-		w.fault = func(op, path string) fault {
-			if op == "watch" && cut {
+		var cut atomic.Bool
+		cut.Store(true)
+		w.failing(func(op, path string) fault {
+			if op == "watch" && cut.Load() {
 				return fault{err: failure(api.CodeReach)}
 			}
 			return fault{}
-		}
+		})
 		w.forget()
 		w.mu.Lock()
 		w.index++
@@ -283,7 +283,7 @@ func TestADeletionThatTheHistoryDoesNotShowIsFoundAllTheSame(t *testing.T) {
 		}
 		w.deleteByHand(first.Path())
 		w.forget()
-		cut = false
+		cut.Store(false)
 		<-first.Lost()
 		if got := <-calls[1]; got.err != nil {
 			t.Error(got.err)
@@ -337,13 +337,13 @@ func TestTryLockDoesNotDisturbTheQueue(t *testing.T) {
 		mustRelease(t, held)
 		// Another comes between the look and the key.
 		var rival *Held
-		w.fault = func(op, path string) fault {
+		w.failing(func(op, path string) fault {
 			if op == "create" && rival == nil {
 				w.fault = nil
 				return fault{before: func() { rival = mustLock(t, a, "x") }}
 			}
 			return fault{}
-		}
+		})
 		if second, err := tryLock(t.Context(), b, "x", nil); second != nil || err != nil {
 			t.Errorf("the lock that another has taken: %v, %v", second, err)
 		}
@@ -409,7 +409,7 @@ func TestBadInputIsRefused(t *testing.T) {
 			t.Errorf("%d meet: %v", count, err)
 		}
 	}
-	w.fault = func(op, path string) fault { return fault{err: failure(api.CodeDenied)} }
+	w.failing(func(op, path string) fault { return fault{err: failure(api.CodeDenied)} })
 	if _, err := lock(t.Context(), s, "a", nil); api.CodeOf(err) != api.CodeDenied {
 		t.Errorf("what does not pass: %v", err)
 	}

@@ -139,13 +139,13 @@ func TestWhoIsGoneBeforeTheStartDoesNotCount(t *testing.T) {
 		}
 		// Another is there when the start is decided, and gone when it is done.
 		d := w.session()
-		w.fault = func(op, _ string) fault {
+		w.failing(func(op, _ string) fault {
 			if op == "commit" {
 				w.fault = nil
 				return fault{before: d.end}
 			}
 			return fault{}
-		}
+		})
 		four := meeting(t.Context(), d, 2)
 		if len(three) > 0 {
 			t.Error("one begins with another that was gone before the start")
@@ -165,12 +165,12 @@ func TestAStartWhoseOutcomeIsUnknownIsOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, n := newWorld(), 0
 		a, b := w.session(), w.session()
-		w.fault = func(op, _ string) fault {
+		w.failing(func(op, _ string) fault {
 			if n++; op == "commit" && n%3 > 0 {
 				return fault{err: failure(api.CodeUnknown), done: n%3 == 2}
 			}
 			return fault{}
-		}
+		})
 		one, two := meeting(t.Context(), a, 2), meeting(t.Context(), b, 2)
 		first, second := <-one, <-two
 		if first.err != nil || second.err != nil || first.r.created != second.r.created {
