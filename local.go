@@ -20,7 +20,8 @@ import (
 type LocalCluster struct {
 	network *cluster.MemoryNetwork
 	groups  []GroupConfig
-	roles   []Roles // of each node; nil gives all of them all roles
+	roles   []Roles  // of each node; nil gives all of them all roles
+	apis    []string // of each node; nil gives them addresses that nobody serves
 	logger  *slog.Logger
 
 	mu    sync.Mutex
@@ -63,7 +64,7 @@ func Local(t TB, n int, groups ...GroupConfig) *LocalCluster {
 // see Config.PaxosRoles. All acceptors vote, but the last one if their number is even.
 func LocalRoles(t TB, roles []Roles, groups ...GroupConfig) *LocalCluster {
 	t.Helper()
-	c, err := newLocalCluster(t.Context(), len(roles), roles, slog.New(slog.DiscardHandler), groups)
+	c, err := newLocalCluster(t.Context(), &LocalCluster{groups: groups, roles: roles, logger: slog.New(slog.DiscardHandler)}, len(roles))
 	if err != nil {
 		t.Fatalf("synod.LocalRoles: %v", err)
 	}
@@ -73,12 +74,18 @@ func LocalRoles(t TB, roles []Roles, groups ...GroupConfig) *LocalCluster {
 
 // NewLocalCluster is Local outside a test. End it with Stop.
 func NewLocalCluster(ctx context.Context, n int, logger *slog.Logger, groups ...GroupConfig) (*LocalCluster, error) {
-	return newLocalCluster(ctx, n, nil, logger, groups)
+	return newLocalCluster(ctx, &LocalCluster{groups: groups, logger: logger}, n)
 }
 
-func newLocalCluster(ctx context.Context, n int, roles []Roles, logger *slog.Logger, groups []GroupConfig) (*LocalCluster, error) {
-	c := &LocalCluster{network: cluster.NewMemoryNetwork(), groups: groups, roles: roles, logger: logger,
-		nodes: make([]*Node, n), off: make([]atomic.Int64, n), seen: make(map[cluster.NodeID]cluster.Member)}
+// NewLocalClusterAt is NewLocalCluster with a node for each of apis: the addresses, host:port, at which the
+// caller serves their interfaces. What a node cannot answer it forwards there.
+func NewLocalClusterAt(ctx context.Context, apis []string, logger *slog.Logger, groups ...GroupConfig) (*LocalCluster, error) {
+	return newLocalCluster(ctx, &LocalCluster{groups: groups, apis: apis, logger: logger}, len(apis))
+}
+
+func newLocalCluster(ctx context.Context, c *LocalCluster, n int) (*LocalCluster, error) {
+	c.network, c.nodes = cluster.NewMemoryNetwork(), make([]*Node, n)
+	c.off, c.seen = make([]atomic.Int64, n), make(map[cluster.NodeID]cluster.Member)
 	for i := range n {
 		c.fs = append(c.fs, storage.NewMemory(uint64(i+1)))
 		if err := c.start(ctx, i); err != nil {
@@ -97,9 +104,13 @@ func localName(i int) string { return fmt.Sprintf("n%d", i+1) }
 
 func (c *LocalCluster) start(ctx context.Context, i int) error {
 	name := localName(i)
+	api := name + ":1"
+	if c.apis != nil {
+		api = c.apis[i]
+	}
 	node, err := Start(ctx, Config{
 		Name: name, Bootstrap: i == 0, Voters: c.voters(), PaxosRoles: c.rolesOf(i), Groups: c.groups, Logger: c.logger,
-		Listen: Addresses{API: name + ":1", Link: name + ":2", Gossip: name + ":3"},
+		Listen: Addresses{API: api, Link: name + ":2", Gossip: name + ":3"},
 		local: &localNode{cluster: c, fs: c.fs[i], network: c.network.Host(name),
 			wall: func() time.Time { return time.Now().Add(time.Duration(c.off[i].Load())) }},
 	})
