@@ -30,10 +30,10 @@
 //
 // # Why a client never believes for longer than the tree holds
 //
-// Let a client count its Timeout from when it sent the last sign that was confirmed. The
-// sign was sent before the leader's keeper with epoch E noted it, and noted before the read
-// that confirmed it began. That read sees every claim that was applied anywhere before it
-// began, and the last one it saw was E. Who could have the session expired?
+// Let a client count its Timeout from when it sent the last sign that was confirmed. It was
+// sent before the leader's keeper with epoch E noted it, and before the read that confirmed
+// it began. That read sees every claim that was applied anywhere before it began, and the
+// last one it saw was E. Who could have the session expired?
 //
 //   - The same keeper, under E: not before its Tracker has counted the whole Timeout from
 //     when the sign was noted, if Touch said Alive.

@@ -34,6 +34,7 @@ type (
 	expired struct {
 		reign      *reign
 		ended      []uint64 // they have, or had before
+		closed     int      // of those: had before
 		kept       []uint64 // nothing was done
 		again      []uint64 // nobody knows
 		superseded bool
@@ -208,7 +209,7 @@ func (c *Config) expire(ctx context.Context, m *expired, epoch uint64, ids []uin
 func (c *Config) parts(ctx context.Context, m *expired, epoch uint64, ids []uint64) (parts [][]uint64, err error) {
 	behind := false
 	err = c.Group.Read(ctx, false, func(tree Tree) {
-		parts, m.ended = nil, nil
+		parts, m.ended = nil, m.ended[:0]
 		var part []uint64
 		nodes := 0
 		for _, id := range ids {
@@ -225,10 +226,10 @@ func (c *Config) parts(ctx context.Context, m *expired, epoch uint64, ids []uint
 		if len(part) > 0 {
 			parts = append(parts, part)
 		}
-		behind = tree.Epoch() < epoch
+		m.closed, behind = len(m.ended), tree.Epoch() < epoch
 	})
 	if err == nil && behind {
-		m.ended, err = nil, errBehind
+		m.ended, m.closed, err = nil, 0, errBehind
 	}
 	return parts, err
 }
@@ -246,9 +247,9 @@ func (k *keeper) onExpired(now time.Duration, m expired) {
 		r.tracker.Keep(id, now)
 	}
 	r.again = m.again
-	k.handle.metrics.expired.Add(uint64(len(m.ended)))
-	if len(m.ended) > 0 {
-		k.cfg.Logger.Info("sessions expired", "group", k.cfg.Name, "sessions", len(m.ended), "epoch", r.epoch)
+	if n := len(m.ended) - m.closed; n > 0 {
+		k.handle.metrics.expired.Add(uint64(n))
+		k.cfg.Logger.Info("sessions expired", "group", k.cfg.Name, "sessions", n, "epoch", r.epoch)
 	}
 	switch {
 	case m.superseded:
@@ -279,7 +280,7 @@ func (k *keeper) onReaped(now time.Duration, m reaped) {
 	if r != k.reign {
 		return
 	}
-	r.reaping = false
+	r.reaping, r.ttl = false, 0 // a look during it may have brought what was reaped
 	k.handle.metrics.reaped.Add(m.nodes)
 	switch {
 	case m.superseded:
