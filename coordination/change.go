@@ -9,7 +9,7 @@ type change struct {
 	tree    *Tree
 	index   uint64
 	now     int64
-	caller  *Caller
+	caller  Caller
 	changed uint64 // nodes
 	multi   *transaction
 }

@@ -9,7 +9,7 @@ func (c *change) create(o *Operation) Result {
 	if code != CodeOK {
 		return Result{Code: code}
 	}
-	acl, ok := o.ACL.settled(c.caller)
+	acl, ok := o.ACL.settled(&c.caller)
 	if !ok {
 		return Result{Code: CodeInvalidACL}
 	}

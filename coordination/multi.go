@@ -63,17 +63,19 @@ func (c *change) later(undo func()) { c.multi.undo = append(c.multi.undo, undo) 
 
 // enter adds a node to everything but its parent's children.
 func (c *change) enter(n *node) {
-	c.tree.enter(n)
+	t := c.tree
+	t.enter(n)
 	if c.multi != nil {
-		c.later(func() { c.tree.leave(n) })
+		c.later(func() { t.leave(n) })
 	}
 }
 
 // leave is the opposite of enter.
 func (c *change) leave(n *node) {
-	c.tree.leave(n)
+	t := c.tree
+	t.leave(n)
 	if c.multi != nil {
-		c.later(func() { c.tree.enter(n) })
+		c.later(func() { t.enter(n) })
 	}
 }
 
@@ -98,16 +100,18 @@ func (t *Tree) reset(n, former *node) {
 
 // insert adds a child to a node that may be changed.
 func (c *change) insert(parent, child *node) {
-	parent.children.insert(child, c.tree.epoch)
+	t := c.tree
+	parent.children.insert(child, t.epoch)
 	if c.multi != nil {
-		c.later(func() { parent.children.remove(child.name, c.tree.epoch) })
+		c.later(func() { parent.children.remove(child.name, t.epoch) })
 	}
 }
 
 // take is the opposite of insert.
 func (c *change) take(parent, child *node) {
-	parent.children.remove(child.name, c.tree.epoch)
+	t := c.tree
+	parent.children.remove(child.name, t.epoch)
 	if c.multi != nil {
-		c.later(func() { parent.children.insert(child, c.tree.epoch) })
+		c.later(func() { parent.children.insert(child, t.epoch) })
 	}
 }

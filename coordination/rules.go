@@ -83,12 +83,12 @@ func (t *Tree) share(r rules) *rules {
 
 // permits reports whether the caller may do something with n.
 func (c *change) permits(n *node, permission Permission) bool {
-	return n.rules == nil || n.rules.acl.permits(permission, c.caller)
+	return n.rules == nil || n.rules.acl.permits(permission, &c.caller)
 }
 
 // setACL replaces the access list of n, nil if there is no node.
 func (c *change) setACL(o *Operation, n *node) Result {
-	acl, ok := o.ACL.settled(c.caller)
+	acl, ok := o.ACL.settled(&c.caller)
 	switch {
 	case !ok:
 		return Result{Code: CodeInvalidACL}

@@ -72,7 +72,7 @@ func (t *Tree) apply(index uint64, now int64, command []byte) Result {
 	if code := t.admit(&o.Caller); code != CodeOK {
 		return Result{Code: code}
 	}
-	c := change{tree: t, index: index, now: now, caller: &o.Caller}
+	c := change{tree: t, index: index, now: now, caller: o.Caller}
 	switch {
 	case o.Kind == Multi:
 		return c.transact(o.Operations)
