@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -31,6 +32,7 @@ func BenchmarkSigns(b *testing.B) {
 		w.open(10*time.Second, time.Second)
 	}
 	var group sync.WaitGroup
+	before := cpuTime()
 	for b.Loop() {
 		for id := uint64(1); id <= sessions; id++ {
 			group.Go(func() {
@@ -41,10 +43,17 @@ func BenchmarkSigns(b *testing.B) {
 		}
 		group.Wait()
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/sessions, "ns/sign")
+	b.ReportMetric(float64((cpuTime()-before).Nanoseconds())/float64(b.N)/sessions, "cpu-ns/sign")
 	for _, h := range w.homes {
 		_ = system.Root.StopFuture(h.keeper.PID()).Wait()
 	}
+}
+
+// cpuTime is what this process has used, its callers' goroutines included.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u) // cannot fail with these arguments
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // BenchmarkTrackerMemory reports what a session takes on the leader.
