@@ -1,20 +1,27 @@
 package coordination
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
-	"testing"
-
-	"pgregory.net/rapid"
 )
 
-// model is the tree in the plainest words: a map of paths.
+// model is the tree in the plainest words: maps of paths and of sessions. It looks at
+// everything anew each time, and a refused operation is taken back by taking the
+// copy from before.
 type model struct {
-	nodes  map[string]modelNode
-	limits Limits
+	nodes    map[string]modelNode
+	sessions map[uint64]SessionInfo
+	keys     map[uint64]SessionKey
+	claimed  uint64
+	limits   Limits
+
+	index, touched uint64
+	now            int64
+	deleted        int // by this operation's Deletes
+	caller         Caller
 }
 
 type modelNode struct {
@@ -22,12 +29,29 @@ type modelNode struct {
 	version          int64
 	create, modify   uint64
 	created, changed uint64 // children
+	modifyTime       int64
+	mode             Mode
+	session          uint64
+	ttl              int64
+	acl              ACL
+	aclVersion       int64
+	quota            [2]int64 // nodes, bytes
+}
+
+func newModel(l Limits) *model {
+	return &model{nodes: map[string]modelNode{"/": {}}, sessions: map[uint64]SessionInfo{},
+		keys: map[uint64]SessionKey{}, limits: l}
+}
+
+func (m *model) copied() model {
+	c := *m
+	c.nodes, c.sessions, c.keys = maps.Clone(m.nodes), maps.Clone(m.sessions), maps.Clone(m.keys)
+	return c
 }
 
 func (m *model) children(path string) (names []string) {
-	prefix := strings.TrimSuffix(path, "/") + "/"
 	for other := range m.nodes {
-		if rest, ok := strings.CutPrefix(other, prefix); ok && rest != "" && !strings.Contains(rest, "/") {
+		if other != "/" && parentOf(other) == path {
 			names = append(names, other)
 		}
 	}
@@ -43,226 +67,375 @@ func (m *model) below(path string) (paths []string) {
 	return paths
 }
 
+func (m *model) owned(session uint64) (paths []string) {
+	for path, n := range m.nodes {
+		if n.session == session && session != 0 {
+			paths = append(paths, path)
+		}
+	}
+	slices.Sort(paths)
+	return paths
+}
+
 func parentOf(path string) string { return path[:max(1, strings.LastIndex(path, "/"))] }
 
-func (m *model) apply(index uint64, o Operation) Code {
+// outcome is what the model says about a result.
+type outcome struct {
+	code    Code
+	path    string
+	nodes   uint64
+	failed  int
+	parts   string // codes
+	expired int
+}
+
+func outcomeOf(r Result) outcome {
+	o := outcome{code: r.Code, path: r.Path, nodes: r.Nodes, failed: r.Failed, expired: r.Expired}
+	for _, part := range r.Results {
+		o.parts += fmt.Sprint(part.Code, part.Path, part.Nodes, " ")
+	}
+	return o
+}
+
+func (m *model) apply(index uint64, now int64, o Operation) outcome {
+	before := m.copied()
+	m.index, m.now, m.touched, m.deleted, m.caller = index, now, 0, 0, o.Caller
+	out := m.run(o)
+	if out.code != CodeOK {
+		*m = before
+		return out
+	}
+	if o.Kind != ClaimSessions && o.Kind != OpenSession && o.Kind != Check {
+		out.nodes = m.touched
+	}
+	return out
+}
+
+func (m *model) run(o Operation) outcome {
+	if slices.ContainsFunc(o.Operations, func(part Operation) bool { return part.Kind > SetACL }) {
+		return outcome{code: CodeMalformed}
+	}
+	if id := o.Caller.Session; id != 0 || o.Kind == CloseSession {
+		if _, ok := m.sessions[id]; !ok {
+			return outcome{code: CodeSession}
+		}
+		if m.keys[id] != o.Caller.Key {
+			return outcome{code: CodeSessionKey}
+		}
+	}
+	switch o.Kind {
+	case Multi:
+		return m.all(o.Operations)
+	case OpenSession:
+		if len(m.sessions) >= m.limits.Sessions {
+			return outcome{code: CodeTooManySessions}
+		}
+		m.sessions[m.index] = SessionInfo{ID: m.index, Timeout: 10_000, Linger: 10_000, Opened: m.now}
+		m.keys[m.index] = o.Caller.Key
+	case CloseSession:
+		m.end(o.Caller.Session)
+	case ClaimSessions:
+		m.claimed = m.index
+	case ExpireSessions, Reap:
+		if o.Epoch != m.claimed || m.claimed == 0 {
+			return outcome{code: CodeEpoch}
+		}
+		if o.Kind == Reap {
+			m.reap()
+		} else {
+			return outcome{expired: m.expire(o.Sessions)}
+		}
+	default:
+		return m.one(o)
+	}
+	return outcome{}
+}
+
+func (m *model) all(operations []Operation) outcome {
+	if len(operations) > m.limits.MultiOperations {
+		return outcome{code: CodeMultiTooLarge}
+	}
+	var parts string
+	for i, o := range operations {
+		before := m.touched
+		out := m.one(o)
+		if out.code != CodeOK {
+			parts = strings.Repeat(fmt.Sprint(CodeOK, "", 0, " "), i) + fmt.Sprint(out.code, "", 0, " ") +
+				strings.Repeat(fmt.Sprint(CodeMulti, "", 0, " "), len(operations)-i-1)
+			return outcome{code: out.code, failed: i, parts: parts}
+		}
+		parts += fmt.Sprint(CodeOK, out.path, m.touched-before, " ")
+	}
+	return outcome{parts: parts}
+}
+
+func (m *model) one(o Operation) outcome {
 	n, exists := m.nodes[o.Path]
-	if o.Kind == Put {
-		return m.put(index, o, n, exists)
+	switch {
+	case o.Kind == Create:
+		return m.make(o)
+	case o.Kind == Put:
+		return outcome{code: m.put(o, n, exists)}
+	case o.Kind == SetACL && !validInTests(o.ACL, m.caller):
+		return outcome{code: CodeInvalidACL}
+	case !exists:
+		return outcome{code: CodeNotFound}
+	}
+	version, permission, at := n.version, MayRead, o.Path
+	switch {
+	case o.Kind == Delete && o.Path == "/":
+		return outcome{code: CodeRoot}
+	case o.Kind == Delete:
+		permission, at = MayDelete, parentOf(o.Path)
+	case o.Kind == SetACL:
+		version, permission = n.aclVersion+1, MayAdmin
+	case o.Kind == SetQuota:
+		permission = MayAdmin
 	}
 	switch {
-	case !exists:
-		return CodeNotFound
-	case o.Path == "/":
-		return CodeRoot
-	case o.Version != AnyVersion && o.Version != n.version:
-		return CodeVersion
-	case len(m.children(o.Path)) > 0 && !o.Recursive:
+	case !m.may(at, permission):
+		return outcome{code: CodeAccess}
+	case o.Version != AnyVersion && o.Version != version || o.CreateIndex != 0 && o.CreateIndex != n.create:
+		return outcome{code: CodeVersion}
+	}
+	switch o.Kind {
+	case Delete:
+		return outcome{code: m.delete(o)}
+	case SetACL:
+		n.acl, n.aclVersion = settledInTests(o.ACL, m.caller), n.aclVersion+1
+	case SetQuota:
+		n.quota = [2]int64{o.QuotaNodes, o.QuotaBytes}
+	default:
+		return outcome{}
+	}
+	m.nodes[o.Path] = n
+	m.touched++
+	return outcome{}
+}
+
+// The access lists of the tests are few: the model knows them one by one.
+func validInTests(a ACL, caller Caller) bool {
+	return a == nil || len(a) > 0 && a[0].Principal.Scheme != "nonsense" && len(settledInTests(a, caller)) > 0
+}
+
+func settledInTests(a ACL, caller Caller) (kept ACL) {
+	if len(a) == 0 || a[0].Principal.Scheme != "auth" {
+		return a
+	}
+	for _, p := range caller.Principals {
+		if p.Scheme == "digest" {
+			kept = append(kept, Grant{a[0].Permissions, p})
+		}
+	}
+	return kept
+}
+
+func (m *model) may(path string, permission Permission) bool {
+	acl, allowed := m.nodes[path].acl, false
+	for _, g := range acl {
+		covered := g.Principal.Scheme == "world"
+		for _, p := range m.caller.Principals {
+			covered = covered || p == g.Principal || p.Scheme == "ip" && g.Principal.ID == "10.0.0.0/8" && strings.HasPrefix(p.ID, "10.")
+		}
+		allowed = allowed || covered && g.Permissions&permission != 0
+	}
+	return acl == nil || allowed || slices.Contains(m.caller.Principals, Principal{"super", "root"})
+}
+
+func (m *model) delete(o Operation) Code {
+	below := m.below(o.Path)
+	switch {
+	case len(below) > 0 && !o.Recursive:
 		return CodeHasChildren
-	case len(m.below(o.Path))+1 > m.limits.DeleteNodes:
+	case m.deleted+len(below)+1 > m.limits.DeleteNodes:
 		return CodeDeleteTooLarge
 	}
-	for _, path := range m.below(o.Path) {
-		delete(m.nodes, path)
+	for _, path := range append(below, o.Path) {
+		if len(m.children(path)) > 0 && !m.may(path, MayDelete) {
+			return CodeAccess
+		}
 	}
-	for path := o.Path; ; path = parentOf(path) {
+	m.deleted += len(below) + 1
+	for _, path := range below {
 		delete(m.nodes, path)
+		m.touched++
+	}
+	m.remove(o.Path)
+	return CodeOK
+}
+
+func (m *model) remove(path string) {
+	for ; ; path = parentOf(path) {
+		delete(m.nodes, path)
+		m.touched++
 		parent := m.nodes[parentOf(path)]
-		parent.changed = index
+		parent.changed = m.index
 		m.nodes[parentOf(path)] = parent
-		if parentOf(path) == "/" || parent.version > 0 || len(m.children(parentOf(path))) > 0 {
+		if parentOf(path) == "/" || parent.version > 0 && parent.mode != Container || len(m.children(parentOf(path))) > 0 {
+			return
+		}
+	}
+}
+
+// room says whether a node may come to be, or its data grow.
+func (m *model) room(path string, data []byte) Code {
+	above, nodes := path, 0
+	for ; ; above = parentOf(above) {
+		if _, ok := m.nodes[above]; ok {
+			break
+		}
+		nodes++
+	}
+	switch {
+	case nodes > 0 && m.nodes[above].mode == Ephemeral:
+		return CodeEphemeralParent
+	case len(data) > m.limits.DataBytes:
+		return CodeDataTooLarge
+	case len(m.nodes)+nodes > m.limits.Nodes:
+		return CodeTooManyNodes
+	}
+	bytes := len(data) - len(m.nodes[path].data)
+	for quota := above; ; quota = parentOf(quota) {
+		bound := m.nodes[quota].quota
+		used := m.used(quota)
+		if bound[0] > 0 && nodes > 0 && used[0]+int64(nodes) > bound[0] || bound[1] > 0 && bytes > 0 && used[1]+int64(bytes) > bound[1] {
+			return CodeQuota
+		}
+		if quota == "/" {
 			return CodeOK
 		}
 	}
 }
 
-func (m *model) put(index uint64, o Operation, n modelNode, exists bool) Code {
-	var missing []string
-	for path := o.Path; ; path = parentOf(path) {
-		if _, ok := m.nodes[path]; ok {
-			break
-		}
-		missing = append(missing, path)
+func (m *model) used(path string) (used [2]int64) {
+	for _, at := range append(m.below(path), path) {
+		used[0]++
+		used[1] += int64(len(m.nodes[at].data))
+	}
+	return used
+}
+
+// add makes a node, and its parents, and puts data there.
+func (m *model) add(path string, n modelNode) {
+	above := parentOf(path)
+	if _, ok := m.nodes[above]; !ok {
+		m.add(above, modelNode{})
+	}
+	n.create, n.changed, n.modify, n.modifyTime = m.index, m.index, m.index, m.now
+	m.nodes[path] = n
+	parent := m.nodes[above]
+	parent.created++
+	parent.changed = m.index
+	m.nodes[above] = parent
+	m.touched++
+}
+
+func (m *model) put(o Operation, n modelNode, exists bool) Code {
+	above, permission := o.Path, MayCreate
+	for ; m.nodes[above].create == 0 && above != "/"; above = parentOf(above) {
+	}
+	if exists {
+		permission = MayWrite
 	}
 	switch {
-	case o.Version == Unwritten && n.version != 0 || o.Version > 0 && n.version != o.Version:
+	case !m.may(above, permission):
+		return CodeAccess
+	case o.Version == Unwritten && n.version != 0 || o.Version > 0 && n.version != o.Version || o.CreateIndex != 0 && o.CreateIndex != n.create:
 		return CodeVersion
-	case len(o.Data) > m.limits.DataBytes:
-		return CodeDataTooLarge
-	case len(m.nodes)+len(missing) > m.limits.Nodes:
-		return CodeTooManyNodes
 	}
-	for _, path := range slices.Backward(missing) {
-		m.nodes[path] = modelNode{create: index, changed: index, modify: index}
-		parent := m.nodes[parentOf(path)]
-		parent.created++
-		parent.changed = index
-		m.nodes[parentOf(path)] = parent
+	if code := m.room(o.Path, o.Data); code != CodeOK {
+		return code
 	}
-	n = m.nodes[o.Path]
-	n.data, n.modify = string(o.Data), index
+	if !exists {
+		m.add(o.Path, modelNode{data: string(o.Data), version: 1})
+		return CodeOK
+	}
+	n.data, n.modify, n.modifyTime = string(o.Data), m.index, m.now
 	n.version++
 	m.nodes[o.Path] = n
+	m.touched++
 	return CodeOK
 }
 
-// check compares everything that can be read.
-func (m *model) check(t *rapid.T, tree *Tree) {
-	page, err := tree.List(Listing{Path: "/", Recursive: true, Limit: 1 << 20})
-	if err != nil {
-		t.Fatal(err)
+func (m *model) make(o Operation) outcome {
+	path := o.Path
+	if o.Sequential {
+		path = fmt.Sprintf("%s%010d", path, m.nodes[parentOf(path)].created)
 	}
-	root, _ := tree.Get("/")
-	all := append([]Node{root}, page.Nodes...)
-	paths := slices.SortedFunc(maps.Keys(m.nodes), func(a, b string) int {
-		return slices.Compare(strings.Split(strings.TrimSuffix(a, "/"), "/"), strings.Split(strings.TrimSuffix(b, "/"), "/"))
-	})
-	if got := strings.Fields(pathsOf(all)); !slices.Equal(got, paths) {
-		t.Fatalf("got %q, want %q", got, paths)
+	_, exists := m.nodes[path]
+	_, hasParent := m.nodes[parentOf(path)]
+	above := parentOf(path)
+	for ; m.nodes[above].create == 0 && above != "/"; above = parentOf(above) {
 	}
-	for _, n := range all {
-		s, w := n.Stat, m.nodes[n.Path]
-		got := modelNode{string(n.Data), s.Version, s.CreateIndex, s.ModifyIndex, s.ChildrenCreated, s.ChildrenIndex}
-		if got != w || s.Children != len(m.children(n.Path)) || s.DataBytes != len(w.data) {
-			t.Fatalf("%s: got %+v, %d children, want %+v, %d", n.Path, got, s.Children, w, len(m.children(n.Path)))
-		}
-		if direct, err := tree.Get(n.Path); err != nil || direct.Stat != s {
-			t.Fatalf("%s: listed %+v, got %+v, %v", n.Path, s, direct.Stat, err)
-		}
+	_, open := m.sessions[m.caller.Session]
+	switch {
+	case strings.Contains(path, "//") || path != "/" && strings.HasSuffix(path, "/"):
+		return outcome{code: CodeInvalidPath}
+	case !validInTests(o.ACL, m.caller):
+		return outcome{code: CodeInvalidACL}
+	case o.Mode == Ephemeral && !open:
+		return outcome{code: CodeSession}
+	case o.Mode == Ephemeral && len(m.owned(m.caller.Session)) == m.limits.SessionEphemerals:
+		return outcome{code: CodeTooManyEphemerals}
+	case !hasParent && !o.MakeParents:
+		return outcome{code: CodeNoParent}
+	case !m.may(above, MayCreate):
+		return outcome{code: CodeAccess}
+	case exists:
+		return outcome{code: CodeExists}
 	}
+	if code := m.room(path, o.Data); code != CodeOK {
+		return outcome{code: code}
+	}
+	n := modelNode{data: string(o.Data), version: 1, mode: o.Mode, ttl: o.TTL, acl: settledInTests(o.ACL, m.caller)}
+	if o.Mode == Ephemeral {
+		n.session = m.caller.Session
+	}
+	m.add(path, n)
+	return outcome{path: path}
 }
 
-// follow carries out events on a copy of the tree, as a watcher would.
-func follow(t *rapid.T, copied map[string]string, events []Event) {
-	for _, e := range events {
-		_, exists := copied[e.Path]
-		if exists != (e.Kind != Created) {
-			t.Fatalf("%s %s at %d, but it existed before: %t", e.Kind, e.Path, e.Index, exists)
-		}
-		if _, ok := copied[parentOf(e.Path)]; !ok {
-			t.Fatalf("%s %s at %d, which has no parent", e.Kind, e.Path, e.Index)
-		}
-		if e.Kind == Deleted {
-			delete(copied, e.Path)
-		} else {
-			copied[e.Path] = fmt.Sprintf("%d %s", e.Version, e.Data)
-		}
+func (m *model) end(session uint64) {
+	for _, path := range m.owned(session) {
+		m.remove(path)
 	}
+	delete(m.sessions, session)
+	delete(m.keys, session)
 }
 
-// TestTreeAgreesWithTheModel draws operations, and takes snapshots in between:
-// one tree lives through all of it, another is restored now and then.
-func TestTreeAgreesWithTheModel(t *testing.T) {
-	limits := Limits{Nodes: 25, DataBytes: 5, DeleteNodes: 3}
-	codes := make(map[Code]int)
-	rapid.Check(t, func(rt *rapid.T) {
-		lived, restarted := newReplica(t, limits), newReplica(t, limits)
-		want := model{nodes: map[string]modelNode{"/": {}}, limits: limits}
-		copied, watched := map[string]string{"/": "0 "}, uint64(0)
-		var pictures []string
-		for range rapid.IntRange(1, 100).Draw(rt, "operations") {
-			switch rapid.IntRange(0, 12).Draw(rt, "what else") {
-			case 0:
-				restarted.restore(restarted.snapshot())
-			case 1:
-				pictures = append(pictures, lived.snapshot())
-			}
-			o := drawOperation(rt)
-			code := want.apply(lived.index+1, o)
-			codes[code]++
-			a, b := lived.do(o), restarted.do(o)
-			if !reflect.DeepEqual(a, b) || a.Code != code {
-				rt.Fatalf("%d: %+v: got %+v and %+v, want code %d", lived.index, o, a, b, code)
-			}
-			if stat, _ := lived.Exists(o.Path); a.Code == CodeOK && o.Kind == Put && a.Stat != stat {
-				rt.Fatalf("%d: %+v: result %+v, node %+v", lived.index, o, a.Stat, stat)
-			}
-			if rapid.IntRange(0, 3).Draw(rt, "watch") == 0 {
-				page := restarted.since(watched, Watch{Path: "/", Scope: OnTree, Limit: 3})
-				follow(rt, copied, page.Events)
-				watched = page.Next
-			}
-			want.check(rt, lived.Tree)
+func (m *model) expire(ids []uint64) int {
+	nodes, ended := 0, false
+	for i, id := range ids {
+		nodes += len(m.owned(id))
+		if nodes > m.limits.DeleteNodes && ended {
+			return i
 		}
-		follow(rt, copied, lived.since(watched, Watch{Path: "/", Scope: OnTree, Limit: 1 << 20}).Events)
-		for path, n := range want.nodes {
-			if copied[path] != fmt.Sprintf("%d %s", n.version, n.data) || len(copied) != len(want.nodes) {
-				rt.Fatalf("the watcher has %q, want %+v", copied, want.nodes)
-			}
-		}
-		want.check(rt, restarted.Tree)
-		if lived.Digest() != restarted.Digest() || lived.snapshot() != restarted.snapshot() {
-			rt.Fatal("digests or snapshots differ")
-		}
-		for _, p := range pictures {
-			newReplica(t, limits).restore(p)
-		}
-	})
-	t.Log(codes)
-	if testing.Short() {
-		return // too few operations to meet every code
+		_, open := m.sessions[id]
+		ended = ended || open && len(m.owned(id)) > 0
+		m.end(id)
 	}
-	for _, c := range []Code{CodeOK, CodeNotFound, CodeVersion, CodeHasChildren, CodeDataTooLarge, CodeTooManyNodes,
-		CodeDeleteTooLarge, CodeRoot} {
-		if codes[c] == 0 {
-			t.Errorf("code %d never occurred: the test shows less than it says", c)
-		}
-	}
+	return len(ids)
 }
 
-func drawOperation(t *rapid.T) Operation {
-	names := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "b!", "c"}), 0, 4).Draw(t, "path")
-	o := Operation{Kind: Put, Path: "/" + strings.Join(names, "/"),
-		Version: rapid.SampledFrom([]int64{AnyVersion, AnyVersion, AnyVersion, 1, 2, Unwritten}).Draw(t, "version")}
-	if rapid.IntRange(0, 2).Draw(t, "delete") == 0 {
-		o.Kind, o.Version = Delete, max(0, o.Version)
-		o.Recursive = rapid.Bool().Draw(t, "recursive")
-		return o
+// due returns the nodes with a TTL that could be reaped sooner or later, in order.
+func (m *model) due() (paths []string) {
+	for path, n := range m.nodes {
+		if n.mode == TTL && len(m.children(path)) == 0 {
+			paths = append(paths, path)
+		}
 	}
-	o.Data = []byte(rapid.StringMatching("[xyz]{0,6}").Draw(t, "data"))
-	return o
+	slices.SortFunc(paths, func(a, b string) int { return cmp.Or(cmp.Compare(m.deadline(a), m.deadline(b)), cmp.Compare(a, b)) })
+	return paths
 }
 
-// TestChildrenStaySorted works on one large set of children with epochs that
-// change, against a map.
-func TestChildrenStaySorted(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		var c children
-		have := make(map[string]bool)
-		epoch, size := uint64(0), rapid.SampledFrom([]int{50, 2000}).Draw(rt, "names")
-		ascending := rapid.Bool().Draw(rt, "ascending")
-		var old []string
-		var shared children
-		for i := range rapid.IntRange(1, 1500).Draw(rt, "steps") {
-			k := (i*7919 + 13) % size
-			if ascending {
-				k = i
-			}
-			name := fmt.Sprintf("%05d", k)
-			switch {
-			case i%400 == 200:
-				shared, old = children{chunks: slices.Clone(c.chunks), count: c.count}, names(&c)
-				epoch++
-			case !have[name]:
-				c.insert(&node{name: name}, epoch)
-				have[name] = true
-			case i%3 == 0:
-				c.replace(&node{name: name, epoch: epoch}, epoch)
-			default:
-				c.remove(name, epoch)
-				delete(have, name)
-			}
-		}
-		if got, want := names(&c), slices.Sorted(maps.Keys(have)); !slices.Equal(got, want) || c.count != len(want) {
-			rt.Fatalf("got %d names, count %d, want %d", len(got), c.count, len(want))
-		}
-		if !slices.Equal(names(&shared), old) {
-			rt.Fatal("a shared set changed")
-		}
-	})
-}
+func (m *model) deadline(path string) int64 { return m.nodes[path].modifyTime + m.nodes[path].ttl }
 
-func names(c *children) (all []string) {
-	c.from("", func(n *node) bool { all = append(all, n.name); return true })
-	return all
+func (m *model) reap() {
+	for range m.limits.DeleteNodes {
+		due := m.due()
+		if len(due) == 0 || m.deadline(due[0]) > m.now {
+			return
+		}
+		m.remove(due[0])
+	}
 }
