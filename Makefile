@@ -50,19 +50,20 @@ mutants: ## every planted bug, which the exhaustive check must find, or the simu
 	$(GO) test ./paxos -run 'TestMutants$$' -count=1 -v
 	$(GO) test ./internal/sim -run 'TestMutants$$' -mutants=all -count=1 -v -timeout=60m
 
-chaos-short: ## real processes, both engines: CYCLES kills in all, a fifth as many power cuts and network cuts
+chaos-short: ## real processes, both engines: CYCLES kills in all, a fifth as many power cuts and network cuts, locks
 	set -e; for engine in $(ENGINES); do \
 	  $(CHAOS) -engine=$$engine -run 'TestKill$$' -cycles=$$(($(CYCLES) / 2)); \
 	  $(CHAOS) -engine=$$engine -run 'TestPower$$|TestNetwork$$' -cycles=$$(($(CYCLES) / 10)); \
 	  $(CHAOS) -engine=$$engine -run 'TestIO$$' -cycles=$$(($(CYCLES) / 20)); \
 	  $(CHAOS) -engine=$$engine -run 'BadInput|Forged|DoesNoHarm|CureWorks|StaysOut'; \
 	  $(CHAOS) -engine=$$engine -run 'TestFailover$$' -cycles=10; \
+	  $(CHAOS) -engine=$$engine -run 'TestLocks$$|TestElections$$' -cycles=5 -life=5; \
 	  $(CHAOS) -engine=$$engine -run 'TestMemoryWithAStoppedFollower|TestRestartWithALongLog'; \
 	done
 	$(CHAOS) -engine=paxos -run 'TestPartialPartition$$' -cycles=4
 	$(CHAOS) -engine=paxos -roles -run 'TestKill$$' -cycles=14 -life=14
 	$(CHAOS) -engine=paxos -run 'TestLongPause$$' -cycles=1
-	$(CHAOS) -run 'AreRefused|IsRefused$$|StayOut|NeedsPermission|FullDisk|AreBounded|HealsSoon|TestMemoryOver|TestMemoryUnder|LargeSnapshot'
+	$(CHAOS) -run 'TestSessionInput$$|AreRefused|IsRefused$$|StayOut|NeedsPermission|FullDisk|AreBounded|HealsSoon|TestMemoryOver|TestMemoryUnder|LargeSnapshot'
 
 chaos: ## what a release needs, on each engine: 2,500 kills, 1,000 power cuts; the ledger keeps the totals
 	set -e; for engine in $(ENGINES); do \
@@ -72,6 +73,8 @@ chaos: ## what a release needs, on each engine: 2,500 kills, 1,000 power cuts; t
 	  $(CHAOS) -engine=$$engine -run 'TestPartialPartition$$' -cycles=200 -ledger=$(abspath $(LEDGER)); \
 	  $(CHAOS) -engine=$$engine -run 'TestFailover$$' -cycles=100 -ledger=$(abspath $(LEDGER)); \
 	  $(CHAOS) -engine=$$engine -run 'TestLongPause$$' -cycles=20 -ledger=$(abspath $(LEDGER)); \
+	  $(CHAOS) -engine=$$engine -run 'TestLocks$$|TestElections$$' -cycles=200 -ledger=$(abspath $(LEDGER)); \
+	  $(CHAOS) -engine=$$engine -run 'TestSessionInput$$'; \
 	  $(CHAOS) -engine=$$engine -run 'TestBadInputOnEveryPort|Forged' -minutes=5; \
 	  $(MAKE) memory ENGINE=$$engine; \
 	done

@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -94,8 +95,9 @@ func neverRead(r *rawCluster) {
 	value := bytes.Repeat([]byte("d"), 256<<10)
 	most, began := int64(0), time.Now()
 	// As long as a client may take to read, and a little more.
-	for n := 0; time.Since(began) < 12*time.Second; n++ {
+	for n := 0; time.Since(began) < 15*time.Second; n++ {
 		r.done(http.MethodPut, fmt.Sprintf("/v1/kv/deaf/%d", n%100), "", value)
+		_ = hold(r.Context(), 20*time.Millisecond)
 		for _, m := range r.c.memories() {
 			most = max(most, m.Now)
 		}
@@ -105,8 +107,13 @@ func neverRead(r *rawCluster) {
 		r.Errorf("a node took %d MiB for clients that do not read", most>>20)
 	}
 	for n, conn := range conns {
-		// What the kernel holds can still be read; then the connection must be at its end.
-		if _, err := conn.ended(15 * time.Second); err != nil {
+		// What it is sent is answered by RST, when there is nobody any more to read it.
+		if err := poll(5*time.Second, func() error {
+			if conn.send(`{"sync":1}`) == nil {
+				return errors.New("it is still connected")
+			}
+			return nil
+		}); err != nil {
 			r.Errorf("client %d does not read and is kept: %v", n, err)
 			break
 		}

@@ -121,10 +121,11 @@ func malformedPaths(r *rawCluster) {
 			r.malformed(method, prefix+escapeAll(path)+"?"+query)
 		}
 	}
-	for _, query := range []string{"mode=eternal", "mode=ephemeral", "mode=ttl", "mode=ttl&ttl=-1s", "mode=ttl&ttl=9999999h", "ttl=1s", "sequential=maybe",
+	for _, query := range []string{"mode=eternal", "mode=ttl", "mode=ttl&ttl=-1s", "mode=ttl&ttl=9999999h", "ttl=1s", "sequential=maybe",
 		"acl=x", "mode=container&mode=ttl", "version=1"} {
 		r.malformed(http.MethodPost, "/v1/kv/fine?"+query)
 	}
+	r.refused("E-SESSION", http.MethodPost, "/v1/kv/fine?mode=ephemeral", "", nil) // it needs one
 	for _, body := range []string{"", "{", "[]", `{"operations":[]}`, `{"operations":[{}]}`, `{"operations":[{"op":"steal","path":"a"}]}`,
 		`{"operations":[{"op":"check","path":"a","value":"x"}]}`, `{"operations":[{"op":"put","path":"a","created":-1}]}`,
 		`{"operations":[` + strings.Repeat(`{"op":"put","path":"a"},`, 5000) + `{"op":"put","path":"a"}]}`, strings.Repeat("[", 100_000)} {
@@ -276,7 +277,7 @@ func stolenTokens(r *rawCluster) {
 		r.refused("E-REQUEST", http.MethodPut, "/v1/kv/theirs", token, nil)
 		r.refused("E-REQUEST", http.MethodDelete, "/v1/session", token, nil)
 	}
-	if answer := r.done(http.MethodGet, "/v1/kv/mine", "", nil); !bytes.Contains(answer, []byte(`"x"`)) {
+	if answer := r.done(http.MethodGet, "/v1/kv/mine", "", nil); string(answer) != "x" {
 		r.Errorf("the key of the session is %s", answer)
 	}
 	r.done(http.MethodPost, "/v1/session/touch", s.Token, nil)

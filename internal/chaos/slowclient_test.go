@@ -118,10 +118,10 @@ func serveShort(t *testing.T, c *Cluster, client *http.Client) (took time.Durati
 		if err != nil {
 			return 0, err
 		}
-		_, err = io.Copy(io.Discard, response.Body)
+		answer, err := io.ReadAll(response.Body)
 		response.Body.Close()
 		if err != nil || response.StatusCode != http.StatusOK {
-			return 0, fmt.Errorf("%s: %s, %w", method, response.Status, err)
+			return 0, fmt.Errorf("%s: %s %s %v", method, response.Status, answer, err)
 		}
 	}
 	return time.Since(began), nil
