@@ -381,3 +381,23 @@ func TestFindAsksTheGroupWhenItsOwnTreeLacksTheSession(t *testing.T) {
 		}
 	})
 }
+
+func TestTheAnswerToAnEarlierRoundCountsForNothing(t *testing.T) {
+	inTown(t, nil, func(t *testing.T, w *town) {
+		id := w.open(10*s, s)
+		w.touch(2, id, 1) // round 1
+		w.locked(func() { w.homes[0].deaf = true })
+		answers := make(chan coordination.Sign, 1)
+		go func() { sign, _ := w.homes[2].keeper.Touch(t.Context(), id, 1); answers <- sign }()
+		synctest.Wait()
+		w.homes[2].keeper.tell(&messages.SignsAnswered{From: 1, Group: 5, Round: 1})
+		synctest.Wait()
+		if len(answers) > 0 {
+			t.Fatalf("round 2 was answered by the answer to round 1: %v", <-answers)
+		}
+		w.locked(func() { w.homes[0].deaf = false })
+		if sign := <-answers; sign != coordination.Alive {
+			t.Fatal(sign)
+		}
+	})
+}
