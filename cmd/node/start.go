@@ -141,7 +141,7 @@ func (a *app) start(ctx context.Context, f *startFlags) error {
 	if err != nil {
 		return err
 	}
-	config.Groups = []synod.GroupConfig{{Name: coordinationGroup, Engine: synod.Engine(f.engine), New: func() synod.StateMachine { return tree.New() },
+	config.Groups = []synod.GroupConfig{{Name: coordinationGroup, Engine: synod.Engine(f.engine), Sessions: true, New: func() synod.StateMachine { return tree.New() },
 		SnapshotBytes: f.snapshotMiB << 20}}
 	server, err := a.server(recovery, config, log)
 	if err != nil {
