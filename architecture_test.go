@@ -36,7 +36,7 @@ var mayImport = map[string][]string{
 	// The keeper knows a group by an interface of its own.
 	"actors/sessions":     {"actors", "coordination", "messages"},
 	"cluster":             {"messages"},
-	"api":                 {"", "cluster", "coordination"},
+	"api":                 {"", "actors/sessions", "cluster", "coordination"},
 	"recipes":             {"api"},
 	"internal/sim":        {"consensus", "multipaxos", "raft", "replica", "storage", "coordination", "messages", "actors", "actors/group", "actors/raftnode", "actors/paxosnode"},
 	"internal/sim/flight": {"actors/decree", "paxos"},

@@ -107,9 +107,7 @@ func fakeWithBig(t *testing.T) *fake {
 	t.Helper()
 	f := newFake(t, coordination.Config{})
 	for path, value := range map[string][]byte{"big": bytes.Repeat([]byte("b"), bigBytes), "small": []byte("s")} {
-		if _, err := f.Put(t.Context(), Write{Path: path, Value: value}); err != nil {
-			t.Fatal(err)
-		}
+		f.put(t, path, value)
 	}
 	f.status.Reasons = []string{strings.Repeat("r", bigBytes)}
 	return f

@@ -1,26 +1,30 @@
 package api
 
-import "context"
+import (
+	"context"
+
+	"github.com/synod-go/synod/coordination"
+)
 
 // Backend is what a Server needs from its node. Its methods are safe for
 // concurrent use, return when ctx ends, and fail with an *Error. An error with
 // CodeNoLeader and a Leader makes the server forward the request there.
 type Backend interface {
-	// Put writes a key; Delete removes one. They end as done, as surely not
-	// done, or with CodeUnknown.
-	Put(ctx context.Context, w Write) (Written, error)
-	Delete(ctx context.Context, w Write) (Written, error)
+	// Propose carries out an operation of the tree, once over all repetitions with
+	// the same id unless that is zero. It ends as done, which the tree may have
+	// refused, as surely not done, or with CodeUnknown.
+	Propose(ctx context.Context, o coordination.Operation, id RequestID) (coordination.Result, error)
+	// View calls f with the tree, which stands still meanwhile, and the log index that
+	// it reflects. f may be called twice, must not block and keeps nothing of the tree.
+	View(ctx context.Context, o ReadOptions, f func(tree *coordination.Tree, index uint64)) error
+	// Changed returns a channel that is closed when the tree changes next.
+	Changed() <-chan struct{}
 
-	// Get returns the entry at path and the log index it reflects; the index is
-	// set with CodeNotFound too.
-	Get(ctx context.Context, path string, r ReadOptions) (Entry, uint64, error)
-	List(ctx context.Context, path string, o ListOptions) (Listing, error)
-
-	// Changes returns what changed at path after index after, waiting until
-	// there is something. It never splits the changes of one index. When ctx
-	// ends first it returns no changes and no error. CodeGone: the history
-	// does not go back that far.
-	Changes(ctx context.Context, path string, recursive bool, after uint64) (Changes, error)
+	// Touch tells the leader that a session has shown itself over its connection with
+	// the given number, 0: by itself, and returns what the leader says to it.
+	Touch(ctx context.Context, session, connection uint64) (coordination.Sign, error)
+	// Gone tells the leader that the connection was closed from outside. It does not wait.
+	Gone(session, connection uint64)
 
 	// Status is this node's own view.
 	Status(ctx context.Context) (Status, error)
@@ -45,19 +49,6 @@ type Backend interface {
 	Metrics() []Metric
 }
 
-// Write is one write of a key.
-type Write struct {
-	Path  string
-	Value []byte
-	// Version makes it a compare-and-set: the version that the key must have, 0
-	// for a key that must not exist. nil writes in any case.
-	Version *uint64
-	// Recursive lets a delete remove what stands below the path too.
-	Recursive bool
-	// RequestID makes the write safe to repeat, if it is not zero.
-	RequestID RequestID
-}
-
 // RequestID identifies one write of one client (a ULID). The zero value is none.
 type RequestID [16]byte
 
@@ -73,11 +64,4 @@ type ListOptions struct {
 	Recursive bool   // everything below, not only the children
 	Limit     int    // entries in the page: 1 to MaxPage, default 100
 	After     string // start after this path
-}
-
-// Changes is one portion of a watch.
-type Changes struct {
-	Changes []Change
-	// Index is how far the node has looked: the next call goes on after it.
-	Index uint64
 }

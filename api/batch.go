@@ -28,12 +28,13 @@ const (
 // alone. The operations of a batch are independent of each other: they are carried
 // out side by side, in no order, and each has an answer of its own.
 type batchOperation struct {
-	Method string `json:"method"` // GET, PUT or DELETE
+	Method string `json:"method"` // GET, POST, PUT or DELETE
 	// Path is what stands behind /v1/kv/ in the address, escaped and with the
 	// query: "colour?version=2".
 	Path      string `json:"path"`
 	RequestID string `json:"request_id,omitempty"` // header Synod-Request-Id
 	Timeout   string `json:"timeout,omitempty"`    // header Synod-Timeout
+	Session   string `json:"session,omitempty"`    // header Synod-Session
 	valueJSON
 }
 
@@ -118,9 +119,9 @@ func (s *Server) runBatched(w *recorded, r *http.Request, o *batchOperation) {
 
 // single returns the request that an operation would be alone.
 func (s *Server) single(r *http.Request, o *batchOperation) (*http.Request, http.HandlerFunc, error) {
-	handle := map[string]http.HandlerFunc{"GET": s.readKV, "PUT": s.putKV, "DELETE": s.deleteKV}[o.Method]
+	handle := map[string]http.HandlerFunc{"GET": s.readKV, "POST": s.postKV, "PUT": s.putKV, "DELETE": s.deleteKV}[o.Method]
 	if handle == nil {
-		return nil, nil, badRequest(fmt.Sprintf("method %q does not go into a batch", o.Method), "", "use GET, PUT or DELETE")
+		return nil, nil, badRequest(fmt.Sprintf("method %q does not go into a batch", o.Method), "", "use GET, POST, PUT or DELETE")
 	}
 	at, err := url.Parse(kvPrefix + o.Path)
 	if err != nil || at.Fragment != "" {
@@ -128,10 +129,14 @@ func (s *Server) single(r *http.Request, o *batchOperation) (*http.Request, http
 	}
 	value := o.valueJSON.bytes()
 	header := http.Header{"Accept": {"application/json"}}
-	for name, text := range map[string]string{headerRequestID: o.RequestID, headerTimeout: o.Timeout, headerForwarded: r.Header.Get(headerForwarded)} {
+	for name, text := range map[string]string{headerRequestID: o.RequestID, headerTimeout: o.Timeout, headerSession: o.Session,
+		headerForwarded: r.Header.Get(headerForwarded), "Authorization": r.Header.Get("Authorization")} {
 		if text != "" {
 			header[name] = []string{text}
 		}
+	}
+	if brought := r.Header[headerPrincipal]; len(brought) > 0 {
+		header[headerPrincipal] = brought
 	}
 	request := (&http.Request{Method: o.Method, URL: at, Header: header, Host: r.Host, RemoteAddr: r.RemoteAddr, TLS: r.TLS,
 		Body: io.NopCloser(bytes.NewReader(value)), ContentLength: int64(len(value))}).WithContext(r.Context())

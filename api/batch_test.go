@@ -43,7 +43,7 @@ func TestEachOperationOfABatchIsAnsweredAsIfItCameAlone(t *testing.T) {
 		`{"method":"GET","path":"there?level=stale"}`,
 		`{"method":"DELETE","path":"missing"}`,
 		`{"method":"GET","path":"there?watch"}`,
-		`{"method":"POST","path":"there"}`,
+		`{"method":"PATCH","path":"there"}`,
 		`{"method":"GET","path":"../v1/status"}`))
 	got := answersOf(t, w)
 	for i, want := range []string{"200", "200", "412 ", `200 {"path":"there","value":"old"`, "404 ", "400 ", "400 ", "400 "} {
@@ -89,7 +89,9 @@ func TestOfABatchThatCannotBeReadNothingIsDone(t *testing.T) {
 
 type panickingReads struct{ *fake }
 
-func (panickingReads) Get(context.Context, string, ReadOptions) (Entry, uint64, error) { panic("read") }
+func (panickingReads) View(context.Context, ReadOptions, func(*coordination.Tree, uint64)) error {
+	panic("read")
+}
 
 func TestAnOperationThatPanicsEndsAlone(t *testing.T) {
 	f := newFake(t, coordination.Config{})
@@ -103,7 +105,9 @@ func TestAnOperationThatPanicsEndsAlone(t *testing.T) {
 
 type panickingWrites struct{ *fake }
 
-func (panickingWrites) Put(context.Context, Write) (Written, error) { panic("write") }
+func (panickingWrites) Propose(context.Context, coordination.Operation, RequestID) (coordination.Result, error) {
+	panic("write")
+}
 
 func TestAWriteThatPanicsMayHaveHappened(t *testing.T) {
 	server := must(NewServer(Config{Backend: panickingWrites{newFake(t, coordination.Config{})}}))

@@ -26,6 +26,9 @@ type ClientConfig struct {
 	// Timeout bounds one operation with all its retries when the caller's
 	// context does not. Default 5 s.
 	Timeout time.Duration
+	// User and Password, unless User is "", are shown to the nodes: access lists know the
+	// user by its [DigestID].
+	User, Password string
 	// Rounds is how often all addresses are tried when none can be connected to,
 	// 100 ms apart. Default 3.
 	Rounds int
@@ -70,8 +73,12 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // WriteOptions are the details of a write.
 type WriteOptions struct {
-	// Version makes it a compare-and-set, see Write.Version.
+	// Version makes it a compare-and-set: the version that the key must have, 0
+	// for a key that must not exist. nil writes in any case.
 	Version *uint64
+	// Created, unless 0, is the log index at which the key must have been created: it tells
+	// a key from a later one of the same name.
+	Created uint64
 	// Recursive lets Delete remove what is below too.
 	Recursive bool
 	// RequestID of an earlier attempt makes this one a repetition of it; zero:
@@ -82,31 +89,31 @@ type WriteOptions struct {
 // Put writes a key and returns once a majority has it on disk. CodeUnknown says
 // that it may or may not have happened; the error's RequestID makes repeating it safe.
 func (c *Client) Put(ctx context.Context, path string, value []byte, o WriteOptions) (Written, error) {
-	return c.write(ctx, http.MethodPut, path, value, o)
+	return c.write(ctx, http.MethodPut, path, value, o, "")
 }
 
 // Delete removes a key. It fails with CodeNotFound when there is none.
 func (c *Client) Delete(ctx context.Context, path string, o WriteOptions) (Written, error) {
-	return c.write(ctx, http.MethodDelete, path, nil, o)
+	return c.write(ctx, http.MethodDelete, path, nil, o, "")
 }
 
-func (c *Client) write(ctx context.Context, method, path string, value []byte, o WriteOptions) (Written, error) {
+// write writes a key in the session of that token, "": in none.
+func (c *Client) write(ctx context.Context, method, path string, value []byte, o WriteOptions, session string) (Written, error) {
 	if err := checkPath(strings.TrimPrefix(path, "/")); err != nil {
 		return Written{}, err
-	}
-	id := o.RequestID
-	if id == (RequestID{}) {
-		id = NewRequestID()
 	}
 	values := url.Values{}
 	if o.Version != nil {
 		values.Set("version", strconv.FormatUint(*o.Version, 10))
 	}
+	if o.Created > 0 {
+		values.Set("created", strconv.FormatUint(o.Created, 10))
+	}
 	if o.Recursive {
 		values.Set("recursive", "true")
 	}
 	var done Written
-	err := c.do(ctx, call{method: method, path: kvPath(path), query: values, body: value, id: id, what: fmt.Sprintf("the write of %q", path)}, &done)
+	err := c.do(ctx, call{method: method, path: kvPath(path), query: values, body: value, id: o.RequestID.orNew(), session: session, what: fmt.Sprintf("the write of %q", path)}, &done)
 	return done, err
 }
 
@@ -219,13 +226,16 @@ func readValues(o ReadOptions) url.Values {
 	return values
 }
 
-// kvPath escapes each part of a key.
-func kvPath(path string) string {
+// kvPath is the address of a key.
+func kvPath(path string) string { return keyPath(kvPrefix, path) }
+
+// keyPath escapes each part of a key.
+func keyPath(prefix, path string) string {
 	parts := strings.Split(strings.TrimPrefix(path, "/"), "/")
 	for i, part := range parts {
 		parts[i] = url.PathEscape(part)
 	}
-	return "/v1/kv/" + strings.Join(parts, "/")
+	return prefix + strings.Join(parts, "/")
 }
 
 // call is one request, whichever node it goes to.
@@ -233,6 +243,7 @@ type call struct {
 	method, path string
 	query        url.Values
 	header       http.Header
+	session      string // a token
 	body         []byte
 	id           RequestID
 	index        *uint64
@@ -256,6 +267,12 @@ func (c *Client) once(ctx context.Context, addr string, k call) (*http.Response,
 	}
 	if k.id != (RequestID{}) {
 		request.Header.Set(headerRequestID, k.id.String())
+	}
+	if k.session != "" {
+		request.Header.Set(headerSession, k.session)
+	}
+	if c.config.User != "" {
+		request.SetBasicAuth(c.config.User, c.config.Password)
 	}
 	if deadline, ok := ctx.Deadline(); ok {
 		left := min(max(time.Until(deadline), time.Millisecond), maxTimeout)

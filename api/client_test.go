@@ -292,9 +292,9 @@ func TestAReadThatRunsOutOfTimeSaysWhatTheNodeSaid(t *testing.T) {
 // slowReads answers a read when its time is over.
 type slowReads struct{ *fake }
 
-func (s slowReads) Get(ctx context.Context, _ string, _ ReadOptions) (Entry, uint64, error) {
+func (s slowReads) View(ctx context.Context, _ ReadOptions, _ func(*coordination.Tree, uint64)) error {
 	<-ctx.Done()
-	return Entry{}, 0, &Error{Code: CodeTimeout, Message: "the read got no answer in time", Why: "not applied"}
+	return &Error{Code: CodeTimeout, Message: "the read got no answer in time", Why: "not applied"}
 }
 
 func TestAWatchThatNobodyAnswersEnds(t *testing.T) {

@@ -2,6 +2,11 @@ package api
 
 import (
 	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync"
 	"time"
 )
 
@@ -13,6 +18,9 @@ type SessionOptions struct {
 	// Linger is how long the session lives on after its connection was closed and not made
 	// again, as it is when its process dies. A client that lives makes it again at once, at
 	// any node. Default Timeout; the cluster grants 500 ms to Timeout.
+	//
+	// Below Timeout it relies on nobody between client and node closing their connection
+	// towards the node alone: the session could then be over before the client notices.
 	Linger time.Duration
 }
 
@@ -24,180 +32,276 @@ type SessionOptions struct {
 // confirmed sign of life was sent, so it gives up before the cluster can have ended it
 // (as long as clocks run at nearly equal speed). Nobody outside the cluster sees that in
 // time if the process was paused: what a session protects must look at fencing tokens.
-type Session struct{}
+type Session struct {
+	client          *Client
+	id              uint64
+	token           string
+	timeout, linger time.Duration
 
-// OpenSession opens a session. It ends with Close, or when the cluster has not heard of it
-// for its Timeout. Errors are those of a write, and CodeTooManySessions.
-func (c *Client) OpenSession(ctx context.Context, o SessionOptions) (*Session, error) {
-	return nil, nil
+	ctx  context.Context // ends with the session
+	stop context.CancelFunc
+	lost chan struct{}
+	news signal // raised when something changes that somebody may wait for
+
+	mu        sync.Mutex
+	err       error         // why it is over
+	ended     bool          // the cluster has said so
+	confirmed bool          // by the leader, at least once
+	until     time.Duration // the clock's when it may be over
+	alarm     *time.Timer
+	signs     []sign // that were sent and not confirmed
+	lastSign  uint64
+	link      *sessionLink   // the connection in use; nil while there is none
+	old       []*sessionLink // those before: see replaced
+	links     uint64         // how many there were
+	lastWatch uint64
+	watches   map[uint64]*sessionWatcher
 }
 
+// sign is a sign of life.
+type sign struct {
+	number uint64
+	sent   time.Duration
+}
+
+// OpenSession opens a session. It ends with Close, or when the cluster has not heard of it
+// for its Timeout. Errors are those of a write; CodeTreeFull also says that there are as
+// many sessions as there may be.
+func (c *Client) OpenSession(ctx context.Context, o SessionOptions) (*Session, error) {
+	secret, began := newPassword(), clock()
+	key := secret.key()
+	request := openJSON{Key: hex.EncodeToString(key[:])}
+	if o.Timeout != 0 {
+		request.Timeout = o.Timeout.String()
+	}
+	if o.Linger != 0 {
+		request.Linger = o.Linger.String()
+	}
+	if _, _, err := request.operation(); err != nil { // as the node would say
+		return nil, err
+	}
+	body, err := json.Marshal(request)
+	if err != nil {
+		return nil, fmt.Errorf("api: encode a session: %w", err)
+	}
+	var opened openedJSON
+	if err := c.do(ctx, call{method: http.MethodPost, path: "/v1/sessions", body: body, id: NewRequestID(), what: "the opening of a session"}, &opened); err != nil {
+		return nil, err
+	}
+	s, err := c.newSession(opened, secret)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.begin(ctx, began)
+}
+
+func (c *Client) newSession(opened openedJSON, secret password) (s *Session, err error) {
+	s = &Session{client: c, id: opened.Session, token: sessionToken(opened.Session, secret), lost: make(chan struct{}),
+		watches: map[uint64]*sessionWatcher{}}
+	s.timeout, err = time.ParseDuration(opened.Timeout)
+	if err == nil {
+		s.linger, err = time.ParseDuration(opened.Linger)
+	}
+	if err != nil {
+		return nil, &Error{Code: CodeInternal, Message: "the node's answer about the session cannot be read", Why: err.Error()}
+	}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	return s, nil
+}
+
+// begin makes the session show itself. It was opened at some time after began: unless that
+// was just now, only the first confirmed sign tells that it lives.
+func (s *Session) begin(ctx context.Context, began time.Duration) error {
+	s.mu.Lock()
+	s.alarm = time.AfterFunc(s.timeout, s.ring)
+	s.until = began + s.belief()
+	fresh := clock()-began < s.timeout/2
+	if !fresh {
+		s.until = clock() + s.timeout
+	}
+	s.mu.Unlock()
+	go s.run()
+	for !fresh {
+		news := s.news.wait()
+		s.mu.Lock()
+		fresh = s.confirmed || s.err != nil
+		s.mu.Unlock()
+		if fresh {
+			break
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			s.lose(sessionClosed(), false)
+			return &Error{Code: CodeUnknown, Message: "the session may or may not have been opened", Why: "nobody has confirmed it in time"}
+		}
+	}
+	return s.Err()
+}
+
+// belief is how long after a sign of life was sent its client believes in it: a little
+// less than the cluster does, for clocks that differ in speed and a timer that is late.
+func (s *Session) belief() time.Duration { return s.timeout - min(s.timeout/20, time.Second) }
+
 // ID is the session's number: the Owner of its ephemeral keys.
-func (s *Session) ID() uint64 { return 0 }
+func (s *Session) ID() uint64 { return s.id }
 
 // Token is the session's number and its password: who has it can act in the session.
 // It looks like 1f-6b0f…, and is what the header Synod-Session holds.
-func (s *Session) Token() string { return "" }
+func (s *Session) Token() string { return s.token }
 
-// Timeout and Linger are those that were granted.
-func (s *Session) Timeout() time.Duration { return 0 }
-func (s *Session) Linger() time.Duration  { return 0 }
+// Timeout is the one that was granted.
+func (s *Session) Timeout() time.Duration { return s.timeout }
 
-// Lost is closed when the session is over, or may be.
-func (s *Session) Lost() <-chan struct{} { return nil }
-
-// Err is nil until Lost is closed, then why: CodeSession.
-func (s *Session) Err() error { return nil }
-
-// Connected reports whether a node has confirmed the latest sign of life.
-func (s *Session) Connected() bool { return false }
-
-// Close ends the session and deletes its ephemeral keys. It is no error that it had ended.
-func (s *Session) Close(ctx context.Context) error { return nil }
+// Linger is the one that was granted.
+func (s *Session) Linger() time.Duration { return s.linger }
 
 // Client is the one that opened the session, for what does not need it.
-func (s *Session) Client() *Client { return nil }
+func (s *Session) Client() *Client { return s.client }
 
-// Put, Delete, Create and Commit are the client's, done in the session: they fail with CodeSession
-// when it is over. Get and List read on behalf of the session too.
+// Lost is closed when the session is over, or may be.
+func (s *Session) Lost() <-chan struct{} {
+	s.ring() // a timer may be late
+	return s.lost
+}
+
+// Err is nil until Lost is closed, then why: CodeSession.
+func (s *Session) Err() error {
+	s.ring()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// Connected reports whether the session has a connection over which the leader has
+// confirmed it.
+func (s *Session) Connected() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err == nil && s.link != nil && s.link.confirmed
+}
+
+// Close ends the session and deletes its ephemeral keys. It is no error that it had ended.
+// After an error the cluster ends it after its Linger, or its Timeout.
+func (s *Session) Close(ctx context.Context) error {
+	s.lose(sessionClosed(), false)
+	defer s.disconnect()
+	s.mu.Lock()
+	ended := s.ended
+	s.mu.Unlock()
+	if ended {
+		return nil
+	}
+	err := s.client.do(ctx, call{method: http.MethodDelete, path: "/v1/session", id: NewRequestID(), session: s.token, what: "the end of the session"}, &Done{})
+	if CodeOf(err) == CodeSession {
+		return nil
+	}
+	return err
+}
+
+func sessionClosed() *Error {
+	return &Error{Code: CodeSession, Message: "the session is closed"}
+}
+
+// lose ends the session on this side; told: the cluster has said that it is over.
+func (s *Session) lose(why error, told bool) {
+	s.mu.Lock()
+	s.ended = s.ended || told
+	first := s.err == nil
+	if first {
+		s.err = why
+		s.alarm.Stop()
+		close(s.lost)
+	}
+	s.mu.Unlock()
+	if first {
+		s.stop()
+		s.news.raise()
+	}
+}
+
+// ring looks whether the session may be over.
+func (s *Session) ring() {
+	s.mu.Lock()
+	left := s.until - clock()
+	if left > 0 && s.err == nil {
+		s.alarm.Reset(left)
+	}
+	s.mu.Unlock()
+	if left <= 0 {
+		s.lose(&Error{Code: CodeSession, Message: "the session may be over", Why: "no node has confirmed in time that it lives",
+			Do: []string{"open another session"}}, false)
+	}
+}
+
+// Put writes a key in the session: it fails with CodeSession when that is over. So do Delete,
+// Create and Commit. Get and List read on its behalf.
 //
 // An answer never overtakes the changes of the session's watches: when one of these returns what
 // the cluster did at some log index, every watch has been told all changes up to it, unless its
 // function is still running on one.
 func (s *Session) Put(ctx context.Context, path string, value []byte, o WriteOptions) (Written, error) {
-	return Written{}, nil
+	return inOrder(ctx, s, func() (Written, uint64, error) {
+		done, err := s.client.write(ctx, http.MethodPut, path, value, o, s.token)
+		return done, done.Index, err
+	})
 }
 
+// Delete is Client.Delete in the session.
 func (s *Session) Delete(ctx context.Context, path string, o WriteOptions) (Written, error) {
-	return Written{}, nil
+	return inOrder(ctx, s, func() (Written, uint64, error) {
+		done, err := s.client.write(ctx, http.MethodDelete, path, nil, o, s.token)
+		return done, done.Index, err
+	})
 }
 
+// Create is Client.Create in the session, which an Ephemeral key needs.
 func (s *Session) Create(ctx context.Context, path string, value []byte, o CreateOptions) (Written, error) {
-	return Written{}, nil
+	return inOrder(ctx, s, func() (Written, uint64, error) {
+		done, err := s.client.create(ctx, path, value, o, s.token)
+		return done, done.Index, err
+	})
 }
 
+// Commit is Client.Commit in the session.
 func (s *Session) Commit(ctx context.Context, operations []TxnOperation, id RequestID) (Committed, error) {
-	return Committed{}, nil
+	return inOrder(ctx, s, func() (Committed, uint64, error) {
+		done, err := s.client.commit(ctx, operations, id, s.token)
+		return done, done.Index, err
+	})
 }
 
+// Get is Client.Get.
 func (s *Session) Get(ctx context.Context, path string, o ReadOptions) (Entry, uint64, error) {
-	return Entry{}, 0, nil
+	var at uint64
+	entry, err := inOrder(ctx, s, func() (entry Entry, index uint64, err error) {
+		entry, at, err = s.client.Get(ctx, path, o)
+		return entry, at, err
+	})
+	return entry, at, err
 }
 
+// List is Client.List.
 func (s *Session) List(ctx context.Context, path string, o ListOptions) (Listing, error) {
-	return Listing{}, nil
+	return inOrder(ctx, s, func() (Listing, uint64, error) {
+		page, err := s.client.List(ctx, path, o)
+		return page, page.Index, err
+	})
 }
 
-// Watch calls f with the changes around path, in order, one after the other, until ctx or the
-// session ends or f returns an error, which it returns. It goes over the session's own
-// connection; when that is made again, at whichever node, it goes on where it was: nothing is
-// missed and nothing comes twice. Errors are those of Client.Watch, and CodeSession.
-func (s *Session) Watch(ctx context.Context, path string, o WatchOptions, f func(Change) error) error {
-	return nil
+// inOrder does something in the session and returns when its watches have been told all
+// changes up to the index that the answer reflects.
+func inOrder[T any](ctx context.Context, s *Session, do func() (T, uint64, error)) (T, error) {
+	if err := s.Err(); err != nil {
+		var none T
+		return none, err
+	}
+	answer, index, err := do()
+	if CodeOf(err) == CodeSession {
+		s.lose(err, true)
+	}
+	if late := s.barrier(ctx, index); late != nil && err == nil {
+		err = late
+	}
+	return answer, err
 }
-
-// Mode says how long a created key lives: coordination.Mode by name.
-type Mode string
-
-// The modes.
-const (
-	Persistent Mode = "persistent" // until it is deleted. Default
-	Ephemeral  Mode = "ephemeral"  // as long as the session that created it
-	Container  Mode = "container"  // until its last child is deleted
-	TTL        Mode = "ttl"        // until it was not written for CreateOptions.TTL and has no children
-)
-
-// CreateOptions are the details of a Create.
-type CreateOptions struct {
-	Mode Mode
-	TTL  time.Duration // for Mode TTL
-	// Sequential appends ten digits to the path: how many children the parent has had. Written.Path
-	// tells the whole.
-	Sequential bool
-	// NeedParent refuses to create parents that are missing.
-	NeedParent bool
-	// ACL is the key's access list; nil: anybody may do anything.
-	ACL ACL
-	// RequestID is as in WriteOptions.
-	RequestID RequestID
-}
-
-// ACL is an access list: see coordination.Principal for the schemes.
-type ACL []Grant
-
-// Grant is one line of an access list.
-type Grant struct {
-	Scheme string `json:"scheme"`
-	ID     string `json:"id"`
-	// Permissions are letters: c create children, d delete children, r read, w write, a administer.
-	Permissions string `json:"permissions"`
-}
-
-// Create makes a key that must not exist: else CodeExists.
-func (c *Client) Create(ctx context.Context, path string, value []byte, o CreateOptions) (Written, error) {
-	return Written{}, nil
-}
-
-// TxnOperation is one operation of a transaction.
-type TxnOperation struct {
-	Op    string // "create", "put", "delete" or "check"
-	Path  string
-	Value []byte
-	// Version is as in WriteOptions. Created, unless 0, is the log index at which the key must have
-	// been created: a fencing token, if the key is a lock's.
-	Version *uint64
-	Created uint64
-	// Recursive is for "delete"; the others for "create".
-	Recursive  bool
-	Mode       Mode
-	TTL        time.Duration
-	Sequential bool
-	NeedParent bool
-	ACL        ACL
-}
-
-// Committed is the answer to a transaction.
-type Committed struct {
-	Index   uint64    `json:"index"`
-	Results []Written `json:"results"`
-}
-
-// Commit carries out operations one after the other at one log index, all or none. The error of a
-// refused one has that operation's code, its place in Failed and why. id is as in WriteOptions.
-func (c *Client) Commit(ctx context.Context, operations []TxnOperation, id RequestID) (Committed, error) {
-	return Committed{}, nil
-}
-
-// SessionStatus is one session as an operator sees it.
-type SessionStatus struct {
-	ID        uint64        `json:"id"`
-	Timeout   time.Duration `json:"timeout"`
-	Linger    time.Duration `json:"linger"`
-	Opened    time.Time     `json:"opened"` // log time
-	Ephemeral int           `json:"ephemeral"`
-}
-
-// Sessions lists at most limit open sessions with a higher id.
-func (c *Client) Sessions(ctx context.Context, after uint64, limit int) ([]SessionStatus, error) {
-	return nil, nil
-}
-
-// EndSession ends a session by its number, for an operator.
-func (c *Client) EndSession(ctx context.Context, id uint64) error { return nil }
-
-// Access reads a key's access list, SetAccess replaces it.
-func (c *Client) Access(ctx context.Context, path string) (ACL, error)      { return nil, nil }
-func (c *Client) SetAccess(ctx context.Context, path string, acl ACL) error { return nil }
-
-// Quota is the bound on what stands at and below a key.
-type Quota struct {
-	Path      string `json:"path"`
-	Nodes     int64  `json:"nodes,omitempty"` // 0: no bound
-	Bytes     int64  `json:"bytes,omitempty"`
-	UsedNodes int64  `json:"used_nodes"`
-	UsedBytes int64  `json:"used_bytes"`
-}
-
-// Quotas lists all quotas, SetQuota sets one; without bounds it ends it.
-func (c *Client) Quotas(ctx context.Context) ([]Quota, error) { return nil, nil }
-func (c *Client) SetQuota(ctx context.Context, q Quota) error { return nil }

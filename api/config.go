@@ -23,6 +23,12 @@ type Config struct {
 	// Certified tells whether a connection has shown a client certificate that
 	// gives it access; requests for health need none. nil: TLS alone gives access.
 	Certified func(tls.ConnectionState) bool
+	// FromNode tells whether a connection has shown the certificate of a node: such a
+	// request, sent on, says itself whose it is. nil: none has.
+	FromNode func(tls.ConnectionState) bool
+	// Super is the [DigestID] of a user who may do everything whatever access lists say.
+	// Default "": there is none.
+	Super string
 	// ForwardTLS is how the server speaks to the leader's API; nil: plain text.
 	ForwardTLS *tls.Config
 	// Hosts are Host names, without port, that are let in besides loopback's
@@ -35,6 +41,7 @@ type Config struct {
 	MaxHeader      int           // bytes of a request's headers. Default 16 KiB
 	MaxConnections int           // open connections; more wait to be accepted. Default 4096
 	MaxWatches     int           // open watches and event streams; more are refused. Default 1024
+	MaxSessions    int           // connections of sessions, which count apart from others; more are refused. Default 20,000
 	HeaderTimeout  time.Duration // to send the headers, also of the first request of a new connection. Default 20 s
 	BodyTimeout    time.Duration // to send the body. Default 30 s
 	IdleTimeout    time.Duration // between requests of a connection. Default 60 s
@@ -77,6 +84,9 @@ func (c Config) withDefaults() Config {
 	if c.MaxWatches == 0 {
 		c.MaxWatches = 1024
 	}
+	if c.MaxSessions == 0 {
+		c.MaxSessions = 20_000
+	}
 	set(&c.HeaderTimeout, 20*time.Second)
 	set(&c.BodyTimeout, 30*time.Second)
 	set(&c.IdleTimeout, 60*time.Second)
@@ -93,7 +103,7 @@ func (c Config) check() error {
 	switch {
 	case c.Backend == nil && c.Starting == nil:
 		return errors.New("api: Config.Backend and Config.Starting are nil")
-	case c.MaxValue < 0 || c.MaxBodies < 0 || c.MaxAnswers < 0 || c.MaxHeader < 0 || c.MaxConnections < 0 || c.MaxWatches < 0:
+	case c.MaxValue < 0 || c.MaxBodies < 0 || c.MaxAnswers < 0 || c.MaxHeader < 0 || c.MaxConnections < 0 || c.MaxWatches < 0 || c.MaxSessions < 0:
 		return errors.New("api: a limit in Config is negative")
 	case c.HeaderTimeout < 0 || c.BodyTimeout < 0 || c.IdleTimeout < 0 || c.RequestTimeout < 0 || c.Heartbeat < 0 || c.SlowClient < 0:
 		return errors.New("api: a time in Config is negative")

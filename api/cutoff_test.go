@@ -34,7 +34,7 @@ func serveLocal(t *testing.T, n int) *localAPI {
 		t.Fatal(err)
 	}
 	c := &localAPI{cut: -1}
-	c.LocalCluster = synod.Local(t, n, synod.GroupConfig{Name: "g", New: func() synod.StateMachine { return tree.New() }})
+	c.LocalCluster = synod.Local(t, n, synod.GroupConfig{Name: "g", Sessions: true, New: func() synod.StateMachine { return tree.New() }})
 	for i := range n {
 		backend, err := NewBackend(c.Node(i), "g", tree)
 		if err != nil {

@@ -60,7 +60,7 @@ func (w encoder) entry(e Entry) {
 	w.WriteByte(',')
 	w.bytes(e.Value)
 	w.WriteByte(',')
-	w.fields(entryTail{e.Version, e.Created, e.Modified, e.Children})
+	w.fields(entryTail{e.Version, e.Created, e.Modified, e.Children, e.Owner, e.Mode})
 }
 
 // change writes what c.MarshalJSON does.
@@ -69,12 +69,12 @@ func (w encoder) change(c Change) {
 	w.value(c.Kind)
 	w.WriteString(`,"path":`)
 	w.value(c.Path)
-	if c.Kind != "deleted" {
+	if c.hasValue() {
 		w.WriteByte(',')
 		w.bytes(c.Value)
 	}
 	w.WriteByte(',')
-	w.fields(changeTail{c.Version, c.Index})
+	w.fields(changeTail{c.Version, c.Index, c.Denied})
 }
 
 // bytes writes a value as newValueJSON says.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -22,7 +23,10 @@ type fake struct {
 	// refuse, if set, answers writes, and lease reads, before anything is done.
 	refuse func() error
 	// lose, if set, makes a write happen and its answer get lost.
-	lose   func() error
+	lose func() error
+	// sign, if set, says what became of a sign of life, and gone hears of closed connections.
+	sign   func(session, connection uint64) (coordination.Sign, error)
+	gone   func(session, connection uint64)
 	status Status
 	checks []Check
 	events chan Event
@@ -40,7 +44,7 @@ func newFake(t testing.TB, c coordination.Config) *fake {
 		status: Status{Node: "n1", Role: "leader", Leader: "n1", Healthy: true, Voters: 1, Up: 1, Quorum: 1}}
 }
 
-func (f *fake) view(_ context.Context, o ReadOptions, g func(*coordination.Tree, uint64)) error {
+func (f *fake) View(_ context.Context, o ReadOptions, g func(*coordination.Tree, uint64)) error {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	if o.Level == Lease && f.refuse != nil {
@@ -50,52 +54,66 @@ func (f *fake) view(_ context.Context, o ReadOptions, g func(*coordination.Tree,
 	return nil
 }
 
-func (f *fake) write(kind coordination.OperationKind, w Write) (Written, error) {
+func (f *fake) Changed() <-chan struct{} { return f.tree.changed.wait() }
+
+func (f *fake) Propose(_ context.Context, o coordination.Operation, id RequestID) (coordination.Result, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.refuse != nil {
 		if err := f.refuse(); err != nil {
-			return Written{}, err
+			return coordination.Result{}, err
 		}
 	}
-	command, err := operation(kind, w)
-	if err != nil {
-		return Written{}, err
-	}
-	result := f.done[w.RequestID]
+	result := f.done[id]
 	if result == nil {
 		f.at++
-		result = f.live.Apply(f.at, time.Now().UnixMilli(), command)
+		result = f.live.Apply(f.at, time.Now().UnixMilli(), o.Append(nil))
 	}
-	if w.RequestID != (RequestID{}) {
-		f.done[w.RequestID] = result
+	if id != (RequestID{}) {
+		f.done[id] = result
 	}
 	if f.lose != nil {
 		if err := f.lose(); err != nil {
-			return Written{}, err
+			return coordination.Result{}, err
 		}
 	}
-	return written(kind, w, result)
+	return coordination.DecodeResult(result)
 }
 
-func (f *fake) Put(_ context.Context, w Write) (Written, error) {
-	return f.write(coordination.Put, w)
+// put writes a key past the server.
+func (f *fake) put(t testing.TB, path string, value []byte) {
+	t.Helper()
+	r, err := f.Propose(t.Context(), coordination.Operation{Kind: coordination.Put, Path: "/" + path, Data: value}, RequestID{})
+	if err = errors.Join(err, r.Err()); err != nil {
+		t.Fatal(err)
+	}
 }
 
-func (f *fake) Delete(_ context.Context, w Write) (Written, error) {
-	return f.write(coordination.Delete, w)
-}
-
+// Get and List read past HTTP, as whoever may read everything.
 func (f *fake) Get(ctx context.Context, path string, o ReadOptions) (Entry, uint64, error) {
-	return f.tree.get(ctx, f.view, path, o)
+	return must(NewServer(Config{Backend: f})).get(ctx, coordination.Caller{}, path, o)
 }
 
 func (f *fake) List(ctx context.Context, path string, o ListOptions) (Listing, error) {
-	return f.tree.list(ctx, f.view, path, o)
+	return must(NewServer(Config{Backend: f})).list(ctx, coordination.Caller{}, path, o)
 }
 
-func (f *fake) Changes(ctx context.Context, path string, recursive bool, after uint64) (Changes, error) {
-	return f.tree.changes(ctx, f.view, path, recursive, after)
+func (f *fake) Touch(_ context.Context, session, connection uint64) (coordination.Sign, error) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if _, open := f.live.Session(session); !open {
+		return coordination.Over, nil
+	}
+	if f.sign != nil {
+		return f.sign(session, connection)
+	}
+	return coordination.Alive, nil
+}
+
+func (f *fake) Gone(session, connection uint64) {
+	if f.gone != nil {
+		f.gone(session, connection)
+	}
 }
 
 func (f *fake) Status(context.Context) (Status, error) { return f.status, nil }

@@ -59,7 +59,7 @@ func (s *Server) failOrForward(ctx context.Context, w http.ResponseWriter, r *ht
 func (s *Server) forward(ctx context.Context, w http.ResponseWriter, r *http.Request, body []byte, leader Leader) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	if r.Method != http.MethodPost { // a transfer is meant to change the leader
+	if r.URL.Path != "/v1/transfer" { // that is meant to change the leader
 		go func() {
 			select {
 			case <-s.backend().LeaderChange():
@@ -154,7 +154,12 @@ func (s *Server) forwardRequest(ctx context.Context, r *http.Request, at *url.UR
 	if err != nil {
 		return nil, &Error{Code: CodeNoLeader, Message: "the leader cannot be reached from here", Leader: &leader, Why: err.Error()}
 	}
-	for _, name := range []string{"Accept", "Content-Type", headerRequestID} {
+	principals, err := s.principals(r)
+	if err != nil {
+		return nil, err
+	}
+	request.Header[headerPrincipal] = encodePrincipals(principals)
+	for _, name := range []string{"Accept", "Content-Type", headerRequestID, headerSession} {
 		if value := r.Header.Get(name); value != "" {
 			request.Header.Set(name, value)
 		}

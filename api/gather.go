@@ -107,7 +107,7 @@ func notSent(err error) error { return fmt.Errorf("%w: %w", errNotSent, err) }
 // gathers reports whether a request may become part of a batch.
 func gathers(r *http.Request) bool {
 	switch r.Method {
-	case http.MethodGet, http.MethodPut, http.MethodDelete:
+	case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete:
 	default:
 		return false
 	}
@@ -221,6 +221,9 @@ func (g *gatherer) exchange(batch []*gathered) (*http.Response, []byte, error) {
 		return nil, nil, err
 	}
 	request.Header.Set("Accept", "application/json")
+	if shown := first.Header.Get("Authorization"); shown != "" { // of a client all have the same
+		request.Header.Set("Authorization", shown)
+	}
 	answer, err := g.next.RoundTrip(request)
 	if err != nil {
 		return nil, nil, err
@@ -266,7 +269,8 @@ func encodeBatch(batch []*gathered) (lines []byte, err error) {
 		if r.URL.RawQuery != "" {
 			path += "?" + r.URL.RawQuery
 		}
-		operation := batchOperation{Method: r.Method, Path: path, RequestID: r.Header.Get(headerRequestID), Timeout: r.Header.Get(headerTimeout)}
+		operation := batchOperation{Method: r.Method, Path: path, RequestID: r.Header.Get(headerRequestID), Timeout: r.Header.Get(headerTimeout),
+			Session: r.Header.Get(headerSession)}
 		if len(o.body) > 0 {
 			operation.Base64 = o.body
 		}

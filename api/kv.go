@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/synod-go/synod/coordination"
 )
 
 // getKV answers a read, a listing or a watch.
@@ -25,13 +27,14 @@ func (s *Server) readKV(w http.ResponseWriter, r *http.Request) {
 	q := newQuery(r, "level", "index")
 	options := q.read()
 	path := r.PathValue("path")
+	caller, callerErr := s.caller(r)
 	ctx, cancel, err := s.requestContext(r)
-	if err = errors.Join(q.err, checkPath(path), err); err != nil {
+	if err = errors.Join(q.err, checkPath(path), callerErr, err); err != nil {
 		writeError(w, err)
 		return
 	}
 	defer cancel()
-	entry, index, err := s.backend().Get(ctx, path, options)
+	entry, index, err := s.get(ctx, caller, path, options)
 	if index > 0 {
 		w.Header().Set(headerIndex, strconv.FormatUint(index, 10))
 	}
@@ -61,16 +64,17 @@ func (s *Server) listKV(w http.ResponseWriter, r *http.Request) {
 	q.flag("list")
 	options := ListOptions{ReadOptions: q.read(), Recursive: q.flag("recursive"), Limit: q.limit(), After: q.values.Get("after")}
 	path := r.PathValue("path")
+	caller, callerErr := s.caller(r)
 	ctx, cancel, err := s.requestContext(r)
 	if path != "" { // "" lists the top
 		err = errors.Join(err, checkPath(path))
 	}
-	if err = errors.Join(q.err, err); err != nil {
+	if err = errors.Join(q.err, callerErr, err); err != nil {
 		writeError(w, err)
 		return
 	}
 	defer cancel()
-	page, err := s.backend().List(ctx, path, options)
+	page, err := s.list(ctx, caller, path, options)
 	if err != nil {
 		s.failOrForward(ctx, w, r, nil, err)
 		return
@@ -95,20 +99,32 @@ func (s *Server) delivered(r *http.Request, err error) {
 }
 
 func (s *Server) putKV(w http.ResponseWriter, r *http.Request) {
-	s.writeKV(w, r, newQuery(r, "version"))
+	q := newQuery(r, "version", "created")
+	s.writeKV(w, r, q, coordination.Operation{Kind: coordination.Put, Version: q.expected(true), CreateIndex: q.number("created")})
 }
 
 func (s *Server) deleteKV(w http.ResponseWriter, r *http.Request) {
-	s.writeKV(w, r, newQuery(r, "version", "recursive"))
+	q := newQuery(r, "version", "created", "recursive")
+	s.writeKV(w, r, q, coordination.Operation{Kind: coordination.Delete, Version: q.expected(false), CreateIndex: q.number("created"),
+		Recursive: q.flag("recursive")})
 }
 
-// writeKV carries out a PUT or a DELETE.
-func (s *Server) writeKV(w http.ResponseWriter, r *http.Request, q *query) {
-	write := Write{Path: r.PathValue("path"), Version: q.version(), Recursive: q.flag("recursive")}
+// postKV creates a key that must not exist.
+func (s *Server) postKV(w http.ResponseWriter, r *http.Request) {
+	q := newQuery(r, "mode", "ttl", "sequential", "need_parent", "acl")
+	o := coordination.Operation{Kind: coordination.Create, Mode: q.mode(), TTL: q.milliseconds("ttl"), Sequential: q.flag("sequential"),
+		MakeParents: !q.flag("need_parent"), ACL: q.acl()}
+	s.writeKV(w, r, q, o)
+}
+
+// writeKV carries out o, which lacks its path, data and caller.
+func (s *Server) writeKV(w http.ResponseWriter, r *http.Request, q *query, o coordination.Operation) {
+	path := r.PathValue("path")
+	o.Path = "/" + path
 	id, idErr := requestID(r)
-	write.RequestID = id
+	caller, callerErr := s.caller(r)
 	ctx, cancel, err := s.requestContext(r)
-	if err = errors.Join(q.err, checkPath(write.Path), idErr, err); err != nil {
+	if err = errors.Join(q.err, checkWritten(o), idErr, callerErr, err); err != nil {
 		writeError(w, err)
 		return
 	}
@@ -119,13 +135,11 @@ func (s *Server) writeKV(w http.ResponseWriter, r *http.Request, q *query) {
 		return
 	}
 	defer s.bodies.give(cap(body))
-	write.Value = body
-	var done Written
-	if r.Method == http.MethodDelete {
-		done, err = s.backend().Delete(ctx, write)
-	} else {
-		done, err = s.backend().Put(ctx, write)
+	o.Data, o.Caller = body, caller
+	if o.Kind == coordination.Delete {
+		o.Data = nil
 	}
+	done, err := s.write(ctx, o, id)
 	if err != nil {
 		s.failOrForward(ctx, w, r, body, withRequestID(err, id))
 		return
@@ -135,6 +149,20 @@ func (s *Server) writeKV(w http.ResponseWriter, r *http.Request, q *query) {
 		w.Header().Set(headerVersion, strconv.FormatUint(done.Version, 10))
 	}
 	writeJSON(w, http.StatusOK, done)
+}
+
+// checkWritten refuses what the tree would refuse anyway, in better words.
+func checkWritten(o coordination.Operation) error {
+	path := strings.TrimPrefix(o.Path, "/")
+	switch {
+	case o.Mode == coordination.TTL && o.TTL == 0:
+		return badRequest("mode ttl needs a time", "", "ttl=10s")
+	case o.Mode != coordination.TTL && o.TTL != 0:
+		return badRequest("a time to live goes with mode ttl only", "")
+	case o.Kind == coordination.Create && o.Sequential:
+		path += "0000000000" // the tree makes the number
+	}
+	return checkPath(path)
 }
 
 // withRequestID puts the write's id into its error, for the advice to repeat it.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/synod-go/synod"
+	"github.com/synod-go/synod/actors/sessions"
 	"github.com/synod-go/synod/cluster"
 	"github.com/synod-go/synod/coordination"
 )
@@ -48,33 +49,61 @@ func NewBackend(n *synod.Node, group string, tree *Tree) (Backend, error) {
 
 func (n *node) LeaderChange() <-chan struct{} { return n.leader.wait() }
 
-func (n *node) Put(ctx context.Context, w Write) (Written, error) {
-	return n.write(ctx, coordination.Put, w)
-}
+func (n *node) Changed() <-chan struct{} { return n.tree.changed.wait() }
 
-func (n *node) Delete(ctx context.Context, w Write) (Written, error) {
-	return n.write(ctx, coordination.Delete, w)
-}
-
-func (n *node) write(ctx context.Context, kind coordination.OperationKind, w Write) (Written, error) {
-	command, err := operation(kind, w)
-	if err != nil {
-		return Written{}, err
-	}
+func (n *node) Propose(ctx context.Context, o coordination.Operation, id RequestID) (coordination.Result, error) {
 	var result synod.Result
-	if w.RequestID == (RequestID{}) {
+	var err error
+	if command := o.Append(nil); id == (RequestID{}) {
 		result, err = n.group.Propose(ctx, command)
 	} else {
-		result, err = n.group.ProposeOnce(ctx, synod.RequestID(w.RequestID), command)
+		result, err = n.group.ProposeOnce(ctx, synod.RequestID(id), command)
 	}
 	if err != nil {
-		return Written{}, nodeError(err, fmt.Sprintf("the write of %q", w.Path))
+		return coordination.Result{}, nodeError(err, whatOf(o))
 	}
-	return written(kind, w, result.Value)
+	r, err := coordination.DecodeResult(result.Value)
+	if err != nil {
+		return r, fmt.Errorf("api: result of %s: %w", whatOf(o), err)
+	}
+	return r, nil
 }
 
-// view is a viewer of the group's tree.
-func (n *node) view(ctx context.Context, o ReadOptions, f func(tree *coordination.Tree, index uint64)) error {
+func (n *node) Touch(ctx context.Context, session, connection uint64) (coordination.Sign, error) {
+	keeper := n.group.Sessions()
+	if keeper == nil {
+		return 0, &Error{Code: CodeNoState, Message: "this node keeps no sessions", Do: []string{"ask another node:  node members"}}
+	}
+	sign, err := keeper.Touch(ctx, session, connection)
+	switch {
+	case errors.Is(err, sessions.ErrStopped):
+		err = synod.ErrStopped
+	case errors.Is(err, sessions.ErrOverloaded):
+		err = synod.ErrOverloaded
+	}
+	return sign, nodeError(err, "the sign of life")
+}
+
+func (n *node) Gone(session, connection uint64) {
+	if keeper := n.group.Sessions(); keeper != nil {
+		keeper.Gone(session, connection)
+	}
+}
+
+// whatOf names an operation in errors.
+func whatOf(o coordination.Operation) string {
+	switch o.Kind {
+	case coordination.Multi:
+		return "the transaction"
+	case coordination.OpenSession:
+		return "the opening of a session"
+	case coordination.CloseSession, coordination.ExpireSessions:
+		return "the end of the session"
+	}
+	return fmt.Sprintf("the write of %q", strings.TrimPrefix(o.Path, "/"))
+}
+
+func (n *node) View(ctx context.Context, o ReadOptions, f func(tree *coordination.Tree, index uint64)) error {
 	read := func(machine synod.StateMachine, index uint64) { f(machine.(*coordination.Tree), index) }
 	var err error
 	switch {
@@ -106,18 +135,6 @@ func notApplied(applied, wanted uint64) error {
 	return &Error{Code: CodeTimeout, Message: "the read got no answer in time",
 		Why: fmt.Sprintf("this node has applied the log up to index %d, %d is waited for", applied, wanted),
 		Do:  []string{"give it more time, or ask another node"}}
-}
-
-func (n *node) Get(ctx context.Context, path string, o ReadOptions) (Entry, uint64, error) {
-	return n.tree.get(ctx, n.view, path, o)
-}
-
-func (n *node) List(ctx context.Context, path string, o ListOptions) (Listing, error) {
-	return n.tree.list(ctx, n.view, path, o)
-}
-
-func (n *node) Changes(ctx context.Context, path string, recursive bool, after uint64) (Changes, error) {
-	return n.tree.changes(ctx, n.view, path, recursive, after)
 }
 
 func (n *node) Transfer(ctx context.Context, to string) (Done, error) {

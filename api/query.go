@@ -1,13 +1,18 @@
 package api
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 
@@ -69,16 +74,123 @@ func (q *query) number(name string) uint64 {
 	return n
 }
 
-// version is nil when the parameter is not given: 0 means "must not exist".
+// version is nil when the parameter is not given.
 func (q *query) version() *uint64 {
 	if !q.values.Has("version") {
 		return nil
 	}
 	n := q.number("version")
-	if n > math.MaxInt64 {
-		q.fail("version", q.values.Get("version"), "no key has so many")
-	}
 	return &n
+}
+
+// expected is the version that a key must have. 0 on the wire, if it may be, says that
+// there must be no key.
+func (q *query) expected(absent bool) int64 {
+	expected, err := expectedVersion(q.version(), absent)
+	if err != nil && q.err == nil {
+		q.err = err
+	}
+	return expected
+}
+
+func expectedVersion(version *uint64, absent bool) (int64, error) {
+	switch {
+	case version == nil:
+		return coordination.AnyVersion, nil
+	case *version > math.MaxInt64:
+		return 0, badRequest(fmt.Sprintf("parameter version=%d is not valid", *version), "no key has so many")
+	case *version > 0:
+		return int64(*version), nil
+	case absent:
+		return coordination.Unwritten, nil
+	}
+	return 0, badRequest("a key that must not exist cannot be deleted or checked", "version=0 was given")
+}
+
+// scope is which changes around a path a watch wants.
+func (q *query) scope() coordination.Scope {
+	recursive, children := q.flag("recursive"), q.flag("children")
+	switch {
+	case recursive && children && q.err == nil:
+		q.err = badRequest("recursive and children exclude each other", "children are part of everything below")
+	case recursive:
+		return coordination.OnTree
+	case children:
+		return coordination.OnChildren
+	}
+	return coordination.OnNode
+}
+
+// modes are the names of how long a key lives.
+var modes = map[Mode]coordination.Mode{"": coordination.Persistent, Persistent: coordination.Persistent, Ephemeral: coordination.Ephemeral,
+	Container: coordination.Container, TTL: coordination.TTL}
+
+func parseMode(m Mode) (coordination.Mode, error) {
+	mode, known := modes[m]
+	if !known {
+		return 0, badRequest(fmt.Sprintf("mode %.100q is not valid", m), "it is persistent, ephemeral, container or ttl")
+	}
+	return mode, nil
+}
+
+func (q *query) mode() coordination.Mode {
+	mode, err := parseMode(Mode(q.values.Get("mode")))
+	if err != nil && q.err == nil {
+		q.err = err
+	}
+	return mode
+}
+
+// parseMilliseconds reads a duration of at least a millisecond; "" is 0.
+func parseMilliseconds(name, text string) (int64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < time.Millisecond {
+		return 0, badRequest(fmt.Sprintf("%s %.100q is not valid", name, text), "it is a time such as 10s or 500ms, at least 1ms")
+	}
+	return d.Milliseconds(), nil
+}
+
+func (q *query) milliseconds(name string) int64 {
+	ms, err := parseMilliseconds(name, q.values.Get(name))
+	if err != nil && q.err == nil {
+		q.err = err
+	}
+	return ms
+}
+
+// acl is an access list in JSON.
+func (q *query) acl() coordination.ACL {
+	text := q.values.Get("acl")
+	if text == "" {
+		return nil
+	}
+	var acl ACL
+	err := unmarshalStrictly([]byte(text), &acl)
+	if err != nil {
+		q.fail("acl", fmt.Sprintf("%.100s", text), err.Error())
+		return nil
+	}
+	list, err := acl.grants()
+	if err != nil && q.err == nil {
+		q.err = err
+	}
+	return list
+}
+
+// unmarshalStrictly reads one JSON document and refuses fields that v does not have.
+func unmarshalStrictly(data []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return errors.New("something follows the document")
+	}
+	return nil
 }
 
 func (q *query) limit() int {
@@ -126,6 +238,14 @@ func requestID(r *http.Request) (RequestID, error) {
 
 // NewRequestID returns an id that no other write has.
 func NewRequestID() RequestID { return RequestID(ulid.Make()) }
+
+// orNew returns id, or a new one if it is zero.
+func (id RequestID) orNew() RequestID {
+	if id == (RequestID{}) {
+		return NewRequestID()
+	}
+	return id
+}
 
 // ParseRequestID reads the 26 characters of a ULID. It fails with CodeRequest.
 func ParseRequestID(text string) (RequestID, error) {

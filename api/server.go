@@ -24,6 +24,8 @@ const (
 	headerLeader    = "Synod-Leader"     // answer: where the leader is, when this node could not help
 	headerTimeout   = "Synod-Timeout"    // request: how long to work on it, as "5s"
 	headerNode      = "Synod-Node"       // answer: the node that gave it
+	headerSession   = "Synod-Session"    // request: the token of the session in which it is done
+	headerPrincipal = "Synod-Principal"  // forwarded request: who its sender has shown to be
 )
 
 // Server answers HTTP on one node. Its methods are safe for concurrent use.
@@ -37,9 +39,12 @@ type Server struct {
 	stop     sync.Once
 	loopback atomic.Bool // listens on loopback: the Host header is checked
 	watches  chan struct{}
-	bodies   budget
-	answers  budget
-	counters counters
+	// dispatcher wakes the watches of streams and of sessions.
+	dispatcher *dispatcher
+	sessions   sessionConns
+	bodies     budget
+	answers    budget
+	counters   counters
 }
 
 // NewServer returns a server that does not listen yet.
@@ -52,6 +57,7 @@ func NewServer(c Config) (*Server, error) {
 	if c.Backend != nil {
 		s.SetBackend(c.Backend)
 	}
+	s.dispatcher = &dispatcher{backend: s.backend, stopping: s.stopping}
 	s.bodies.most, s.answers.most = c.MaxBodies, c.MaxAnswers
 	s.forwards = newForwardClient(c.ForwardTLS)
 	s.handler = s.newHandler()
@@ -107,6 +113,7 @@ func (s *Server) Serve(l net.Listener) error {
 // what is left.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stop.Do(func() { close(s.stopping) })
+	s.sessions.stop(nodeStops)
 	defer s.forwards.CloseIdleConnections()
 	if err := s.http.Shutdown(ctx); err != nil {
 		return s.http.Close()
@@ -132,7 +139,16 @@ type route struct {
 func (s *Server) routes() []route {
 	type methods = map[string]http.HandlerFunc
 	return []route{
-		{"/v1/kv/{path...}", member, methods{"GET": s.getKV, "PUT": s.putKV, "DELETE": s.deleteKV}},
+		{"/v1/kv/{path...}", member, methods{"GET": s.getKV, "POST": s.postKV, "PUT": s.putKV, "DELETE": s.deleteKV}},
+		{"/v1/txn", member, methods{"POST": s.postTxn}},
+		{"/v1/sessions", member, methods{"GET": s.getSessions, "POST": s.postSession}},
+		{"/v1/sessions/{id}", member, methods{"DELETE": s.endSession}},
+		{"/v1/session", member, methods{"DELETE": s.closeSession}},
+		{"/v1/session/touch", member, methods{"POST": s.touchSession}},
+		{connectPath, member, methods{"GET": s.connectSession}},
+		{"/v1/acl/{path...}", member, methods{"GET": s.getACL, "PUT": s.putACL}},
+		{"/v1/quotas", member, methods{"GET": s.getQuotas}},
+		{"/v1/quota/{path...}", member, methods{"PUT": s.putQuota}},
 		{batchPath, member, methods{"POST": s.postBatch}},
 		{"/v1/status", member, methods{"GET": s.getStatus}},
 		{"/v1/members", member, methods{"GET": s.getMembers}},
@@ -144,7 +160,7 @@ func (s *Server) routes() []route {
 		{"/livez", public, methods{"GET": s.getLive}},
 		{"/readyz", public, methods{"GET": s.getReady}},
 		{"/metrics", member, methods{"GET": s.getMetrics}},
-		{"/v1/kv", member, methods{"GET": s.getKV, "PUT": s.putKV, "DELETE": s.deleteKV}}, // the top, without a redirect
+		{"/v1/kv", member, methods{"GET": s.getKV, "POST": s.postKV, "PUT": s.putKV, "DELETE": s.deleteKV}}, // the top, without a redirect
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/synod-go/synod/coordination"
 )
@@ -36,14 +35,17 @@ func (t *Tree) New() *coordination.Tree {
 	return tree
 }
 
-// viewer runs f with the tree, which stands still, at the index given to f.
-type viewer func(ctx context.Context, o ReadOptions, f func(tree *coordination.Tree, index uint64)) error
-
-func (t *Tree) get(ctx context.Context, view viewer, path string, o ReadOptions) (Entry, uint64, error) {
+// get reads one key on behalf of a caller.
+func (s *Server) get(ctx context.Context, caller coordination.Caller, path string, o ReadOptions) (Entry, uint64, error) {
 	var node coordination.Node
 	var at uint64
 	var failed error
-	if err := view(ctx, o, func(tree *coordination.Tree, index uint64) { node, failed = tree.Get("/" + path); at = index }); err != nil {
+	if err := s.backend().View(ctx, o, func(tree *coordination.Tree, index uint64) {
+		at = index
+		if node, failed = tree.Get("/" + path); failed == nil && !tree.Permits("/"+path, coordination.MayRead, caller) {
+			node, failed = coordination.Node{}, coordination.ErrAccess
+		}
+	}); err != nil {
 		return Entry{}, 0, err
 	}
 	if failed != nil {
@@ -56,7 +58,9 @@ func (t *Tree) get(ctx context.Context, view viewer, path string, o ReadOptions)
 // early and says where to go on.
 const pageBytes = 4 << 20
 
-func (t *Tree) list(ctx context.Context, view viewer, path string, o ListOptions) (Listing, error) {
+// list reads one page on behalf of a caller, who sees of keys that he may not read only
+// that they are there.
+func (s *Server) list(ctx context.Context, caller coordination.Caller, path string, o ListOptions) (Listing, error) {
 	var page coordination.Page
 	var at uint64
 	var failed error
@@ -64,12 +68,55 @@ func (t *Tree) list(ctx context.Context, view viewer, path string, o ListOptions
 	if o.After != "" {
 		query.After = "/" + o.After
 	}
-	if err := view(ctx, o.ReadOptions, func(tree *coordination.Tree, index uint64) { page, failed = tree.List(query); at = index }); err != nil {
+	if err := s.backend().View(ctx, o.ReadOptions, func(tree *coordination.Tree, index uint64) {
+		at = index
+		page, failed = permittedPage(tree, query, caller)
+	}); err != nil {
 		return Listing{}, err
 	}
 	if failed != nil {
 		return Listing{}, treeError(failed, path)
 	}
+	return listingOf(path, at, page), nil
+}
+
+// permittedPage lists what the caller may see: nothing below a node whose children he may
+// not list, and no data of a node that he may not read.
+func permittedPage(tree *coordination.Tree, query coordination.Listing, caller coordination.Caller) (coordination.Page, error) {
+	if !tree.Permits(query.Path, coordination.MayRead, caller) {
+		return coordination.Page{}, coordination.ErrAccess
+	}
+	page, err := tree.List(query)
+	hidden := hiddenAbove(tree, query, caller) // the inside of this node is not shown
+	kept := page.Nodes[:0]
+	for _, node := range page.Nodes {
+		if hidden != "" && strings.HasPrefix(node.Path, hidden) {
+			continue
+		}
+		if !tree.Permits(node.Path, coordination.MayRead, caller) {
+			hidden, node.Data = node.Path+"/", nil
+		}
+		kept = append(kept, node)
+	}
+	page.Nodes = kept
+	return page, err
+}
+
+// hiddenAbove returns the path, with a slash, of the first node above the page's beginning
+// whose inside the caller may not see: a page may begin within it.
+func hiddenAbove(tree *coordination.Tree, query coordination.Listing, caller coordination.Caller) string {
+	for i := len(query.Path) + 1; query.Recursive && i < len(query.After); i++ {
+		if query.After[i] == '/' && !tree.Permits(query.After[:i], coordination.MayRead, caller) {
+			return query.After[:i+1]
+		}
+	}
+	if query.Recursive && query.After != "" && !tree.Permits(query.After, coordination.MayRead, caller) {
+		return query.After + "/"
+	}
+	return ""
+}
+
+func listingOf(path string, at uint64, page coordination.Page) Listing {
 	listing := Listing{Path: path, Index: at, After: strings.TrimPrefix(page.Next, "/")}
 	size := 0
 	for i, node := range page.Nodes {
@@ -79,135 +126,127 @@ func (t *Tree) list(ctx context.Context, view viewer, path string, o ListOptions
 			break
 		}
 	}
-	return listing, nil
+	return listing
 }
 
-// lookAgain is how long a watch that was woken for nothing sleeps before it
-// looks again, so that a thousand watches do not each look at every write.
-const lookAgain = 5 * time.Millisecond
-
-// changesPage is how many changes one call brings at most, give or take those
-// of one index.
-const changesPage = 256
-
-func (t *Tree) changes(ctx context.Context, view viewer, path string, recursive bool, after uint64) (Changes, error) {
-	watch := coordination.Watch{Path: "/" + path, Scope: scopeOf(recursive), Limit: changesPage}
-	for {
-		wake := t.changed.wait()
-		var page coordination.Events
-		var failed error
-		err := view(ctx, ReadOptions{Level: Stale}, func(tree *coordination.Tree, _ uint64) { page, failed = tree.EventsSince(after, watch) })
-		switch {
-		case ctx.Err() != nil:
-			return Changes{Index: after}, nil
-		case err != nil:
-			return Changes{}, err
-		case failed != nil:
-			return Changes{}, treeError(failed, path)
-		case len(page.Events) > 0:
-			return changesOf(page), nil
-		}
-		after = page.Next
-		if !page.More && !sleep(ctx, wake) {
-			return Changes{Index: after}, nil
-		}
-	}
-}
-
-// sleep waits until woken, and a little more; false: ctx has ended.
-func sleep(ctx context.Context, wake <-chan struct{}) bool {
-	select {
-	case <-wake:
-	case <-ctx.Done():
-		return false
-	}
-	select {
-	case <-time.After(lookAgain):
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-func changesOf(page coordination.Events) Changes {
-	changes := Changes{Index: page.Next, Changes: make([]Change, len(page.Events))}
-	for i, e := range page.Events {
-		changes.Changes[i] = Change{Kind: e.Kind.String(), Path: e.Path[1:], Value: e.Data, Version: uint64(e.Version), Index: e.Index}
-	}
-	return changes
+func changeOf(e coordination.Event) Change {
+	return Change{Kind: e.Kind.String(), Path: e.Path[1:], Value: e.Data, Version: uint64(e.Version), Index: e.Index}
 }
 
 func entryOf(n coordination.Node) Entry {
 	return Entry{Path: n.Path[1:], Value: n.Data, Version: uint64(n.Stat.Version), Created: n.Stat.CreateIndex,
-		Modified: n.Stat.ModifyIndex, Children: n.Stat.Children}
+		Modified: n.Stat.ModifyIndex, Children: n.Stat.Children, Owner: sessionOf(n.Stat), Mode: modeOf(n.Stat)}
 }
 
-// operation is the tree's command for a write.
-func operation(kind coordination.OperationKind, w Write) ([]byte, error) {
-	o := coordination.Operation{Kind: kind, Path: "/" + w.Path, Data: w.Value, Recursive: w.Recursive}
-	switch {
-	case w.Version == nil:
-	case *w.Version > 0:
-		o.Version = int64(*w.Version)
-	case kind == coordination.Delete:
-		return nil, badRequest("a key that must not exist cannot be deleted", "version=0 was given")
-	default:
-		o.Version = coordination.Unwritten
+// sessionOf is the session that owns a key, 0 if none does.
+func sessionOf(s coordination.Stat) uint64 {
+	if s.Mode() == coordination.Ephemeral {
+		return s.Owner
 	}
-	return o.Append(nil), nil
+	return 0
 }
 
-// written turns what the tree said about a write into the answer.
-func written(kind coordination.OperationKind, w Write, result []byte) (Written, error) {
-	r, err := coordination.DecodeResult(result)
+// modeOf is how long a key lives, "" for as long as nobody deletes it.
+func modeOf(s coordination.Stat) Mode {
+	return [...]Mode{coordination.Persistent: "", coordination.Ephemeral: Ephemeral, coordination.Container: Container, coordination.TTL: TTL}[s.Mode()]
+}
+
+// write proposes an operation and returns what it has done. The tree's refusal is an
+// error too.
+func (s *Server) write(ctx context.Context, o coordination.Operation, id RequestID) (Written, error) {
+	r, err := s.backend().Propose(ctx, o, id)
 	if err != nil {
-		return Written{}, fmt.Errorf("api: result of a write: %w", err)
+		return Written{}, err
 	}
-	if err := r.Err(); err != nil {
-		e := treeError(err, w.Path)
-		if r.Code == coordination.CodeVersion {
-			version := uint64(r.Stat.Version)
-			e.Version, e.Why = &version, versionReason(w, r.Stat)
-		}
-		return Written{}, e
+	if r.Err() != nil {
+		return Written{}, refusal(o, r)
 	}
-	done := Written{Path: w.Path, Index: r.Index}
-	if kind == coordination.Delete {
-		done.Deleted = int(r.Nodes)
-	} else {
-		done.Version = uint64(r.Stat.Version)
-	}
-	return done, nil
+	return writtenOf(o, r, r.Index), nil
 }
 
-func versionReason(w Write, found coordination.Stat) string {
-	if found.CreateIndex == 0 {
-		return fmt.Sprintf("version %d was expected, but the key does not exist", *w.Version)
+// writtenOf says what an operation has done, at index.
+func writtenOf(o coordination.Operation, r coordination.Result, index uint64) Written {
+	done := Written{Path: strings.TrimPrefix(o.Path, "/"), Index: index}
+	if r.Path != "" {
+		done.Path = r.Path[1:]
 	}
-	if *w.Version == 0 {
+	if o.Kind == coordination.Delete {
+		done.Deleted = int(r.Nodes)
+		return done
+	}
+	done.Version, done.Created, done.Session = uint64(r.Stat.Version), r.Stat.CreateIndex, sessionOf(r.Stat)
+	return done
+}
+
+// refusal is the error of an operation that the tree has refused.
+func refusal(o coordination.Operation, r coordination.Result) *Error {
+	e := treeError(r.Err(), strings.TrimPrefix(o.Path, "/"))
+	if r.Code == coordination.CodeVersion || r.Code == coordination.CodeExists {
+		version := uint64(r.Stat.Version)
+		e.Version, e.Why = &version, versionReason(o, r.Stat)
+	}
+	return e
+}
+
+func versionReason(o coordination.Operation, found coordination.Stat) string {
+	switch {
+	case found.CreateIndex == 0:
+		return "the key does not exist"
+	case o.Kind == coordination.Create:
+		return fmt.Sprintf("it was created at index %d", found.CreateIndex)
+	case o.CreateIndex != 0 && o.CreateIndex != found.CreateIndex:
+		return fmt.Sprintf("the key created at index %d was expected, this one was created at index %d", o.CreateIndex, found.CreateIndex)
+	case o.Version == coordination.Unwritten:
 		return fmt.Sprintf("it was expected not to exist, but it has version %d", found.Version)
 	}
-	return fmt.Sprintf("version %d was expected, it has version %d", *w.Version, found.Version)
+	return fmt.Sprintf("version %d was expected, it has version %d", o.Version, found.Version)
 }
 
-// treeError says for people and programs what the tree refused.
+// treeErrors says for people and programs what the tree refused.
+var treeErrors = []struct {
+	err     error
+	code    Code
+	message string // %q is the key
+	reason  bool   // whether the tree's own words say why
+	do      string
+}{
+	{coordination.ErrNotFound, CodeNotFound, "key %q not found", false, ""},
+	{coordination.ErrVersion, CodeConflict, "key %q has another version", false, "read it again and decide anew"},
+	{coordination.ErrHasChildren, CodeConflict, "key %q has others below it", false, "delete those first, or all of it with recursive"},
+	{coordination.ErrHistoryGone, CodeGone, "the history of %q does not go back that far", false, "list the keys again, then watch from the index of the listing"},
+	{coordination.ErrDataTooLarge, CodeTooLarge, "the change of %q is too large", true, ""},
+	{coordination.ErrDeleteTooLarge, CodeTooLarge, "the change of %q is too large", true, ""},
+	{coordination.ErrTooManyNodes, CodeTreeFull, "there is no room for %q: the tree holds as much as it may", true, "delete keys that are not needed"},
+	{coordination.ErrTreeFull, CodeTreeFull, "there is no room for %q: the tree holds as much as it may", true, "delete keys that are not needed"},
+	{coordination.ErrSequence, CodeTreeFull, "there is no room for %q", true, "use another parent"},
+	{coordination.ErrTooManyEphemerals, CodeTreeFull, "there is no room for %q: its session owns as much as it may", true, "delete some, or open another session"},
+	{coordination.ErrExists, CodeExists, "key %q exists", false, "read it, or write it with PUT"},
+	{coordination.ErrNoParent, CodeNotFound, "the parent of key %q does not exist", false, "create it first, or leave out need_parent"},
+	{coordination.ErrAccess, CodeDenied, "the access list does not let you do that with key %q", false, "show who you are: a password, or a client certificate"},
+	{coordination.ErrQuota, CodeQuota, "key %q would exceed a quota", true, "delete what is not needed there, or raise the quota"},
+	{coordination.ErrSession, CodeSession, "the session is over: %q was left alone", false, "open another session"},
+	{coordination.ErrSessionKey, CodeSession, "the token is not that of the session: %q was left alone", false, "open a session of your own"},
+}
+
 func treeError(err error, path string) *Error {
+	for _, known := range treeErrors {
+		if !errors.Is(err, known.err) {
+			continue
+		}
+		e := &Error{Code: known.code, Message: fmt.Sprintf(known.message, path)}
+		if known.reason {
+			e.Why = treeReason(err)
+		}
+		if known.do != "" {
+			e.Do = []string{known.do}
+		}
+		return e
+	}
 	switch {
-	case errors.Is(err, coordination.ErrNotFound):
-		return &Error{Code: CodeNotFound, Message: fmt.Sprintf("key %q not found", path)}
-	case errors.Is(err, coordination.ErrVersion):
-		return &Error{Code: CodeConflict, Message: fmt.Sprintf("key %q has another version", path),
-			Do: []string{"read it again and decide anew"}}
-	case errors.Is(err, coordination.ErrHasChildren):
-		return &Error{Code: CodeConflict, Message: fmt.Sprintf("key %q has others below it", path),
-			Do: []string{"delete those first, or all of it with recursive"}}
-	case errors.Is(err, coordination.ErrHistoryGone):
-		return &Error{Code: CodeGone, Message: fmt.Sprintf("the history of %q does not go back that far", path),
-			Do: []string{"list the keys again, then watch from the index of the listing"}}
-	case errors.Is(err, coordination.ErrDataTooLarge), errors.Is(err, coordination.ErrDeleteTooLarge):
-		return &Error{Code: CodeTooLarge, Message: fmt.Sprintf("the change of %q is too large", path), Why: treeReason(err)}
-	case errors.Is(err, coordination.ErrTooManyNodes), errors.Is(err, coordination.ErrTreeFull):
-		return &Error{Code: CodeTreeFull, Message: "the tree holds as much as it may", Why: treeReason(err), Do: []string{"delete keys that are not needed"}}
+	case errors.Is(err, coordination.ErrTooManySessions):
+		return &Error{Code: CodeTreeFull, Message: "there are as many sessions as there may be", Do: []string{"close some"}}
+	case errors.Is(err, coordination.ErrEpoch):
+		return &Error{Code: CodeNoLeader, Message: "nothing was done: the leader changed meanwhile", Do: []string{"try again"}}
 	}
 	return badRequest(fmt.Sprintf("the key %.100q does not allow that", path), treeReason(err))
 }
@@ -237,11 +276,4 @@ func (s *signal) raise() {
 		close(s.ch)
 		s.ch = nil
 	}
-}
-
-func scopeOf(recursive bool) coordination.Scope {
-	if recursive {
-		return coordination.OnTree
-	}
-	return coordination.OnNode
 }

@@ -33,6 +33,8 @@ type Entry struct {
 	Created  uint64 // log index of the write that created it
 	Modified uint64 // log index of the last write
 	Children int    // how many keys stand directly below
+	Owner    uint64 // the session that an ephemeral key belongs to; 0: none
+	Mode     Mode   // "": Persistent
 }
 
 type entryJSON struct {
@@ -47,6 +49,8 @@ type entryTail struct {
 	Created  uint64 `json:"created"`
 	Modified uint64 `json:"modified"`
 	Children int    `json:"children,omitempty"`
+	Owner    uint64 `json:"owner,omitempty"`
+	Mode     Mode   `json:"mode,omitempty"`
 }
 
 // valueJSON is a value as a string or, when it is not UTF-8, in base64.
@@ -72,7 +76,7 @@ func (v valueJSON) bytes() []byte {
 
 // MarshalJSON writes the entry with its value as text or base64.
 func (e Entry) MarshalJSON() ([]byte, error) {
-	return json.Marshal(entryJSON{e.Path, newValueJSON(e.Value), entryTail{e.Version, e.Created, e.Modified, e.Children}})
+	return json.Marshal(entryJSON{e.Path, newValueJSON(e.Value), entryTail{e.Version, e.Created, e.Modified, e.Children, e.Owner, e.Mode}})
 }
 
 // UnmarshalJSON reads what MarshalJSON writes.
@@ -86,14 +90,16 @@ func (e *Entry) UnmarshalJSON(data []byte) error {
 }
 
 func (j entryJSON) entry() Entry {
-	return Entry{j.Path, j.bytes(), j.Version, j.Created, j.Modified, j.Children}
+	return Entry{j.Path, j.bytes(), j.Version, j.Created, j.Modified, j.Children, j.Owner, j.Mode}
 }
 
 // Written is the answer to a write.
 type Written struct {
-	Path    string `json:"path"`
+	Path    string `json:"path"`              // with the number, if a sequential key was created
 	Index   uint64 `json:"index"`             // log index of the write
 	Version uint64 `json:"version,omitempty"` // the key's new version; 0 after a delete
+	Created uint64 `json:"created,omitempty"` // log index of the write that created the key
+	Session uint64 `json:"session,omitempty"` // the session that owns the key, if it is ephemeral
 	Deleted int    `json:"deleted,omitempty"` // how many keys a delete removed
 }
 
@@ -122,6 +128,8 @@ type Change struct {
 	Value   []byte // nil when deleted
 	Version uint64
 	Index   uint64 // log index; a recursive delete makes several changes at one index
+	// Denied: there is a value, which the watcher may not read.
+	Denied bool
 }
 
 type changeJSON struct {
@@ -135,12 +143,15 @@ type changeJSON struct {
 type changeTail struct {
 	Version uint64 `json:"version,omitempty"`
 	Index   uint64 `json:"index"`
+	Denied  bool   `json:"denied,omitempty"`
 }
+
+func (c Change) hasValue() bool { return c.Kind != "deleted" && !c.Denied }
 
 // MarshalJSON writes the change with its value as text or base64.
 func (c Change) MarshalJSON() ([]byte, error) {
-	j := changeJSON{Kind: c.Kind, Path: c.Path, changeTail: changeTail{c.Version, c.Index}}
-	if c.Kind != "deleted" {
+	j := changeJSON{Kind: c.Kind, Path: c.Path, changeTail: changeTail{c.Version, c.Index, c.Denied}}
+	if c.hasValue() {
 		j.valueJSON = newValueJSON(c.Value)
 	}
 	return json.Marshal(j)
@@ -152,7 +163,7 @@ func (c *Change) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &j); err != nil {
 		return err
 	}
-	*c = Change{j.Kind, j.Path, j.bytes(), j.Version, j.Index}
+	*c = Change{j.Kind, j.Path, j.bytes(), j.Version, j.Index, j.Denied}
 	return nil
 }
 

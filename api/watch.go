@@ -6,6 +6,10 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"sync"
+	"time"
+
+	"github.com/synod-go/synod/coordination"
 )
 
 // watchKV streams the changes of a path. Each change is an event
@@ -15,17 +19,21 @@ import (
 // server reads the tree's history at the client's pace, it keeps no queue a
 // watch: a client that falls behind the history gets a final event "gone".
 func (s *Server) watchKV(w http.ResponseWriter, r *http.Request) {
-	q := newQuery(r, "watch", "recursive", "from")
+	q := newQuery(r, "watch", "recursive", "children", "once", "from")
 	q.flag("watch")
-	recursive, path := q.flag("recursive"), r.PathValue("path")
+	path := r.PathValue("path")
+	v := &viewing{server: s, watch: coordination.Watch{Path: "/" + path, Scope: q.scope(), Limit: changesPage},
+		once: q.flag("once"), wakes: make(chan struct{}, 1)}
+	caller, callerErr := s.caller(r)
 	after, resumed, err := resumePoint(q, r)
-	if path != "" || !recursive {
+	if path != "" || v.watch.Scope == coordination.OnNode {
 		err = errors.Join(err, checkPath(path))
 	}
-	if err = errors.Join(q.err, err); err != nil {
+	if err = errors.Join(q.err, callerErr, err); err != nil {
 		writeError(w, err)
 		return
 	}
+	v.caller, v.after = caller, after
 	release, err := s.takeWatch()
 	if err != nil {
 		writeError(w, err)
@@ -34,55 +42,193 @@ func (s *Server) watchKV(w http.ResponseWriter, r *http.Request) {
 	defer release()
 	ctx, cancel := s.untilShutdown(r.Context())
 	defer cancel()
-	if !resumed {
-		if after, err = s.watchStart(ctx, path); err != nil {
-			writeError(w, err)
-			return
-		}
+	leave, err := v.begin(ctx, resumed)
+	if err != nil {
+		writeError(w, err)
+		return
 	}
-	out := newStream(w, r, s.config.SlowClient)
-	err = s.pump(ctx, out, path, recursive, after)
+	defer leave()
+	err = v.pump(ctx, newStream(w, r, s.config.SlowClient))
 	if errors.Is(err, errSlow) {
 		s.counters.slow.Add(1)
 		s.config.Logger.Info("watch dropped", "path", path, "reason", "its client does not read")
 	}
 }
 
-// watchStart returns the index from which a watch without a resume point goes on: what this
-// node has applied.
-func (s *Server) watchStart(ctx context.Context, path string) (uint64, error) {
-	_, index, err := s.backend().Get(ctx, path, ReadOptions{Level: Stale})
-	if err != nil && CodeOf(err) != CodeNotFound {
-		return 0, err
+// viewing is a watch that has a stream of its own. Only wake is called by others.
+type viewing struct {
+	server *Server
+	caller coordination.Caller
+	watch  coordination.Watch
+	once   bool
+	after  uint64 // everything up to here has been sent
+	wakes  chan struct{}
+
+	mu    sync.Mutex
+	woken uint64 // the first index told since the last look
+	blind bool   // or some may have been missed
+}
+
+func (v *viewing) wake(index uint64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.woken == 0 {
+		v.woken = index
 	}
-	return index, nil
+	v.blind = v.blind || index == 0
+	select {
+	case v.wakes <- struct{}{}:
+	default: // it knows
+	}
+}
+
+// begin finds out where to begin, and sees to it that it is woken from there on.
+func (v *viewing) begin(ctx context.Context, resumed bool) (leave func(), err error) {
+	d := v.server.dispatcher
+	id := d.join(v)
+	if _, err := d.add(ctx, id, v.watch); err != nil {
+		d.leave(id)
+		return nil, err
+	}
+	leave = func() { d.remove(id, v.watch); d.leave(id) }
+	if resumed {
+		return leave, nil
+	}
+	if v.after, err = v.server.applied(ctx); err != nil {
+		leave()
+		return nil, err
+	}
+	return leave, nil
+}
+
+// applied is the log index that this node's tree reflects.
+func (s *Server) applied(ctx context.Context) (index uint64, err error) {
+	err = s.backend().View(ctx, ReadOptions{Level: Stale}, func(_ *coordination.Tree, at uint64) { index = at })
+	return index, err
 }
 
 // pump sends changes until the client goes, the server stops or the history ends.
-func (s *Server) pump(ctx context.Context, out *stream, path string, recursive bool, after uint64) error {
-	if err := out.send("start", after, map[string]uint64{"index": after}); err != nil {
+func (v *viewing) pump(ctx context.Context, out *stream) error {
+	if err := out.send("start", v.after, map[string]uint64{"index": v.after}); err != nil {
 		return err
 	}
+	heartbeat := time.NewTicker(v.server.config.Heartbeat)
+	defer heartbeat.Stop()
 	for {
-		wait, cancel := context.WithTimeout(ctx, s.config.Heartbeat)
-		next, err := s.backend().Changes(wait, path, recursive, after)
-		cancel()
-		switch {
-		case err != nil:
-			return out.end(err)
-		case ctx.Err() != nil && len(next.Changes) == 0:
-			return out.end(&Error{Code: CodeStopped, Message: "this node is stopping", Do: []string{"go on at another node from the last id"}})
-		}
-		if err := sendChanges(out, next); err != nil {
+		done, err := v.send(ctx, out)
+		if done || err != nil {
 			return err
 		}
-		after = max(after, next.Index)
+		heartbeat.Reset(v.server.config.Heartbeat)
+		select {
+		case <-v.wakes:
+		case <-heartbeat.C:
+			if err := out.heartbeat(v.quiet()); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return out.end(&Error{Code: CodeStopped, Message: "this node is stopping", Do: []string{"go on at another node from the last id"}})
+		}
 	}
 }
 
-func sendChanges(out *stream, next Changes) error {
-	for i, change := range next.Changes {
-		last := i+1 == len(next.Changes) || next.Changes[i+1].Index != change.Index
+// send sends what has come since after; done: it was the last.
+func (v *viewing) send(ctx context.Context, out *stream) (done bool, err error) {
+	v.mu.Lock()
+	if v.woken > 0 && !v.blind { // nothing before it was of interest
+		v.after = max(v.after, v.woken-1)
+	}
+	v.woken, v.blind = 0, false
+	v.mu.Unlock()
+	for more := true; more; {
+		var page portion
+		page, err = v.server.changes(ctx, ReadOptions{Level: Stale}, v.caller, v.watch, v.after, nil)
+		switch {
+		case ctx.Err() != nil:
+			return false, nil
+		case err != nil:
+			return true, out.end(err)
+		case v.once:
+			page.onlyFirst()
+		}
+		if err := sendChanges(out, page.changes); err != nil {
+			return true, err
+		}
+		if v.once && len(page.changes) > 0 {
+			return true, out.send("done", page.next, map[string]uint64{"index": page.next})
+		}
+		v.after, more = page.next, page.more
+	}
+	return false, nil
+}
+
+// quiet moves after on while nothing happens that is of interest.
+func (v *viewing) quiet() uint64 {
+	at := v.server.dispatcher.at.Load()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.woken == 0 && !v.blind {
+		v.after = max(v.after, at)
+	}
+	return v.after
+}
+
+// portion is what a watch sends at a time.
+type portion struct {
+	changes []Change
+	next    uint64 // everything up to here has been looked at
+	more    bool   // there is more to look at
+}
+
+// onlyFirst leaves the changes of the first index.
+func (p *portion) onlyFirst() {
+	for i, c := range p.changes {
+		if c.Index != p.changes[0].Index {
+			p.changes, p.next = p.changes[:i], p.changes[0].Index
+			return
+		}
+	}
+}
+
+// changes reads what has happened after an index, as the caller may see it, and of that
+// what is wanted: nil wants all.
+func (s *Server) changes(ctx context.Context, o ReadOptions, caller coordination.Caller, watch coordination.Watch, after uint64,
+	wanted func(coordination.Event) bool) (p portion, err error) {
+	var failed error
+	err = s.backend().View(ctx, o, func(tree *coordination.Tree, index uint64) {
+		var page coordination.Events
+		page, failed = tree.EventsSince(after, watch)
+		p = portion{next: page.Next, more: page.More}
+		if !page.More {
+			p.next = max(after, index)
+		}
+		for _, e := range page.Events {
+			if wanted == nil || wanted(e) {
+				p.changes = append(p.changes, shown(tree, e, caller))
+			}
+		}
+	})
+	switch {
+	case err != nil:
+		return p, err
+	case failed != nil:
+		return p, treeError(failed, watch.Path[1:])
+	}
+	return p, nil
+}
+
+// shown is an event as the caller may see it.
+func shown(tree *coordination.Tree, e coordination.Event, caller coordination.Caller) Change {
+	c := changeOf(e)
+	if e.Kind != coordination.Deleted && !tree.Permits(e.Path, coordination.MayRead, caller) {
+		c.Value, c.Denied = nil, true
+	}
+	return c
+}
+
+func sendChanges(out *stream, changes []Change) error {
+	for i, change := range changes {
+		last := i+1 == len(changes) || changes[i+1].Index != change.Index
 		id := change.Index
 		if !last {
 			id = 0
@@ -90,9 +236,6 @@ func sendChanges(out *stream, next Changes) error {
 		if err := out.send(change.Kind, id, change); err != nil {
 			return err
 		}
-	}
-	if len(next.Changes) == 0 {
-		return out.heartbeat(next.Index)
 	}
 	return nil
 }

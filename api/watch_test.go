@@ -67,9 +67,7 @@ func TestAWatchGoesOnAtAnotherNodeAndMissesNothing(t *testing.T) {
 	const n = 40
 	for i := range n {
 		path := fmt.Sprintf("d%d/x", i) // two changes at one index
-		if _, err := f.Put(t.Context(), Write{Path: path, Value: []byte("v")}); err != nil {
-			t.Fatal(err)
-		}
+		f.put(t, path, []byte("v"))
 	}
 	got := collect(t, client, "", WatchOptions{From: 1, Recursive: true}, 2*n)
 	for i := range n {
@@ -129,9 +127,7 @@ func TestAWatchOfLostHistoryIsToldToListAgain(t *testing.T) {
 	f := newFake(t, coordination.Config{Limits: coordination.Limits{HistoryEvents: 3}})
 	_, addr := serve(t, Config{Backend: f})
 	for range 10 {
-		if _, err := f.Put(t.Context(), Write{Path: "a"}); err != nil {
-			t.Fatal(err)
-		}
+		f.put(t, "a", nil)
 	}
 	err := newTestClient(t, addr).Watch(t.Context(), "a", WatchOptions{From: 2}, func(Change) error { return nil })
 	if CodeOf(err) != CodeGone {
@@ -148,9 +144,7 @@ func TestAQuietWatchSendsHeartbeatsThatMoveTheIDOn(t *testing.T) {
 	}
 	defer response.Body.Close()
 	for range 5 {
-		if _, err := f.Put(t.Context(), Write{Path: "other"}); err != nil {
-			t.Fatal(err)
-		}
+		f.put(t, "other", nil)
 	}
 	lines := bufio.NewScanner(response.Body)
 	for lines.Scan() {
@@ -209,9 +203,7 @@ func TestAClientThatDoesNotReadIsDropped(t *testing.T) {
 	value := make([]byte, 1<<20)
 	deadline := time.Now().Add(20 * time.Second)
 	for server.counters.slow.Load() == 0 {
-		if _, err := f.Put(t.Context(), Write{Path: "a", Value: value}); err != nil {
-			t.Fatal(err)
-		}
+		f.put(t, "a", value)
 		if time.Now().After(deadline) {
 			t.Fatal("the watch was not dropped")
 		}

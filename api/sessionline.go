@@ -1,0 +1,172 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"net"
+	"strconv"
+
+	"github.com/synod-go/synod/coordination"
+)
+
+const (
+	// firstLine is what a connection reads into at first, maxLine how long a line of a
+	// client is at most, in bytes: a path of the greatest length, escaped.
+	firstLine = 512
+	maxLine   = 16 << 10
+)
+
+// lineReader reads lines from a connection. Between lines it holds little memory.
+type lineReader struct {
+	conn net.Conn
+	held []byte // what has been read and not yet returned
+	next int    // where in held the next line begins
+}
+
+var errLine = &Error{Code: CodeRequest, Message: "a line of the session is too long", Why: "the limit is " + strconv.Itoa(maxLine) + " bytes"}
+
+// line returns the next line without its end. It is valid until the next call.
+func (l *lineReader) line() ([]byte, error) {
+	looked := 0
+	for {
+		rest := l.held[l.next:]
+		for i := looked; i < len(rest); i++ {
+			if rest[i] == '\n' {
+				l.next += i + 1
+				return rest[:i], nil
+			}
+		}
+		looked = len(rest)
+		if looked > maxLine {
+			return nil, errLine
+		}
+		l.makeRoom(rest)
+		n, err := l.conn.Read(l.held[len(l.held):cap(l.held)])
+		if l.held = l.held[:len(l.held)+n]; n == 0 && err != nil {
+			return nil, err
+		}
+	}
+}
+
+// makeRoom moves the rest, a part of a line, to the front of a buffer that has room for
+// more, and not much more than that.
+func (l *lineReader) makeRoom(rest []byte) {
+	size := firstLine
+	for size < 2*len(rest) {
+		size *= 2
+	}
+	if cap(l.held) < size || cap(l.held) > 4*size {
+		l.held = append(make([]byte, 0, size), rest...)
+	} else {
+		l.held = l.held[:copy(l.held[:cap(l.held)], rest)]
+	}
+	l.next = 0
+}
+
+// lineKind is what a client asks for with a line.
+type lineKind uint8
+
+const (
+	lineTouch   lineKind = iota + 1 // confirm this sign of life
+	lineWatch                       // begin a watch
+	lineUnwatch                     // end it
+	lineSync                        // say when all changes up to an index have been sent
+)
+
+// sessionLine is one line of a client.
+type sessionLine struct {
+	kind   lineKind
+	number uint64 // of the sign of life or the watch, or the index to wait for
+	watch  coordination.Watch
+	from   uint64 // the first index wanted; 0: from now on
+	once   bool
+}
+
+// sessionLineJSON is a line on the wire: it has one of the first four fields.
+type sessionLineJSON struct {
+	Touch   *uint64 `json:"touch,omitempty"`
+	Watch   *uint64 `json:"watch,omitempty"`
+	Unwatch *uint64 `json:"unwatch,omitempty"`
+	Sync    *uint64 `json:"sync,omitempty"`
+	// The rest is for watch.
+	Path  string `json:"path,omitempty"`
+	Scope string `json:"scope,omitempty"` // node, children or tree. Default node
+	From  uint64 `json:"from,omitempty"`
+	Once  bool   `json:"once,omitempty"`
+}
+
+var scopes = map[string]coordination.Scope{"": coordination.OnNode, "node": coordination.OnNode, "children": coordination.OnChildren, "tree": coordination.OnTree}
+
+func parseSessionLine(line []byte) (m sessionLine, err error) {
+	var j sessionLineJSON
+	if err := unmarshalStrictly(line, &j); err != nil {
+		return m, badRequest("a line of the session cannot be read", err.Error(), `{"touch":1}`)
+	}
+	asked := 0
+	for kind, number := range []*uint64{j.Touch, j.Watch, j.Unwatch, j.Sync} {
+		if number != nil {
+			m.kind, m.number, asked = lineTouch+lineKind(kind), *number, asked+1
+		}
+	}
+	if asked != 1 {
+		return m, badRequest("a line of the session asks for nothing, or for several things", "it has one of touch, watch, unwatch and sync")
+	}
+	if m.kind != lineWatch {
+		if j.Path != "" || j.Scope != "" || j.From != 0 || j.Once {
+			return m, badRequest("a line of the session has too much", "path, scope, from and once go with watch")
+		}
+		return m, nil
+	}
+	scope, known := scopes[j.Scope]
+	if !known {
+		return m, badRequest("the scope of a watch is not known", "it is node, children or tree")
+	}
+	m.watch, m.from, m.once = coordination.Watch{Path: "/" + j.Path, Scope: scope, Limit: changesPage}, j.From, j.Once
+	if j.Path == "" && scope != coordination.OnNode {
+		return m, nil
+	}
+	return m, checkPath(j.Path)
+}
+
+// What a node sends, a line each.
+
+func appendAlive(b []byte, number, index uint64) []byte {
+	b = strconv.AppendUint(append(b, `{"alive":`...), number, 10)
+	b = strconv.AppendUint(append(b, `,"index":`...), index, 10)
+	return append(b, "}\n"...)
+}
+
+func appendWatching(b []byte, number, index uint64) []byte {
+	b = strconv.AppendUint(append(b, `{"watching":`...), number, 10)
+	b = strconv.AppendUint(append(b, `,"index":`...), index, 10)
+	return append(b, "}\n"...)
+}
+
+func appendUnwatched(b []byte, number uint64, why *Error) []byte {
+	b = strconv.AppendUint(append(b, `{"unwatched":`...), number, 10)
+	if why != nil {
+		b = append(append(b, `,"error":`...), encodeError(why)...)
+	}
+	return append(b, "}\n"...)
+}
+
+func appendSynced(b []byte, index uint64) []byte {
+	return append(strconv.AppendUint(append(b, `{"synced":`...), index, 10), "}\n"...)
+}
+
+// appendOver says that the session is over, appendBye that another connection may go on.
+func appendOver(b []byte, why *Error) []byte {
+	return append(append(append(b, `{"over":`...), encodeError(why)...), "}\n"...)
+}
+
+func appendBye(b []byte, why *Error) []byte {
+	return append(append(append(b, `{"bye":`...), encodeError(why)...), "}\n"...)
+}
+
+func encodeError(e *Error) []byte {
+	text, err := json.Marshal(e)
+	if err != nil { // our own types always encode
+		panic(errors.Join(errors.New("api: encode an error"), err))
+	}
+	return text
+}
