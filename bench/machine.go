@@ -74,3 +74,28 @@ func makeWorkDir(dir string) (own string, remove func(), err error) {
 		}
 	}, nil
 }
+
+// wantedFiles are enough for a connection or two of each of many sessions.
+const wantedFiles = 60_000
+
+// raiseFileLimit lets this process and its children have as many open files as
+// they need, or as the system allows.
+func raiseFileLimit() error {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("limit of open files: %w", err)
+	}
+	if limit.Cur >= wantedFiles {
+		return nil
+	}
+	limit.Cur = max(limit.Max, wantedFiles)
+	limit.Max = limit.Cur
+	if unix.Setrlimit(unix.RLIMIT_NOFILE, &limit) == nil {
+		return nil
+	}
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("limit of open files: %w", err)
+	}
+	limit.Cur = limit.Max
+	return unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
+}

@@ -19,6 +19,8 @@ const usage = `usage: bench VERB [flags]
 	failover  kill -9 the leader under load and time the next acknowledged write
 	catchup   start a replica that was stopped and time until it has what it missed
 	changes   change the membership under load: the stall, and the rate outside it
+	coordination  compare the coordination service with ZooKeeper
+	sessions  keep many sessions open while the leader is killed again and again
 	disk      time what disk and loopback allow at best
 
 bench VERB -h lists the flags of a verb.
@@ -51,8 +53,14 @@ func dispatch(ctx context.Context, arguments []string) error {
 		return runCatchUp(ctx, rest, os.Stdout)
 	case "changes":
 		return runChanges(ctx, rest, os.Stdout)
+	case "coordination":
+		return runCoordination(ctx, rest, os.Stdout)
 	case "disk":
 		return runDisk(ctx, rest, os.Stdout)
+	case "sessions":
+		return runSessions(ctx, rest, os.Stdout)
+	case "hold":
+		return runHold(rest)
 	case "serve":
 		return serve(rest)
 	default:
