@@ -31,12 +31,12 @@ type WatchOptions struct {
 // CodeGone: the history does not go back that far; list again, then watch from
 // the listing's index. CodeReach: no node has answered from the beginning on.
 func (c *Client) Watch(ctx context.Context, path string, o WatchOptions, f func(Change) error) error {
-	if path != "" || !o.Recursive {
+	if path != "" || !o.Recursive && !o.Children {
 		if err := checkPath(strings.TrimPrefix(path, "/")); err != nil {
 			return err
 		}
 	}
-	w := &watcher{client: c, path: path, recursive: o.Recursive, f: f}
+	w := &watcher{client: c, path: path, options: o, f: f}
 	if o.From > 0 {
 		w.id, w.hasID = o.From-1, true
 	}
@@ -46,7 +46,7 @@ func (c *Client) Watch(ctx context.Context, path string, o WatchOptions, f func(
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case w.stopped != nil:
+		case w.stopped != nil || w.done:
 			return w.stopped
 		case err != nil && !w.reconnects(err):
 			return err
@@ -67,17 +67,18 @@ func (c *Client) Watch(ctx context.Context, path string, o WatchOptions, f func(
 
 // watcher is the state of one watch over its reconnects.
 type watcher struct {
-	client    *Client
-	path      string
-	recursive bool
-	f         func(Change) error
-	id        uint64 // the last id seen: all changes up to here were delivered
-	hasID     bool
+	client  *Client
+	path    string
+	options WatchOptions
+	f       func(Change) error
+	id      uint64 // the last id seen: all changes up to here were delivered
+	hasID   bool
 	// delivered counts the changes of the index after id that were delivered
 	// before the connection broke; they come again and are skipped.
 	delivered int
 	skip      int
 	stopped   error // what f returned
+	done      bool  // it was to end after one index, whose changes have all come
 	connected bool  // once at least
 	lost      error // the last failure to connect
 	at        string
@@ -91,8 +92,10 @@ func (w *watcher) reconnects(err error) bool {
 // connect runs one connection; progress: something arrived.
 func (w *watcher) connect(ctx context.Context) (progress bool, err error) {
 	values := url.Values{"watch": {"true"}}
-	if w.recursive {
-		values.Set("recursive", "true")
+	for name, wanted := range map[string]bool{"recursive": w.options.Recursive, "children": w.options.Children, "once": w.options.Once} {
+		if wanted {
+			values.Set(name, "true")
+		}
 	}
 	k := call{method: http.MethodGet, path: kvPath(w.path), query: values, header: http.Header{"Accept": {"text/event-stream"}}, what: "the watch of " + w.path}
 	if w.hasID {
@@ -165,6 +168,9 @@ func (w *watcher) dispatch(e sentEvent) error {
 		}
 		if err := w.deliver(change); err != nil {
 			return err
+		}
+		if w.done = w.options.Once && e.hasID; w.done { // the last of its index
+			return errNoAnswer
 		}
 	case "gone", "end":
 		var failure Error

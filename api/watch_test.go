@@ -60,6 +60,42 @@ func TestAWatchSeesEveryChangeFromAnIndexOn(t *testing.T) {
 	}
 }
 
+func TestAWatchOfChildrenSeesThemComeAndGo(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	_, addr := serve(t, Config{Backend: f, Name: "n1"})
+	client := newTestClient(t, addr)
+	for _, path := range []string{"a/x", "a/x", "a/x/deep", "a", "b/x", "a/y"} {
+		f.put(t, path, nil)
+	}
+	if _, err := client.Delete(t.Context(), "a", WriteOptions{Recursive: true}); err != nil {
+		t.Fatal(err)
+	}
+	got := collect(t, client, "a", WatchOptions{From: 1, Children: true}, 5)
+	want := []string{"1 created a/x ", "6 created a/y ", "7 deleted a/x ", "7 deleted a/y ", "7 deleted a "}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestAWatchForOnceEndsAfterTheChangesOfOneIndex(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	_, addr := serve(t, Config{Backend: f, Name: "n1"})
+	client := newTestClient(t, addr)
+	for _, path := range []string{"a/x", "a/y"} { // the first one creates a too
+		f.put(t, path, nil)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	var got []string
+	err := client.Watch(ctx, "a", WatchOptions{From: 1, Recursive: true, Once: true}, func(c Change) error {
+		got = append(got, fmt.Sprint(c.Index, c.Path))
+		return nil
+	})
+	if want := []string{"1a", "1a/x"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %q and %v, want %q and nil", got, err, want)
+	}
+}
+
 func TestAWatchGoesOnAtAnotherNodeAndMissesNothing(t *testing.T) {
 	f := newFake(t, coordination.Config{})
 	proxy := newCuttingProxy(t, f)
