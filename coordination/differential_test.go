@@ -104,14 +104,14 @@ func follow(t *rapid.T, copied map[string]string, events []Event) {
 // TestTreeAgreesWithTheModel draws operations, and takes snapshots in between:
 // one tree lives through all of it, another is restored now and then.
 func TestTreeAgreesWithTheModel(t *testing.T) {
-	limits := Limits{Nodes: 14, DataBytes: 5, DeleteNodes: 3, Sessions: 3, SessionEphemerals: 3, MultiOperations: 5}
+	limits := Limits{Nodes: 9, DataBytes: 5, DeleteNodes: 2, Sessions: 3, SessionEphemerals: 1, MultiOperations: 5}
 	codes := make(map[Code]int)
 	rapid.Check(t, func(rt *rapid.T) {
 		lived, restarted := newReplica(t, limits), newReplica(t, limits)
 		want := newModel(lived.limits)
 		copied, watched := map[string]string{"/": "0 "}, uint64(0)
 		var pictures []string
-		for range rapid.IntRange(1, 100).Draw(rt, "operations") {
+		for range rapid.SampledFrom([]int{5, 20, 90, 250}).Draw(rt, "operations") {
 			switch rapid.IntRange(0, 12).Draw(rt, "what else") {
 			case 0:
 				restarted.restore(restarted.snapshot())
@@ -171,7 +171,7 @@ var (
 	anyone = Principal{"world", "anyone"}
 )
 
-var drawnACLs = []ACL{nil, nil, nil, {{MayAll, anyone}}, {{MayRead | MayCreate, anyone}, {MayAll, ann}},
+var drawnACLs = []ACL{nil, nil, nil, nil, nil, nil, nil, {{MayAll, anyone}}, {{MayRead | MayCreate, anyone}, {MayAll, ann}},
 	{{MayAll, Principal{"ip", "10.0.0.0/8"}}}, {{MayAll, Principal{"auth", ""}}}, {}, {{MayAll, Principal{"nonsense", "x"}}}}
 
 var drawnPrincipals = [][]Principal{nil, {ann}, {{"ip", "10.1.2.3"}}, {{"ip", "11.1.2.3"}, ann}, {{"super", "root"}}}
@@ -237,8 +237,7 @@ func (m *model) drawCaller(t *rapid.T) Caller {
 
 // drawOne draws an operation on a node.
 func (m *model) drawOne(t *rapid.T) Operation {
-	names := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "b!", "c"}), 0, 3).Draw(t, "path")
-	o := Operation{Path: "/" + strings.Join(names, "/"),
+	o := Operation{Path: m.drawPath(t),
 		Kind: rapid.SampledFrom([]OperationKind{Create, Put, Create, Delete, Create, Put, Check, SetACL, SetQuota}).Draw(t, "kind")}
 	if n := m.nodes[o.Path]; o.Kind < Create || o.Kind == Check || o.Kind == SetACL {
 		o.Version = rapid.SampledFrom([]int64{AnyVersion, AnyVersion, AnyVersion, AnyVersion, 1, 2}).Draw(t, "version")
@@ -263,9 +262,22 @@ func (m *model) drawOne(t *rapid.T) Operation {
 	return o
 }
 
+// drawPath draws one near what there is.
+func (m *model) drawPath(t *rapid.T) string {
+	names := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "b!", "c"}), 0, 2).Draw(t, "names")
+	base := "/"
+	if rapid.Bool().Draw(t, "near") {
+		base = rapid.SampledFrom(slices.Sorted(maps.Keys(m.nodes))).Draw(t, "base")
+	}
+	if len(names) == 0 {
+		return base
+	}
+	return strings.TrimSuffix(base, "/") + "/" + strings.Join(names, "/")
+}
+
 func (m *model) drawCreate(t *rapid.T, o *Operation) {
 	o.Data = []byte(rapid.StringMatching("[xyz]{0,6}").Draw(t, "data"))
-	o.Mode = Mode(rapid.IntRange(0, 3).Draw(t, "mode"))
+	o.Mode = rapid.SampledFrom([]Mode{Ephemeral, Ephemeral, Persistent, Container, TTL}).Draw(t, "mode")
 	o.Sequential = rapid.IntRange(0, 3).Draw(t, "sequential") == 0
 	o.MakeParents = rapid.Bool().Draw(t, "make parents")
 	o.ACL = rapid.SampledFrom(drawnACLs).Draw(t, "acl")

@@ -4,14 +4,18 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"reflect"
+	"slices"
 	"testing"
 )
 
 func FuzzDecodeOperation(f *testing.F) {
+	for _, o := range fullOperations() {
+		f.Add(o.Append(nil))
+	}
 	f.Add(Operation{Kind: Put, Path: "/a", Data: []byte("x"), Version: 3}.Append(nil))
-	f.Add(Operation{Kind: Delete, Path: "/a", Recursive: true}.Append(nil))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		o, err := DecodeOperation(data)
 		if err != nil {
@@ -20,9 +24,9 @@ func FuzzDecodeOperation(f *testing.F) {
 			}
 			return
 		}
-		again, err := DecodeOperation(o.Append(nil))
-		if err != nil || again.Path != o.Path || !bytes.Equal(again.Data, o.Data) || again.Version != o.Version ||
-			again.Kind != o.Kind || again.Recursive != o.Recursive {
+		encoded := o.Append(nil)
+		again, err := DecodeOperation(encoded)
+		if err != nil || !bytes.Equal(again.Append(nil), encoded) || fmt.Sprint(again) != fmt.Sprint(o) {
 			t.Fatalf("%+v was read back as %+v, %v", o, again, err)
 		}
 	})
@@ -32,6 +36,9 @@ func FuzzDecodeResult(f *testing.F) {
 	r := newReplica(f, Limits{})
 	f.Add(r.Apply(1, 1, Operation{Kind: Put, Path: "/a"}.Append(nil)))
 	f.Add(r.Apply(2, 1, Operation{Kind: Delete, Path: "/b"}.Append(nil)))
+	f.Add(r.Apply(3, 1, Operation{Kind: OpenSession}.Append(nil)))
+	f.Add(r.Apply(4, 1, Operation{Kind: SetACL, Path: "/a"}.Append(nil)))
+	f.Add(r.Apply(5, 1, Operation{Kind: Multi, Operations: []Operation{{Kind: Create, Path: "/c"}, {Kind: Check, Path: "/d"}}}.Append(nil)))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := DecodeResult(data)
 		if err != nil {
@@ -46,29 +53,53 @@ func FuzzDecodeResult(f *testing.F) {
 	})
 }
 
+// fuzzOperations go well together: the first opens session 1, the second claims at 2.
+func fuzzOperations() []Operation {
+	me := Caller{Session: 1, Key: testKey, Principals: []Principal{ann}}
+	list := ACL{{MayAll, Principal{"auth", ""}}, {MayRead, anyone}}
+	return []Operation{
+		{Kind: OpenSession, Caller: Caller{Key: testKey}}, {Kind: ClaimSessions},
+		{Kind: Put, Path: "/a/b", Data: []byte("x")}, {Kind: Put, Path: "/a/c"},
+		{Kind: Create, Path: "/a/e", Mode: Ephemeral, Sequential: true, Caller: me, ACL: list},
+		{Kind: Create, Path: "/a/t", Mode: TTL, TTL: 3}, {Kind: Create, Path: "/x/box", Mode: Container, MakeParents: true},
+		{Kind: SetQuota, Path: "/a", QuotaNodes: 9, QuotaBytes: 99},
+		{Kind: Multi, Caller: me, Operations: []Operation{{Kind: Create, Path: "/x/box/n", Sequential: true}, {Kind: SetACL, Path: "/a/b", ACL: list},
+			{Kind: Delete, Path: "/a", Recursive: true}, {Kind: Check, Path: "/a/b"}}},
+		{Kind: Reap, Epoch: 2}, {Kind: Delete, Path: "/a/b", Version: 1}, {Kind: Delete, Path: "/x", Recursive: true},
+		{Kind: ExpireSessions, Sessions: []uint64{1, 7}, Epoch: 2}, {Kind: CloseSession, Caller: me},
+	}
+}
+
 // FuzzApply cuts data into commands: whatever is in the log, a tree does not
-// panic, its bytes add up, and a restored one is the same.
+// panic, its bytes add up, and a restored one is the same. Where a command is to be
+// empty stands one of fuzzOperations, so that changes of its bytes are not all there is.
 func FuzzApply(f *testing.F) {
-	var seed []byte
-	for _, o := range []Operation{{Kind: Put, Path: "/a/b", Data: []byte("x")}, {Kind: Put, Path: "/a/c"},
-		{Kind: Delete, Path: "/a/b", Version: 1}, {Kind: Delete, Path: "/a", Recursive: true}} {
+	var seed, named []byte
+	for i, o := range fuzzOperations() {
 		command := o.Append(nil)
 		seed = append(append(seed, byte(len(command))), command...)
+		named = append(named, 0, byte(i))
 	}
 	f.Add(seed)
+	f.Add(named)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		r := newReplica(t, Limits{Nodes: 20, HistoryEvents: 5})
-		for len(data) > 0 {
+		r := newReplica(t, Limits{Nodes: 20, HistoryEvents: 5, SessionEphemerals: 3, Sessions: 3})
+		for len(data) > 1 {
 			n := min(int(data[0]), len(data)-1)
+			command := data[1 : 1+n]
+			if n == 0 {
+				all := fuzzOperations()
+				command, n = all[int(data[1])%len(all)].Append(nil), 1
+			}
 			r.index++
-			if _, err := DecodeResult(r.Apply(r.index, int64(r.index), data[1:1+n])); err != nil {
+			if _, err := DecodeResult(r.Apply(r.index, int64(r.index), command)); err != nil {
 				t.Fatal(err)
 			}
 			data = data[1+n:]
 		}
 		other := newReplica(t, Limits{})
 		other.restore(r.snapshot())
-		if other.Status() != r.Status() || other.Digest() != r.Digest() {
+		if other.Status() != r.Status() || other.Digest() != r.Digest() || !slices.Equal(other.Quotas(), r.Quotas()) {
 			t.Fatalf("%+v, restored %+v", r.Status(), other.Status())
 		}
 	})
@@ -81,6 +112,9 @@ func FuzzRestore(f *testing.F) {
 	small.put("/a/b", "x")
 	small.put("/c", "")
 	small.delete("/c")
+	for _, o := range fuzzOperations()[:8] {
+		small.do(o)
+	}
 	whole := small.snapshot()
 	f.Add([]byte(whole[:len(whole)-4]))
 	f.Fuzz(func(t *testing.T, data []byte) {

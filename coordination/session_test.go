@@ -55,3 +55,139 @@ func mustStat(r *replica, path string) Stat {
 	}
 	return stat
 }
+
+func TestASessionsTimesAreBroughtIntoBounds(t *testing.T) {
+	r := newReplica(t, Limits{})
+	for _, c := range []struct{ timeout, linger, gotTimeout, gotLinger int64 }{
+		{0, 0, 10_000, 10_000}, {1, 1, 1_000, 500}, {1 << 50, 1 << 50, 3_600_000, 3_600_000}, {5_000, 700, 5_000, 700},
+		{5_000, 6_000, 5_000, 5_000},
+	} {
+		result := r.must(Operation{Kind: OpenSession, Timeout: c.timeout, Linger: c.linger})
+		want(t, "session", result.Session,
+			SessionInfo{ID: r.index, Timeout: c.gotTimeout, Linger: c.gotLinger, Opened: r.now})
+	}
+}
+
+// A stolen id is of no use without the password, and a session that is over of none
+// at all: every operation is refused, in a Multi too.
+func TestOnlyTheOwnerOfAnOpenSessionActsForIt(t *testing.T) {
+	r := newReplica(t, Limits{})
+	me := r.open(Operation{})
+	thief, never := me, me
+	thief.Key[15]++
+	never.Session += 100
+	for _, o := range []Operation{{Kind: Put, Path: "/a"}, {Kind: Create, Path: "/a"}, {Kind: Delete, Path: "/a"},
+		{Kind: Check, Path: "/"}, {Kind: SetACL, Path: "/"}, {Kind: SetQuota, Path: "/"}, {Kind: CloseSession},
+		{Kind: Multi, Operations: []Operation{{Kind: Put, Path: "/a"}}}} {
+		o.Caller = thief
+		want(t, fmt.Sprintf("thief, kind %d", o.Kind), r.do(o).Code, CodeSessionKey)
+		o.Caller = never
+		want(t, fmt.Sprintf("nobody, kind %d", o.Kind), r.do(o).Code, CodeSession)
+	}
+	want(t, "paths", r.paths(), "")
+	want(t, "close without a session", r.do(Operation{Kind: CloseSession}).Code, CodeSession)
+}
+
+// A leader of the past expires nobody: its epoch is not the last claim's.
+func TestOnlyTheLastClaimExpiresSessions(t *testing.T) {
+	r := newReplica(t, Limits{})
+	me := r.open(Operation{})
+	expire := func(epoch uint64) Code {
+		return r.do(Operation{Kind: ExpireSessions, Epoch: epoch, Sessions: []uint64{me.Session}}).Code
+	}
+	want(t, "before any claim", expire(0), CodeEpoch)
+	old := r.must(Operation{Kind: ClaimSessions}).Index
+	last := r.must(Operation{Kind: ClaimSessions}).Index
+	want(t, "epoch", r.Epoch(), last)
+	want(t, "old", expire(old), CodeEpoch)
+	want(t, "open", r.HoldsKey(me.Session, me.Key), true)
+	want(t, "last", expire(last), CodeOK)
+	want(t, "over", r.HoldsKey(me.Session, me.Key), false)
+}
+
+func TestAnExpiryTakesOnOnlyWhatIsDoneInATrice(t *testing.T) {
+	r := newReplica(t, Limits{DeleteNodes: 5})
+	epoch := r.must(Operation{Kind: ClaimSessions}).Index
+	var ids []uint64
+	for _, nodes := range []int{7, 2, 0, 3, 1} {
+		c := r.open(Operation{})
+		ids = append(ids, c.Session)
+		for range nodes {
+			r.must(Operation{Kind: Create, Path: "/n", Sequential: true, Mode: Ephemeral, Caller: c})
+		}
+	}
+	for _, c := range []struct {
+		expired int
+		nodes   uint64
+	}{{1, 7}, {3, 5}, {1, 1}, {0, 0}} {
+		result := r.must(Operation{Kind: ExpireSessions, Epoch: epoch, Sessions: ids})
+		want(t, "expired and nodes", [2]int{result.Expired, int(result.Nodes)}, [2]int{c.expired, int(c.nodes)})
+		ids = ids[result.Expired:]
+	}
+	want(t, "sessions left", len(r.SessionsAfter(0, 10)), 0)
+	want(t, "over already", r.must(Operation{Kind: ExpireSessions, Epoch: epoch, Sessions: []uint64{3, 4}}).Expired, 2)
+}
+
+func TestSessionsStayInOrder(t *testing.T) {
+	r := newReplica(t, Limits{})
+	var pictures []string
+	have := make(map[uint64]bool)
+	for i := range 3000 {
+		if i%3 == 2 || i > 1500 && i < 2200 {
+			for id := range have {
+				r.must(Operation{Kind: CloseSession, Caller: Caller{Session: id, Key: testKey}})
+				delete(have, id)
+				break
+			}
+		} else {
+			have[r.open(Operation{}).Session] = true
+		}
+		if i%500 == 0 {
+			pictures = append(pictures, r.snapshot())
+		}
+	}
+	after, count := uint64(0), 0
+	for {
+		page := r.SessionsAfter(after, 7)
+		if len(page) == 0 {
+			break
+		}
+		for _, s := range page {
+			if !have[s.ID] || s.ID <= after {
+				t.Fatalf("session %d after %d, open: %t", s.ID, after, have[s.ID])
+			}
+			after, count = s.ID, count+1
+		}
+	}
+	want(t, "count", count, len(have))
+	for _, p := range pictures {
+		other := newReplica(t, Limits{})
+		other.restore(p)
+		want(t, "restored", other.snapshot() == p, true)
+	}
+}
+
+// TestAPictureKeepsItsSessions is for the race detector too.
+func TestAPictureKeepsItsSessions(t *testing.T) {
+	r := newReplica(t, Limits{})
+	var callers []Caller
+	for range 300 {
+		callers = append(callers, r.open(Operation{}))
+		r.createOwned(callers[len(callers)-1], fmt.Sprintf("/e/%d", len(callers)))
+	}
+	wanted := r.snapshot()
+	picture, err := r.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan string)
+	go func() { got <- written(t, picture) }()
+	for i, c := range callers {
+		r.createOwned(c, fmt.Sprintf("/f/%d", i))
+		if i%2 == 0 {
+			r.must(Operation{Kind: CloseSession, Caller: c})
+		}
+		r.open(Operation{})
+	}
+	want(t, "picture", <-got == wanted, true)
+}
