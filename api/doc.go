@@ -6,9 +6,16 @@
 //
 //	GET    /v1/kv/PATH            the value, raw, or as JSON with Accept: application/json
 //	GET    /v1/kv/PATH?list       the children, in pages (limit, after, recursive)
-//	GET    /v1/kv/PATH?watch      changes as server-sent events (from, recursive)
+//	GET    /v1/kv/PATH?watch      changes as server-sent events (from, recursive, children, once)
 //	PUT    /v1/kv/PATH            write the body (version: compare-and-set)
+//	POST   /v1/kv/PATH            create (mode, ttl, sequential, need_parent, acl)
 //	DELETE /v1/kv/PATH            remove (version, recursive)
+//	POST   /v1/txn                several operations, all or none
+//	POST   /v1/sessions           open a session, whose ephemeral keys end with it
+//	GET    /v1/session/connect    the connection of a session: signs of life and watches
+//	DELETE /v1/session            close it
+//	GET    /v1/acl/PATH           who may do what with a key; PUT sets it
+//	GET    /v1/quotas             bounds of subtrees; PUT /v1/quota/PATH sets one
 //	GET    /v1/status             the group as the leader sees it (local: as this node sees it)
 //	GET    /v1/members            gossip's view joined with the configuration
 //	POST   /v1/members/ACTION     add, remove, promote or demote (name, version)
@@ -21,6 +28,7 @@
 // Every answer about keys carries Synod-Index, the log index it reflects, and,
 // where one key is meant, Synod-Version. A write that carries a
 // Synod-Request-Id (a ULID) may be repeated safely: it takes effect once.
+// A write with a Synod-Session header is done in that session, or refused.
 // Every error is a JSON [Error] with a [Code], what happened, why, and what to do.
 //
 // # What it leaves to others
