@@ -156,6 +156,59 @@ func TestAPlaceWhoseCreationIsUnderWayWhenTheCallerGivesUpIsGivenUpToo(t *testin
 	})
 }
 
+func TestAPlaceThatMayHaveBeenMadeIsGivenUpWhateverIsAnsweredLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, n := newWorld(), 0
+		w.keys["a"] = &key{}
+		heals := time.Now().Add(time.Minute)
+		w.failing(func(op, path string) fault {
+			if n++; op == "create" && n == 1 {
+				return fault{err: failure(api.CodeUnknown), done: true}
+			} else if time.Now().Before(heals) {
+				return fault{err: failure(api.CodeNoLeader)}
+			}
+			return fault{}
+		})
+		s := w.session()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := lock(ctx, s, "a", nil); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		time.Sleep(2 * time.Minute)
+		if q := w.queue("a"); w.made != 1 || len(q) != 0 {
+			t.Errorf("%d places made, left: %q", w.made, q)
+		}
+		s.end()
+	})
+}
+
+func TestWhoseKeyIsDeletedIsNotTheFirstOfThoseWhoAreLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		sessions, calls := waiting(t, w, "a", 2)
+		first := (<-calls[0]).held
+		var second string
+		for _, k := range w.queue("a") {
+			if k != first.Path() {
+				second = k
+			}
+		}
+		w.failing(func(op, path string) fault {
+			if op == "watch" && path == second { // the second does not hear of itself
+				return fault{err: failure(api.CodeReach)}
+			}
+			return fault{}
+		})
+		w.deleteByHand(second)
+		mustRelease(t, first)
+		if got := <-calls[1]; !errors.Is(got.err, ErrDeleted) {
+			t.Errorf("got %v, %v", got.held, got.err)
+		}
+		endAll(sessions)
+	})
+}
+
 func TestAReleaseWhoseOutcomeIsUnknownGoesOnByItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
