@@ -122,11 +122,13 @@ func (t *Tracker) Touch(id, connection uint64, now time.Duration) Sign {
 }
 
 // Gone notes that the connection was closed: the session ends after its Linger unless
-// it shows itself.
+// it shows itself. It counts for nothing before any connection has shown itself: under
+// the leader before, the session may have got a newer one than was closed, whose next
+// sign comes only after the Linger.
 func (t *Tracker) Gone(id, connection uint64, now time.Duration) {
 	at := t.pass(now)
 	n := t.sessions[id]
-	if n == nil || n.over || connection < n.connection {
+	if n == nil || n.over || n.connection == 0 || connection < n.connection {
 		return
 	}
 	n.connection = connection

@@ -116,8 +116,19 @@ func TestAClosedConnectionThatWasReplacedCountsForNothing(t *testing.T) {
 	w.mustEndAt(1, 10*oneSecond)
 }
 
+func TestANewLeaderDoesNotTakeTheEndOfAnOldConnectionForThatOfTheClient(t *testing.T) {
+	w := newSteady(t, lasting(1, 10*oneSecond, oneSecond))
+	w.Gone(1, 2, 0) // it was replaced by number 3, under the leader before
+	w.until(3 * oneSecond)
+	if s := w.Touch(1, 3, w.now); s != Alive {
+		t.Fatalf("the connection that replaced it: %v", s)
+	}
+	w.mustEndAt(1, 13*oneSecond)
+}
+
 func TestALingerNeverLengthensASession(t *testing.T) {
 	w := newSteady(t, lasting(1, 10*oneSecond, 5*oneSecond))
+	w.Touch(1, 1, 0)
 	w.until(8 * oneSecond)
 	w.Gone(1, 1, w.now)
 	w.mustEndAt(1, 10*oneSecond)
@@ -257,7 +268,7 @@ func (p *plain) touch(id, connection uint64, now time.Duration) Sign {
 
 func (p *plain) gone(id, connection uint64, now time.Duration) {
 	p.at(now)
-	if s := p.sessions[id]; s != nil && !s.over && connection >= s.connection {
+	if s := p.sessions[id]; s != nil && !s.over && s.connection > 0 && connection >= s.connection {
 		s.connection = connection
 		s.deadline = min(s.deadline, now+s.linger)
 	}
