@@ -188,6 +188,31 @@ func TestRanksAreTheOrderOfJoiningAndMoveUp(t *testing.T) {
 	})
 }
 
+func TestWhoLeavesWhileAGroupIsReadIsNotKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, lists := newWorld(), 0
+		w.page = 2
+		s := w.session()
+		for range 4 {
+			mustJoin(t, s, "g", "x")
+		}
+		w.failing(func(op, _ string) fault {
+			if op == "list" {
+				lists++
+			}
+			if op == "list" && lists == 2 { // between the pages, one of the first goes
+				return fault{before: func() { w.deleteByHand(w.queue("g")[0]) }}
+			}
+			return fault{}
+		})
+		o := groupOf(t.Context(), func(ctx context.Context, f func([]Member) error) error { return members(ctx, w, "g", "", f) })
+		o.want(t, "read in two pages", "x x x x", "x x x")
+		o.stop()
+		<-o.ended
+		s.end()
+	})
+}
+
 func TestABurstOfChangesIsToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
