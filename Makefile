@@ -44,6 +44,7 @@ sim: ## SEEDS simulated clusters of either engine, 10^8 steps each by default, a
 	$(GO) test ./internal/sim -run 'TestCampaign|TestRunsAreDeterministic' -count=1 -v -seeds=$(SEEDS) -steps=50000 -timeout=60m
 	$(GO) test ./internal/sim -run 'TestPaxosCampaign|TestPaxosRunsAreDeterministic' -count=1 -v -seeds=$(SEEDS) -steps=50000 -timeout=60m
 	$(GO) test ./internal/sim -run 'TestBothEngines' -count=1 -v -seeds=$$(($(SEEDS) / 5)) -timeout=60m
+	$(GO) test ./internal/sim -run 'TestTree|TestPaxosTree' -count=1 -v -seeds=$$(($(SEEDS) / 8)) -steps=20000 -timeout=60m
 	$(GO) test ./internal/sim -run 'TestActor' -count=1 -v -seeds=$$(($(SEEDS) / 5)) -steps=10000 -timeout=60m
 
 mutants: ## every planted bug, which the exhaustive check must find, or the simulators within 60 s each

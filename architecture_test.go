@@ -38,7 +38,7 @@ var mayImport = map[string][]string{
 	"cluster":             {"messages"},
 	"api":                 {"", "actors/sessions", "cluster", "coordination"},
 	"recipes":             {"api"},
-	"internal/sim":        {"consensus", "multipaxos", "raft", "replica", "storage", "coordination", "messages", "actors", "actors/group", "actors/raftnode", "actors/paxosnode"},
+	"internal/sim":        {"consensus", "multipaxos", "raft", "replica", "storage", "coordination", "messages", "actors", "actors/group", "actors/sessions", "actors/raftnode", "actors/paxosnode"},
 	"internal/sim/flight": {"actors/decree", "paxos"},
 	"internal/chaos":      {"api", "recipes", "internal/stranger"},
 	// What no node of ours would send, for the tests of the root and of internal/chaos.

@@ -20,13 +20,11 @@ type ActorWorld struct {
 	limits  limits
 }
 
-// actorEvent is something that will happen: frame is a message on its way, run
-// what a timer or a mailbox then does.
+// actorEvent is something that will happen: frame is a message on its way.
 type actorEvent struct {
 	event
 	of    protoreflect.MessageType // the message in frame
 	frame []byte
-	run   func()
 }
 
 // limits are what only the actors have.
@@ -221,7 +219,7 @@ func (w *ActorWorld) rouse(h *host) {
 
 // of is an event of the process that now runs on a machine.
 func (w *ActorWorld) of(h *host, kind eventKind, run func()) actorEvent {
-	return actorEvent{event: event{kind: kind, slot: h.slot, life: h.life}, run: run}
+	return actorEvent{event: event{kind: kind, slot: h.slot, life: h.life, run: run}}
 }
 
 // schedule implements scene.

@@ -54,7 +54,15 @@ func (w *World) apply(n *node) {
 	w.digests(n, queue[0].Index)
 	w.answer(n, queue, results)
 	w.answerReads(n)
+	n.served()
 	w.put(n, input{kind: inApplied, a: uint64(queue[len(queue)-1].Index)})
+}
+
+// served tells what stands above the state machine that it has gone on.
+func (n *node) served() {
+	if n.tree != nil {
+		n.tree.applied()
+	}
 }
 
 // answer tells clients whose commands were applied.
@@ -336,6 +344,7 @@ func (w *World) install(n *node) {
 	w.digests(n, meta.Index+1)
 	w.stats.Installs++
 	w.answerReads(n)
+	n.served()
 	w.put(n, input{kind: inInstalled, meta: meta})
 }
 

@@ -120,6 +120,16 @@ func runPaxos(p Plan, trace bool) Result {
 	return Run(p, trace)
 }
 
+func runTree(p Plan, trace bool) Result {
+	p.Tree = true
+	return Run(p, trace)
+}
+
+func runPaxosTree(p Plan, trace bool) Result {
+	p.Tree = true
+	return runPaxos(p, trace)
+}
+
 func runPaxosActors(p Plan, trace bool) Result {
 	p.Engine = enginePaxos
 	return RunActors(p, trace)
@@ -137,6 +147,8 @@ type simulation struct {
 var simulations = map[string]simulation{
 	"sim":          {"sim", Run, worldSights(), 60, "TestReplay"},
 	"paxos":        {"paxos", runPaxos, paxosSights(), 60, "TestReplay"},
+	"tree":         {"tree", runTree, treeSights(), 100, "TestReplay"},
+	"paxos tree":   {"paxos tree", runPaxosTree, treeSights(), 100, "TestReplay"},
 	"actors":       {"actors", RunActors, actorSights(), 200, "TestActorReplay"},
 	"paxos actors": {"paxos actors", runPaxosActors, actorSights(), 200, "TestActorReplay"},
 }

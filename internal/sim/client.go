@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"github.com/synod-go/synod/consensus"
+	"github.com/synod-go/synod/coordination"
 	"github.com/synod-go/synod/replica"
 )
 
@@ -36,6 +37,14 @@ type operation struct {
 	acked    uint64
 	request  replica.RequestID
 	key      byte // of a read
+
+	// With Plan.Tree: the encoded command, what becomes of its result (ok is false if it
+	// was given up, with or without an effect), what a read looks at and what becomes of that.
+	payload []byte
+	then    func(r replica.Result, ok bool)
+	look    func(t *coordination.Tree) any
+	sees    func(r reply)
+	local   func(r reply) // the caller is in the process itself, and hears at once
 
 	called  int64
 	floor   consensus.Index // the highest index of any operation that had returned before
@@ -71,6 +80,7 @@ type reply struct {
 	hint   int
 	result replica.Result
 	value  uint64
+	seen   any // what a look found
 	index  consensus.Index
 }
 
@@ -80,7 +90,8 @@ type callers struct {
 	*course
 	model      *model
 	list       []*client
-	operations uint64 // so far
+	operations uint64                     // so far
+	next       func(c *client) *operation // nil: writes and reads of registers. It may have nothing to do
 }
 
 // scene is what clients have to do with in a world.
@@ -122,8 +133,7 @@ func (w *callers) waiting() string {
 func (w *callers) event(e event) {
 	if e.kind == evClient {
 		if c := w.list[e.a]; c.current == nil {
-			c.current = w.newOperation(c)
-			w.attempt(c)
+			w.thinkOf(c)
 		}
 		return
 	}
@@ -142,15 +152,25 @@ func (w *callers) event(e event) {
 	}
 }
 
+// thinkOf lets a client begin something.
+func (w *callers) thinkOf(c *client) {
+	if c.current = w.newOperation(c); c.current == nil {
+		w.rest(c)
+		return
+	}
+	w.stats.Operations++
+	w.attempt(c)
+}
+
 func (w *callers) newOperation(c *client) *operation {
 	if w.plan.Script {
 		return w.scripted(c)
 	}
-	w.operations++
-	d := w.dice.roll(streamClient, c.number)
-	op := &operation{
-		number: w.operations, client: c.number, called: w.now, floor: w.model.returned, kind: w.chooseKind(c, d),
+	if w.next != nil {
+		return w.next(c)
 	}
+	d := w.dice.roll(streamClient, c.number)
+	op := w.operation(c, w.chooseKind(c, d))
 	d = d.split().split()
 	op.key = byte(d.below(keys))
 	op.command = command{kind: commandWrite, key: op.key, operation: op.number, value: op.number}
@@ -168,14 +188,20 @@ func (w *callers) newOperation(c *client) *operation {
 		}
 	case opKeepAlive:
 		op.acked = c.sequence + 1
-	case opRequest:
-		var random [10]byte
-		binary.LittleEndian.PutUint64(random[:], op.number)
-		at := w.now/milli + 1_700_000_000_000
-		op.request = replica.NewRequestID(at, random)
 	}
 	op.session = c.session
-	w.stats.Operations++
+	return op
+}
+
+// operation is a new one of a kind, with nothing in it.
+func (w *callers) operation(c *client, kind operationKind) *operation {
+	w.operations++
+	op := &operation{number: w.operations, client: c.number, called: w.now, floor: w.model.returned, kind: kind}
+	if kind == opRequest {
+		var random [10]byte
+		binary.LittleEndian.PutUint64(random[:], op.number)
+		op.request = replica.NewRequestID(w.now/milli+1_700_000_000_000, random)
+	}
 	return op
 }
 
@@ -238,6 +264,10 @@ func (w *callers) clientDelay(d draw) int64 { return 20*micro + d.around(w.weath
 
 // reply sends a reply to the client of op.
 func (w *callers) reply(op *operation, attempt int, r reply) {
+	if op.local != nil {
+		op.local(r)
+		return
+	}
 	d := w.dice.roll(streamClientNet, maxClients+op.client)
 	if w.has(Loss) && d.perMille(w.weather.loss/4) {
 		return
@@ -258,6 +288,9 @@ func (w *callers) again(c *client, op *operation) {
 		if op.kind == opSession && d.split().perMille(500) {
 			c.session = 0 // a new session, the old one is left to expire
 		}
+		if op.then != nil {
+			op.then(replica.Result{}, false)
+		}
 		w.end(c, op)
 	default:
 		w.repeat(c, op)
@@ -276,6 +309,11 @@ func (w *callers) end(c *client, op *operation) {
 	op.done = true
 	c.current = nil
 	c.lastEnd = w.now
+	w.rest(c)
+}
+
+// rest lets the client be for a while.
+func (w *callers) rest(c *client) {
 	d := w.dice.roll(streamClient, c.number)
 	think := d.around(w.weather.think)
 	if w.healed {
@@ -306,6 +344,9 @@ func (w *callers) replied(c *client, op *operation, attempt int, r reply) {
 		}
 	case replyValue:
 		w.model.readReturns(op, r)
+		if op.sees != nil {
+			op.sees(r)
+		}
 		c.script.hears(op, "%d", r.value)
 		w.stats.Reads++
 		w.end(c, op)
@@ -319,6 +360,9 @@ func (w *callers) commandReplied(c *client, op *operation, r replica.Result) {
 	c.hint = op.slot
 	w.model.commandReturns(op, r)
 	c.script.hears(op, "%x", r.Value)
+	if op.then != nil {
+		op.then(r, r.Code == replica.CodeApplied || r.Code == replica.CodeDuplicate)
+	}
 	switch r.Code {
 	case replica.CodeSessionExpired, replica.CodeRequestExpired:
 		w.sometimes.count(sawExpired)

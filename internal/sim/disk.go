@@ -104,6 +104,10 @@ func (w *World) stop(n *node) {
 	n.up = false
 	n.life++
 	w.oracle.stopped(n)
+	if n.tree != nil {
+		n.tree.stopped()
+		n.tree = nil
+	}
 	n.core, n.store, n.replica, n.receiver, n.taking = nil, nil, nil, nil, nil
 	n.inbox, n.held, n.queue, n.waiters, n.reads, n.ready = n.inbox[:0], nil, nil, nil, nil, nil
 	n.awake, n.pausedUntil, n.diskErr = false, 0, nil

@@ -27,11 +27,13 @@ const (
 	evProbe                      // liveness phase: look whether all is well
 	evRestart                    // a supervisor starts an actor again
 	evReady                      // a mailbox gets its turn late
+	evTask                       // something else that a process does
+	evOutside                    // something that happens outside the processes
 )
 
 var eventNames = [...]string{
 	"deliver", "wake", "timer", "keep", "flush", "apply", "take-snapshot", "install-snapshot", "read-chunk", "start", "retire",
-	"client", "request", "reply", "timeout", "lease-read", "fault", "heal", "probe", "restart", "ready",
+	"client", "request", "reply", "timeout", "lease-read", "fault", "heal", "probe", "restart", "ready", "task", "outside",
 }
 
 func (k eventKind) String() string { return eventNames[k] }
@@ -48,6 +50,7 @@ type event struct {
 	op    *operation
 	ask   consensus.SnapshotRequest
 	reply reply
+	run   func() // for evTask and evOutside
 }
 
 // entry of the heap: the events lie in a slab, so that only small values move.

@@ -58,7 +58,11 @@ func (w *World) strike(class Fault, n *node, d draw) {
 			n.pausedUntil = max(n.pausedUntil, w.now+d.around(w.weather.pause))
 		}
 	case ClockJump:
-		n.clock.jump(w.now, d.around(int64(w.weather.election)))
+		by := d.around(int64(w.weather.election))
+		n.clock.jump(w.now, by)
+		if w.tree != nil {
+			w.tree.jumped(by)
+		}
 	case SyncError:
 		w.failDisk(n, d)
 	case DiskFull:

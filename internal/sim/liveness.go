@@ -27,13 +27,22 @@ func (w *World) beginLiveness() {
 			w.agenda.add(w.now+milli, event{kind: evStart, slot: slot, life: n.life})
 		}
 	}
+	if w.tree != nil {
+		w.healedAt = max(w.healedAt, w.tree.burdened())
+	}
 	w.trace("heal      core %v", w.core)
 	w.agenda.add(w.healedAt+w.bound()/4, event{kind: evProbe})
 }
 
 // bound is the time that the group has to come back: 20 of the longest election
 // timeouts, and a full reserve of time for what was under way on slow disks.
-func (w *World) bound() int64 { return 20*2*int64(w.weather.election) + 2*second }
+func (w *World) bound() int64 {
+	bound := 20*2*int64(w.weather.election) + 2*second
+	if w.tree != nil {
+		bound += 2 * w.tree.patience()
+	}
+	return bound
+}
 
 // chooseCore keeps everybody, or in half of the runs leaves out as many as a
 // quorum of every configuration allows.
@@ -121,7 +130,10 @@ func (w *World) notRecovered() string {
 	if why := w.lagging(leader); why != "" {
 		return why
 	}
-	return w.clients.waiting()
+	if why := w.clients.waiting(); why != "" || w.tree == nil {
+		return why
+	}
+	return w.tree.waiting()
 }
 
 // lagging names a member in the core that does not follow or does not keep up.

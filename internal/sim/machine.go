@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/synod-go/synod/consensus"
+	"github.com/synod-go/synod/replica"
 )
 
 // keys is the number of registers of the state machine.
@@ -67,6 +68,13 @@ func encodeResult(done bool, before uint64) []byte {
 	return binary.LittleEndian.AppendUint64([]byte{byte(bit01(done))}, before)
 }
 
+// stateMachine is what a World's processes run.
+type stateMachine interface {
+	replica.StateMachine
+	// answer is what a read finds in it.
+	answer(op *operation) reply
+}
+
 // machine is the state machine of one process. It tells the oracle of every
 // command that it really runs.
 type machine struct {
@@ -83,9 +91,14 @@ func (m *machine) Apply(index uint64, _ int64, data []byte) []byte {
 		violated("R5", "replica %d applies %d bytes at %d that nobody proposed", m.id, len(data), index)
 	}
 	result := encodeResult(m.run(index, c))
-	m.model.executes(m.id, consensus.Index(index), c, result)
+	if m.model.executes(m.id, consensus.Index(index), c.operation, result) {
+		m.model.runs(consensus.Index(index), c, result)
+	}
 	return result
 }
+
+// answer implements stateMachine.
+func (m *machine) answer(op *operation) reply { return reply{value: m.value[op.key]} }
 
 // Snapshot implements replica.StateMachine.
 func (m *machine) Snapshot() (io.WriterTo, error) {

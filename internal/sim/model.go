@@ -40,33 +40,35 @@ func newModel() model {
 }
 
 // executes is a command that really runs on some state machine: once for each
-// operation over all of history, with the same result everywhere (S1, S4, R5).
-func (m *model) executes(id consensus.ID, i consensus.Index, c command, result []byte) {
-	had, ok := m.ran[c.operation]
+// operation over all of history, with the same result everywhere (S1, S4, R5). It
+// reports whether it is the first time anywhere.
+func (m *model) executes(id consensus.ID, i consensus.Index, operation uint64, result []byte) (first bool) {
+	had, ok := m.ran[operation]
 	switch {
 	case ok && had.index != i:
-		m.note("S1", "operation %d runs at %d and at %d", c.operation, had.index, i)
+		m.note("S1", "operation %d runs at %d and at %d", operation, had.index, i)
 	case ok && had.result != string(result):
-		m.note("R5", "operation %d at %d has another result on replica %d", c.operation, i, id)
+		m.note("R5", "operation %d at %d has another result on replica %d", operation, i, id)
 	case ok:
-	case m.expired[c.operation] > 0 && m.expired[c.operation] < i:
-		m.note("S4", "operation %d runs at %d, but at %d it was refused for ever", c.operation, i, m.expired[c.operation])
+	case m.expired[operation] > 0 && m.expired[operation] < i:
+		m.note("S4", "operation %d runs at %d, but at %d it was refused for ever", operation, i, m.expired[operation])
 	default:
-		m.runs(i, c, result)
+		if i <= m.last {
+			m.note("R5", "operation %d runs at %d, where another one ran", operation, i)
+		}
+		m.last = i
+		m.ran[operation] = effect{i, string(result)}
+		return true
 	}
+	return false
 }
 
 // runs is the first time anywhere: the model runs it as well.
 func (m *model) runs(i consensus.Index, c command, result []byte) {
-	if i <= m.last {
-		m.note("R5", "operation %d runs at %d, where another one ran", c.operation, i)
-	}
-	m.last = i
 	done, before := m.run(uint64(i), c)
 	if want := string(encodeResult(done, before)); want != string(result) {
 		m.note("R5", "operation %d at %d: the model has %x, the state machine %x", c.operation, i, want, result)
 	}
-	m.ran[c.operation] = effect{i, string(result)}
 	if h := &m.history[c.key]; done {
 		*h = append(*h, version{i, c.value})
 	}
@@ -150,7 +152,7 @@ func (m *model) readReturns(op *operation, r reply) {
 	if r.index < op.floor {
 		violated("R12", "%v %d saw the state at %d, but %d had returned before its call", op.kind, op.number, r.index, op.floor)
 	}
-	if want := m.valueAt(op.key, r.index); want != r.value {
+	if want := m.valueAt(op.key, r.index); op.look == nil && want != r.value {
 		violated("R12", "%v %d of register %d at %d got %d, the log says %d", op.kind, op.number, op.key, r.index, r.value, want)
 	}
 	m.returned = max(m.returned, r.index)

@@ -28,7 +28,8 @@ type node struct {
 	core        core
 	store       *storage.Store
 	replica     *replica.Replica
-	machine     *machine
+	machine     stateMachine
+	tree        *treeHost // with Plan.Tree: what serves its sessions
 	inbox       []input
 	spare       []input
 	awake       bool  // a wake event is on its way

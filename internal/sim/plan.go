@@ -98,6 +98,8 @@ type Plan struct {
 	// asks until it is answered: then the answers do not depend on the order in
 	// which things happen, and so not on the engine.
 	Script bool
+	// Tree makes the state machine a coordination.Tree in which clients hold sessions.
+	Tree bool
 	// Stop ends the run after that many events of both phases, for a shrunk
 	// run that has shown its failure by then. 0 does not.
 	Stop uint64
@@ -171,6 +173,7 @@ func ParseArgs(text string) (p Plan, err error) {
 	flags.IntVar(&p.Voters, "voters", 0, "")
 	flags.IntVar(&p.Clients, "clients", 0, "")
 	flags.BoolVar(&p.Script, "script", false, "")
+	flags.BoolVar(&p.Tree, "tree", false, "")
 	flags.Uint64Var(&p.Stop, "stop", 0, "")
 	flags.Func("off", "", func(s string) (err error) { p.Off, err = ParseFaults(s); return err })
 	flags.Func("omit", "", func(s string) (err error) { p.Skip, err = ParseSkips(s); return err })
@@ -197,6 +200,9 @@ func (p Plan) Args() string {
 	}
 	if p.Script {
 		s += " -script"
+	}
+	if p.Tree {
+		s += " -tree"
 	}
 	if p.Off != 0 {
 		s += fmt.Sprintf(" -off=%v", p.Off)

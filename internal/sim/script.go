@@ -39,7 +39,6 @@ func (w *callers) scripted(c *client) *operation {
 	var random [10]byte
 	binary.LittleEndian.PutUint64(random[:], op.number)
 	op.request = replica.NewRequestID(w.now/milli+1_700_000_000_000, random)
-	w.stats.Operations++
 	return op
 }
 

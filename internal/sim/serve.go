@@ -65,7 +65,10 @@ func (w *World) refuse(n *node, inputs []input) {
 // envelope is how the operation stands in the log.
 func (op *operation) envelope(now int64) replica.Envelope {
 	e := replica.Envelope{
-		Time: now, Session: op.session, Sequence: op.sequence, AckedBelow: op.acked, Request: op.request, Command: op.command.encode(),
+		Time: now, Session: op.session, Sequence: op.sequence, AckedBelow: op.acked, Request: op.request, Command: op.payload,
+	}
+	if e.Command == nil {
+		e.Command = op.command.encode()
 	}
 	switch op.kind {
 	case opRegister:
@@ -126,9 +129,16 @@ func (w *World) answerReads(n *node) {
 		if n.core.Status().Role != consensus.Leader {
 			w.sometimes.count(sawFollowerRead)
 		}
-		w.clients.reply(p.op, p.attempt, reply{kind: replyValue, value: n.machine.value[p.op.key], index: applied})
+		w.clients.reply(p.op, p.attempt, n.look(p.op))
 	}
 	n.ready = rest
+}
+
+// look reads the state machine as it is.
+func (n *node) look(op *operation) reply {
+	r := n.machine.answer(op)
+	r.kind, r.index = replyValue, consensus.Index(n.replica.Applied())
+	return r
 }
 
 // leaseRead evaluates a read on the state machine at once, on the reader's own
@@ -138,7 +148,7 @@ func (w *World) leaseRead(n *node, op *operation, attempt int) {
 		w.clients.reply(op, attempt, reply{kind: replyRefused, hint: w.hintOf(n)})
 		return
 	}
-	seen := reply{kind: replyValue, value: n.machine.value[op.key], index: consensus.Index(n.replica.Applied())}
+	seen := n.look(op)
 	d := w.dice.roll(streamLeaseRead, n.slot)
 	delay := d.between(0, 5*micro)
 	if d.split().perMille(100) {

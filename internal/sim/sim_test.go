@@ -18,6 +18,7 @@ var (
 	omitFlag    = flag.String("omit", "", "single faults to leave out, such as crash:3,partition:1") // -skip is go test's own
 	stopFlag    = flag.Uint64("stop", 0, "end the run after that many events")
 	scriptFlag  = flag.Bool("script", false, "every client has its own register and repeats until it is answered")
+	treeFlag    = flag.Bool("tree", false, "the state machine is a coordination.Tree, with sessions in it")
 	engineFlag  = flag.String("engine", "", "raft or paxos")
 )
 
@@ -30,7 +31,7 @@ func planOfFlags(t *testing.T) Plan {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Plan{Seed: *seedFlag, Engine: *engineFlag, Script: *scriptFlag, Steps: *stepsFlag, Voters: *votersFlag, Clients: *clientsFlag, Off: off, Skip: skip, Stop: *stopFlag}
+	return Plan{Seed: *seedFlag, Engine: *engineFlag, Script: *scriptFlag, Tree: *treeFlag, Steps: *stepsFlag, Voters: *votersFlag, Clients: *clientsFlag, Off: off, Skip: skip, Stop: *stopFlag}
 }
 
 // TestReplay replays one run with its transcript: see the package's doc.

@@ -37,6 +37,16 @@ const (
 	sawGhost // only the Paxos log, from here on
 	sawSealedLeader
 	sawWitnessTrimmed
+	sawSessionConfirmed // only a tree, from here on
+	sawSessionExpired
+	sawSessionLost
+	sawOldEpoch
+	sawLockTaken
+	sawLockPassedOn
+	sawLateAct
+	sawFenced
+	sawWatched
+	sawHistoryGone
 	sights
 )
 
@@ -49,6 +59,8 @@ var sightNames = [sights]string{
 	"actor rebuilt after a panic", "snapshot installed", "overload refused", "outcome unknown", "too many panics",
 	"state machine panicked", "stopped in good order",
 	"ghost made void", "leader behind a SEAL", "witness lets go of its log",
+	"sign of life confirmed", "session expired", "session given up", "expiry of an old epoch", "lock taken", "lock passed on",
+	"act without a look at the clock", "act refused for its token", "watch told", "history gone",
 }
 
 // sometimes counts sights.
@@ -99,6 +111,14 @@ func paxosSights() (of []sight) {
 		}
 	}
 	return append(of, sawGhost, sawSealedLeader, sawWitnessTrimmed)
+}
+
+// treeSights are what a World with a tree can see.
+func treeSights() (of []sight) {
+	for x := sawSessionConfirmed; x < sights; x++ {
+		of = append(of, x)
+	}
+	return of
 }
 
 // actorSights are what an ActorWorld can see.

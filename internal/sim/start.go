@@ -32,6 +32,10 @@ func (w *World) start(n *node) {
 	s := core.Status()
 	w.trace("start     replica %d, term %d, snapshot %d, log to %d", n.id, s.Term, s.Snapshot, s.LastIndex)
 	w.wake(n)
+	if w.tree != nil && !n.witness {
+		n.tree = w.tree.newHost(n)
+		n.tree.settle()
+	}
 	if n.damaged { // the bit was of no account, or another copy was: the operator trusts the disk no more
 		w.sometimes.count(sawDamageSurvived)
 		w.agenda.add(w.now+second, event{kind: evRetire, slot: n.slot, a: uint64(n.id)})
@@ -46,12 +50,19 @@ func (n *node) process(w *World) {
 		full: n.full, life: n.life, inbox: n.inbox[:0], spare: n.spare[:0], timerAt: never,
 	}
 	*n = fresh
-	n.machine = &machine{id: n.id, model: &w.model, padding: w.weather.padding}
+	n.machine = w.newMachine(n)
 	r, err := replica.New(w.weather.replicaConfig(), n.machine)
 	if err != nil {
 		panic(err)
 	}
 	n.replica = r
+}
+
+func (w *World) newMachine(n *node) stateMachine {
+	if w.tree != nil {
+		return w.tree.newMachine(n.id)
+	}
+	return &machine{id: n.id, model: &w.model, padding: w.weather.padding}
 }
 
 func (w *weather) replicaConfig() replica.Config {

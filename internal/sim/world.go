@@ -13,7 +13,8 @@ type World struct {
 	engine  engine
 	oracle  oracle
 	model   model
-	core    []bool // by slot: must work in the liveness phase
+	core    []bool    // by slot: must work in the liveness phase
+	tree    *treeWork // nil without Plan.Tree
 }
 
 // Stats is what a run did.
@@ -89,6 +90,9 @@ func newWorld(p Plan) *World {
 	w := &World{course: newCourse(p), engine: engineOf(p), model: newModel()}
 	w.oracle = w.engine.newOracle(w)
 	w.clients = callers{scene: w, course: &w.course, model: &w.model}
+	if p.Tree {
+		w.tree = newTreeWork(w)
+	}
 	return w
 }
 
@@ -110,6 +114,9 @@ func (w *World) build() {
 		w.start(n)
 	}
 	w.clients.begin()
+	if w.tree != nil {
+		w.tree.begin()
+	}
 	for i := range faultNames {
 		if scheduled&(1<<i) != 0 && w.has(1<<i) {
 			w.nextFault(1<<i, 1)
@@ -141,7 +148,12 @@ func (w *World) handle(e event) {
 		w.restart(e)
 		return
 	case evClient, evReply, evTimeout:
-		w.clients.event(e)
+		if w.tree == nil || !w.tree.putsOff(e) {
+			w.clients.event(e)
+		}
+		return
+	case evOutside:
+		e.run()
 		return
 	case evRequest:
 		w.request(e)
@@ -170,6 +182,9 @@ func (w *World) handle(e event) {
 		return
 	}
 	w.process(n, e)
+	if n.tree != nil && n.up {
+		n.tree.settle()
+	}
 }
 
 // resume puts off what a process would do until it goes on. Its threads go on in
@@ -198,6 +213,8 @@ func (w *World) process(n *node, e event) {
 		w.install(n)
 	case evReadChunk:
 		w.sendChunk(n, e.ask)
+	case evTask:
+		e.run()
 	case evLeaseRead:
 		w.endLeaseRead(n, e.op, e.a, e.reply)
 	}
