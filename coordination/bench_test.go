@@ -65,6 +65,77 @@ func BenchmarkPutAfterSnapshot(b *testing.B) {
 	}
 }
 
+// BenchmarkSession opens and closes a session that takes a lock, among as many others.
+func BenchmarkSession(b *testing.B) {
+	for _, open := range []int{0, 10_000, 99_000} {
+		r := newReplica(b, Limits{})
+		for range open {
+			r.open(Operation{})
+		}
+		var command []byte
+		apply := func(o Operation) {
+			command = o.Append(command[:0])
+			r.index++
+			if result := r.Apply(r.index, 1, command); result[0]&^resultExtras != 0 {
+				b.Fatalf("code %d", result[0])
+			}
+		}
+		b.Run(fmt.Sprintf("open=%d", open), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				apply(Operation{Kind: OpenSession, Caller: Caller{Key: testKey}})
+				me := Caller{Session: r.index, Key: testKey}
+				apply(Operation{Kind: Create, Path: "/lock/", Sequential: true, Mode: Ephemeral, MakeParents: true, Caller: me})
+				apply(Operation{Kind: CloseSession, Caller: me})
+			}
+		})
+	}
+}
+
+// BenchmarkExpiry expires 1,000 of 10,000 sessions with one node each, in one
+// operation: how long a write may have to wait for it.
+func BenchmarkExpiry(b *testing.B) {
+	for b.Loop() {
+		b.StopTimer()
+		r := newReplica(b, Limits{})
+		for range 10_000 {
+			me := r.open(Operation{})
+			r.must(Operation{Kind: Create, Path: "/members/", Sequential: true, Mode: Ephemeral, MakeParents: true, Caller: me})
+		}
+		epoch := r.must(Operation{Kind: ClaimSessions}).Index
+		o := Operation{Kind: ExpireSessions, Epoch: epoch}
+		for _, s := range r.SessionsAfter(0, 1000) {
+			o.Sessions = append(o.Sessions, s.ID)
+		}
+		b.StartTimer()
+		if result := r.must(o); result.Expired != 1000 {
+			b.Fatalf("expired %d", result.Expired)
+		}
+	}
+}
+
+// BenchmarkMulti varies the number of puts, and whether the last one is refused.
+func BenchmarkMulti(b *testing.B) {
+	r, paths := fill(b, 10_000)
+	for _, size := range []int{2, 100} {
+		for _, refused := range []bool{false, true} {
+			b.Run(fmt.Sprintf("puts=%d/refused=%t", size, refused), func(b *testing.B) {
+				b.ReportAllocs()
+				for i := 0; b.Loop(); i++ {
+					o := Operation{Kind: Multi, Operations: make([]Operation, size)}
+					for j := range size {
+						o.Operations[j] = Operation{Kind: Put, Path: paths[(i*size+j)*7%len(paths)], Data: []byte("value")}
+					}
+					if refused {
+						o.Operations[size-1].Version = Unwritten
+					}
+					r.do(o)
+				}
+			})
+		}
+	}
+}
+
 func BenchmarkGet(b *testing.B) {
 	for _, nodes := range []int{100, 500_000} {
 		r, paths := fill(b, nodes)

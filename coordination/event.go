@@ -10,7 +10,7 @@ import (
 type EventKind uint8
 
 const (
-	// Created: the node was created, by a Put or as a parent of others.
+	// Created: the node was created, by a Create or Put or as a parent of others.
 	Created EventKind = 1
 	// Changed: a Put wrote its data.
 	Changed EventKind = 2
@@ -33,12 +33,13 @@ func (k EventKind) String() string {
 }
 
 // Event is one change of one node. Whoever carries out all events on a copy of
-// the tree has the tree.
+// the tree has the tree, but for access lists, quotas and sessions, whose changes are
+// no events.
 type Event struct {
 	Kind EventKind
-	// Index is that of the operation. A Put that creates parents and a
-	// recursive Delete have several events with one index: a Created comes
-	// after that of the parent, a Deleted before it.
+	// Index is that of the operation. Several events may have one index, in the order
+	// in which it happened: a Created comes after that of the parent, a Deleted before
+	// it.
 	Index uint64
 	// Time is log time in Unix milliseconds.
 	Time int64
@@ -216,5 +217,5 @@ const maxScan = 8192
 // OldestIndex is the lowest index that [Tree.EventsSince] can go on from.
 func (t *Tree) OldestIndex() uint64 { return t.history.floor }
 
-// LastIndex is the index of the last operation that changed the tree.
+// LastIndex is the index of the last event.
 func (t *Tree) LastIndex() uint64 { return t.history.last }
