@@ -185,7 +185,8 @@ func (c *Config) expire(ctx context.Context, m *expired, epoch uint64, ids []uin
 	for i, part := range parts {
 		result, err := c.propose(ctx, coordination.Operation{Kind: coordination.ExpireSessions, Sessions: part, Epoch: epoch})
 		if err == nil && result.Code == coordination.CodeOK {
-			m.ended = append(m.ended, part...)
+			m.ended = append(m.ended, part[:result.Expired]...)
+			m.again = append(m.again, part[result.Expired:]...) // they were too many for one operation
 			continue
 		}
 		m.superseded = err == nil && result.Code == coordination.CodeEpoch

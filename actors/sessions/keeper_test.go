@@ -206,6 +206,21 @@ func TestManySessionsEndInSmallOperationsOneAfterTheOther(t *testing.T) {
 	})
 }
 
+func TestSessionsThatAreTooManyForOneExpiryEndInTheNext(t *testing.T) {
+	inTown(t, nil, func(t *testing.T, w *town) {
+		w.locked(func() { w.fits = 3 })
+		for range 10 {
+			w.open(2*s, s)
+		}
+		time.Sleep(4 * s)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if len(w.sessions) > 0 || len(w.expiries) != 4 {
+			t.Fatalf("%d sessions are left after %d expiries", len(w.sessions), len(w.expiries))
+		}
+	})
+}
+
 func TestAnExpiryOfUnknownOutcomeIsProposedAgain(t *testing.T) {
 	inTown(t, nil, func(t *testing.T, w *town) {
 		id := w.open(2*s, s)

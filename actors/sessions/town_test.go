@@ -30,6 +30,7 @@ type town struct {
 	ends     map[uint64]time.Duration // when a session ended
 	expiries [][]uint64               // as they were applied
 	ttl      int64
+	fits     int // how many sessions one operation ends, 0 is all
 	inFlight int // expiries that are being proposed
 	most     int // of those, at one time
 
@@ -186,7 +187,12 @@ func (h *home) Propose(ctx context.Context, command []byte) ([]byte, error) {
 	}
 	r := h.apply(o)
 	value := binary.AppendUvarint([]byte{byte(r.Code)}, r.Index)
-	return binary.AppendUvarint(value, r.Nodes), nil // the form of a result without more
+	value = binary.AppendUvarint(value, r.Nodes) // the form of a result without more
+	if r.Expired > 0 {
+		value[0] |= 0x80
+		value = binary.AppendUvarint(append(value, 7), uint64(r.Expired))
+	}
+	return value, nil
 }
 
 func (w *town) apply(o coordination.Operation) coordination.Result {
@@ -202,7 +208,11 @@ func (w *town) apply(o coordination.Operation) coordination.Result {
 			r.Nodes, w.ttl = 1, 0
 		}
 	case o.Kind == coordination.ExpireSessions:
+		if w.fits > 0 {
+			o.Sessions = o.Sessions[:min(w.fits, len(o.Sessions))]
+		}
 		w.expiries = append(w.expiries, slices.Clone(o.Sessions))
+		r.Expired = len(o.Sessions)
 		for _, id := range o.Sessions {
 			if _, open := w.sessions[id]; open {
 				w.ends[id] = time.Since(w.start)
