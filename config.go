@@ -60,6 +60,14 @@ type GroupConfig struct {
 	// Sessions tells that the state machine is a *coordination.Tree, whose sessions its
 	// nodes keep: see Group.Sessions. The same on all nodes.
 	Sessions bool
+
+	// Event is told of each event of the replica's flight recorder as it happens, one
+	// after the other; it must not block nor call the group. Optional.
+	Event func(FlightEvent)
+	// Intercept, for tests and demonstrations of a bad network, is handed each message
+	// that may leave for another replica, and what sends it: at once, later, more than
+	// once or never. It is called by several goroutines and must not block. Optional.
+	Intercept func(m FlightEvent, send func())
 }
 
 // Config of a Node. Only Name and Groups are required.

@@ -58,9 +58,11 @@ func (g *Group) protocol() group.Protocol {
 	c := g.node.cfg
 	heartbeat, election, lease := consensus.Time(c.Heartbeat), consensus.Time(c.Election), consensus.Time(c.Lease)
 	if g.config.Engine == Paxos {
-		return paxosnode.New(paxosnode.Config{Core: multipaxos.Config{Heartbeat: heartbeat, Election: election, Lease: lease}})
+		return paxosnode.New(paxosnode.Config{Core: multipaxos.Config{Heartbeat: heartbeat, Election: election, Lease: lease},
+			Event: tellFlight(g, g.paxosEvent)})
 	}
-	return raftnode.New(raft.Config{Heartbeat: heartbeat, Election: election, Lease: lease})
+	return raftnode.New(raftnode.Config{Core: raft.Config{Heartbeat: heartbeat, Election: election, Lease: lease},
+		Event: tellFlight(g, g.raftEvent)})
 }
 
 // ballot is a term of the group as people read it if it is a ballot, else "".

@@ -1,10 +1,12 @@
 package synod_test
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"regexp"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -62,8 +64,9 @@ func TestARaftGroupHasTermsAndNoBallots(t *testing.T) {
 	if s, err := g.Status(ctx); err != nil || s.Engine != synod.Raft || s.Term == 0 || s.Ballot != "" || s.Epoch != 0 {
 		t.Errorf("status %+v, %v; want a term and neither ballot nor epoch", s, err)
 	}
-	if events, err := g.Flight(ctx); !errors.Is(err, synod.ErrNoFlight) || events != nil {
-		t.Errorf("flight %v, %v; want ErrNoFlight", events, err)
+	events, err := g.Flight(ctx)
+	if err != nil || len(events) == 0 || slices.ContainsFunc(events, func(e synod.FlightEvent) bool { return e.Term == 0 || e.Ballot != "" }) {
+		t.Errorf("flight %+v, %v; want terms and no ballots", events, err)
 	}
 }
 
@@ -107,5 +110,68 @@ func TestTheFlightRecorderNamesPeersBallotsAndSlots(t *testing.T) {
 		if e.Time.Before(began.Add(-time.Second)) || e.Time.After(time.Now().Add(time.Second)) {
 			t.Errorf("event %d is of %v, the test began %v", i, e.Time, began)
 		}
+	}
+}
+
+// What is intercepted is named, and leaves when it is sent: here never again, once the
+// leader is cut off.
+func TestAnInterceptedMessageLeavesOnlyWhenItIsSent(t *testing.T) {
+	for engine, kind := range map[synod.Engine]string{synod.Raft: "AppendEntries", synod.Paxos: "Accept"} {
+		t.Run(string(engine), func(t *testing.T) {
+			ctx := within(t, time.Minute)
+			var cut atomic.Bool
+			caught, recorded := make(chan synod.FlightEvent, 1), make(chan synod.FlightEvent, 1)
+			config := (&journals{}).group(engine)
+			config.Event = func(e synod.FlightEvent) {
+				if e.Direction == "out" && e.Kind == kind && e.First > 0 {
+					keep(recorded, e)
+				}
+			}
+			config.Intercept = func(m synod.FlightEvent, send func()) {
+				if !cut.Load() {
+					send()
+				} else if m.Kind == kind && m.First > 0 {
+					keep(caught, m)
+				}
+			}
+			c, err := synod.NewLocalCluster(ctx, 3, nil, config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(c.Stop)
+			leader, _, err := c.Leader(ctx, "journal")
+			if err != nil {
+				t.Fatal(err)
+			}
+			result, err := leader.Group("journal").Propose(ctx, []byte("x"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e := <-recorded; e.PeerName == "" || e.Term == 0 == (engine == synod.Raft) {
+				t.Errorf("recorded %+v, want the name of a peer, and a term if it is Raft's", e)
+			}
+			cut.Store(true)
+			lost, give := context.WithCancel(ctx)
+			told := make(chan error, 1)
+			go func() {
+				_, err := leader.Group("journal").Propose(lost, []byte("y"))
+				told <- err
+			}()
+			if m := <-caught; m.PeerName == "" || m.First <= result.Index {
+				t.Errorf("intercepted %+v, want the name of a peer and an index after %d", m, result.Index)
+			}
+			give()
+			if err := <-told; !errors.Is(err, synod.ErrUnknownOutcome) {
+				t.Errorf("what nobody was sent: %v, want ErrUnknownOutcome", err)
+			}
+		})
+	}
+}
+
+// keep keeps the first event.
+func keep(first chan synod.FlightEvent, e synod.FlightEvent) {
+	select {
+	case first <- e:
+	default:
 	}
 }

@@ -67,6 +67,8 @@ type Group struct {
 	keeper atomic.Pointer[Sessions]
 	// hadPlace: this node has been in the group's configuration.
 	hadPlace atomic.Bool
+	// members is the configuration as the replica last told it: for names, read only.
+	members atomic.Pointer[raft.Configuration]
 }
 
 // groupID is what the log and the wire call a group.

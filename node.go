@@ -242,8 +242,9 @@ func (n *Node) groupConfig(g *Group) group.Config {
 		Replica: replica.Config{Limits: g.config.Limits}, Progress: n.cfg.Progress,
 		SnapshotBytes: g.config.SnapshotBytes,
 		Clock:         clock, WallClock: n.cfg.wallClock(),
-		Peer: n.peers(g.receiver()),
+		Peer: n.peers(g.receiver()), Intercept: g.intercept(),
 		Changed: func(now group.View) {
+			g.members.Store(&now.Configuration)
 			n.groupChanged(g, view, now)
 			view = now
 			g.onceRecovered.Do(func() { close(g.recovered) }) // a replica's first view is of what it has recovered

@@ -28,7 +28,7 @@ func (n *Node) Status() Status {
 	return s
 }
 
-// Role returns what this replica is in its term; like the next three it costs
+// Role returns what this replica is in its term; like the next four it costs
 // nothing, for hosts that ask at every turn.
 func (n *Node) Role() Role { return n.role }
 
@@ -37,6 +37,9 @@ func (n *Node) Term() Term { return n.term }
 
 // Leader returns whom this replica follows, itself if it leads, or None.
 func (n *Node) Leader() ID { return n.leader }
+
+// Commit returns the commit index.
+func (n *Node) Commit() Index { return n.commit }
 
 // Configuration returns the configuration in force; read only.
 func (n *Node) Configuration() Configuration { return *n.config() }

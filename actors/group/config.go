@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/synod-go/synod/actors"
 	"github.com/synod-go/synod/consensus"
@@ -42,6 +43,10 @@ type Config struct {
 	// Peer returns the actor that takes a peer's messages. A message to a nil
 	// PID is dropped.
 	Peer func(consensus.ID) *actor.PID
+	// Intercept, for tests and demonstrations of a bad network, is handed each message
+	// to a peer that may leave, and what sends it: at once, later, more than once or
+	// never. It is called by several goroutines and must not block. Optional.
+	Intercept func(to consensus.ID, m proto.Message, send func())
 	// Clock must count on while the machine is suspended.
 	Clock func() consensus.Time
 

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"slices"
 
+	"github.com/asynkron/protoactor-go/actor"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/synod-go/synod/consensus"
@@ -101,10 +102,20 @@ func (a *Actor) sendAll(envelopes []Envelope) {
 	}
 }
 
-func (a *Actor) sendTo(to consensus.ID, m proto.Message) {
-	if pid := a.cfg.Peer(to); pid != nil {
-		a.system.Root.Send(pid, m)
+func (a *Actor) sendTo(to consensus.ID, m proto.Message) { a.cfg.send(a.system, to, m) }
+
+// send has a message leave for a peer. It reports false if nobody knows where that is.
+func (c *Config) send(system *actor.ActorSystem, to consensus.ID, m proto.Message) bool {
+	pid := c.Peer(to)
+	switch {
+	case pid == nil:
+		return false
+	case c.Intercept != nil:
+		c.Intercept(to, m, func() { system.Root.Send(pid, m) })
+	default:
+		system.Root.Send(pid, m)
 	}
+	return true
 }
 
 // finishReads ends a round of reads: at the index it found, or with its error.

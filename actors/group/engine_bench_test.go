@@ -11,7 +11,6 @@ import (
 	"github.com/synod-go/synod/actors/paxosnode"
 	"github.com/synod-go/synod/actors/raftnode"
 	"github.com/synod-go/synod/consensus"
-	"github.com/synod-go/synod/raft"
 	"github.com/synod-go/synod/replica"
 	"github.com/synod-go/synod/storage"
 )
@@ -109,7 +108,7 @@ func overWire(b *testing.B, m proto.Message) proto.Message {
 func BenchmarkAgreement(b *testing.B) {
 	for _, value := range []int{128, 1024} {
 		for _, batch := range []int{1, 16, 256} {
-			for name, p := range map[string]group.Protocol{"raft": raftnode.New(raft.Config{}), "paxos": paxosnode.New(paxosnode.Config{})} {
+			for name, p := range map[string]group.Protocol{"raft": raftnode.New(raftnode.Config{}), "paxos": paxosnode.New(paxosnode.Config{})} {
 				b.Run(fmt.Sprintf("%dB/%d/%s", value, batch, name), func(b *testing.B) { benchmarkAgreement(b, p, value, batch) })
 			}
 		}

@@ -15,7 +15,6 @@ import (
 	"github.com/synod-go/synod/actors/group"
 	"github.com/synod-go/synod/actors/raftnode"
 	"github.com/synod-go/synod/consensus"
-	"github.com/synod-go/synod/raft"
 	"github.com/synod-go/synod/replica"
 	"github.com/synod-go/synod/storage"
 )
@@ -50,7 +49,7 @@ func Example() {
 	id, begin := consensus.ID(store.Identity().Incarnation), time.Now()
 	system := actors.NewSystem(slog.New(slog.DiscardHandler))
 	h, err := group.Spawn(system, group.Config{
-		Protocol: raftnode.New(raft.Config{}), ID: id, Group: 1, Name: "lines", Store: store,
+		Protocol: raftnode.New(raftnode.Config{}), ID: id, Group: 1, Name: "lines", Store: store,
 		Bootstrap: []consensus.Member{{ID: id, Voter: true, Name: "n1"}},
 		Machine:   func() replica.StateMachine { return &lines{} },
 		Peer:      func(consensus.ID) *actor.PID { return nil }, // there are none

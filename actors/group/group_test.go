@@ -20,7 +20,6 @@ import (
 	"github.com/synod-go/synod/actors/paxosnode"
 	"github.com/synod-go/synod/actors/raftnode"
 	"github.com/synod-go/synod/consensus"
-	"github.com/synod-go/synod/raft"
 	"github.com/synod-go/synod/replica"
 	"github.com/synod-go/synod/storage"
 )
@@ -43,7 +42,7 @@ func (c *counter) Restore(r io.Reader) error {
 // onBoth runs a test on a group of each engine.
 func onBoth(t *testing.T, test func(t *testing.T, engine group.Protocol)) {
 	t.Helper()
-	t.Run("raft", func(t *testing.T) { test(t, raftnode.New(raft.Config{})) })
+	t.Run("raft", func(t *testing.T) { test(t, raftnode.New(raftnode.Config{})) })
 	t.Run("paxos", func(t *testing.T) { test(t, paxosnode.New(paxosnode.Config{})) })
 }
 

@@ -12,7 +12,6 @@ import (
 	"github.com/synod-go/synod/actors/group"
 	"github.com/synod-go/synod/actors/raftnode"
 	"github.com/synod-go/synod/consensus"
-	"github.com/synod-go/synod/raft"
 	"github.com/synod-go/synod/storage"
 )
 
@@ -60,7 +59,7 @@ func (e sealingEngine) Gather() int {
 func startSealing(t *testing.T, disk uint64, change func(*group.Config)) (single, sealing) {
 	t.Helper()
 	protocol := sealing{on: new(atomic.Bool), refused: make(chan int, 100)}
-	s := startSingle(t, raftnode.New(raft.Config{}), storage.NewMemory(disk), func(c *group.Config) {
+	s := startSingle(t, raftnode.New(raftnode.Config{}), storage.NewMemory(disk), func(c *group.Config) {
 		protocol.Protocol = c.Protocol
 		c.Protocol = protocol
 		if change != nil {

@@ -122,14 +122,13 @@ func (s *snapshotter) send(ctx actor.Context, r consensus.SnapshotRequest) error
 		s.closeReader(r.To)
 		return err
 	}
-	pid := s.cfg.Peer(r.To)
-	if pid == nil {
-		return fmt.Errorf("no address of %x", r.To)
-	}
-	ctx.Send(pid, s.cfg.Protocol.EncodeChunk(s.cfg, r, consensus.Chunk{Offset: offset, Data: data,
+	chunk := s.cfg.Protocol.EncodeChunk(s.cfg, r, consensus.Chunk{Offset: offset, Data: data,
 		Last: offset+int64(len(data)) == meta.Size,
 		Snapshot: consensus.SnapshotMeta{Index: consensus.Index(meta.Index), Term: consensus.Term(meta.Term),
-			Configuration: configuration, Size: meta.Size, Checksum: meta.Checksum}}))
+			Configuration: configuration, Size: meta.Size, Checksum: meta.Checksum}})
+	if !s.cfg.send(ctx.ActorSystem(), r.To, chunk) {
+		return fmt.Errorf("no address of %x", r.To)
+	}
 	return nil
 }
 

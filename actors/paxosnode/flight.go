@@ -6,23 +6,23 @@ import (
 	"fmt"
 	"io"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/synod-go/synod/actors/group"
 	"github.com/synod-go/synod/consensus"
+	"github.com/synod-go/synod/messages"
 	"github.com/synod-go/synod/multipaxos"
 )
 
 // Direction tells where a message went. Self is a change of this replica.
-type Direction uint8
+type Direction = group.Direction
 
 // The directions.
 const (
-	In Direction = iota
-	Out
-	Self
+	In   = group.In
+	Out  = group.Out
+	Self = group.Self
 )
-
-// String returns the direction for people.
-func (d Direction) String() string { return [...]string{"in", "out", "self"}[d] }
 
 // Kind says what happened: the message, or what the replica has become.
 type Kind uint8
@@ -91,7 +91,7 @@ func (e Event) MarshalJSON() ([]byte, error) {
 // Flight returns the newest events of a Paxos group's replica, oldest first. It
 // panics if the group has another engine.
 func Flight(ctx context.Context, h *group.Handle) ([]Event, error) {
-	return group.Inspect(ctx, h, func(e group.Engine) ([]Event, error) { return e.(*engine).flight.events(), nil })
+	return group.Inspect(ctx, h, func(e group.Engine) ([]Event, error) { return e.(*engine).flight.Events(), nil })
 }
 
 // WriteFlight writes events as lines of JSON.
@@ -105,34 +105,42 @@ func WriteFlight(w io.Writer, events []Event) error {
 	return nil
 }
 
-// flight is a ring of the newest events.
+// flight is the recorder with the clock of the turn.
 type flight struct {
-	now  consensus.Time
-	ring []Event
-	next int // where the next event goes
-	full bool
+	group.Recorder[Event]
+	now consensus.Time
 }
 
-func newFlight(events int) flight { return flight{ring: make([]Event, events)} }
+func newFlight(events int, tell func(Event)) flight {
+	return flight{Recorder: group.NewRecorder(events, tell)}
+}
 
 func (f *flight) add(e Event) {
 	e.Time = f.now
-	f.ring[f.next] = e
-	if f.next++; f.next == len(f.ring) {
-		f.next, f.full = 0, true
-	}
-}
-
-func (f *flight) events() []Event {
-	var events []Event
-	if f.full {
-		events = append(events, f.ring[f.next:]...)
-	}
-	return append(events, f.ring[:f.next]...)
+	f.Add(e)
 }
 
 // note keeps what m is about.
 func (f *flight) note(d Direction, peer consensus.ID, m multipaxos.Message) {
+	f.add(about(d, peer, m))
+}
+
+// Describe returns what the recorder would keep of a message to a peer, but for the
+// time. It returns an error for one that no replica of ours sends.
+func Describe(to consensus.ID, message proto.Message) (Event, error) {
+	w, ok := message.(*messages.PaxosMessage)
+	if !ok {
+		return Event{}, fmt.Errorf("paxosnode: a %T is no message of a Paxos group", message)
+	}
+	m, err := decode(w)
+	if err != nil {
+		return Event{}, err
+	}
+	return about(Out, to, m), nil
+}
+
+// about is what m is about.
+func about(d Direction, peer consensus.ID, m multipaxos.Message) Event {
 	e := Event{Direction: d, Peer: peer}
 	switch m := m.(type) {
 	case multipaxos.Poll:
@@ -163,7 +171,7 @@ func (f *flight) note(d Direction, peer consensus.ID, m multipaxos.Message) {
 	default:
 		e.noteLearning(m)
 	}
-	f.add(e)
+	return e
 }
 
 // noteLearning keeps what m is about that has no ballot.

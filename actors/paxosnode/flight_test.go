@@ -19,28 +19,12 @@ import (
 	"github.com/synod-go/synod/storage"
 )
 
-func TestTheRecorderKeepsTheNewestEvents(t *testing.T) {
-	f := newFlight(3)
-	for i := range consensus.Index(2) {
-		f.add(Event{Last: i})
-	}
-	if got := f.events(); len(got) != 2 || got[0].Last != 0 || got[1].Last != 1 {
-		t.Fatalf("%v before it is full, want 0 and 1", got)
-	}
-	for i := range consensus.Index(8) {
-		f.add(Event{Last: i})
-	}
-	if got := f.events(); len(got) != 3 || got[0].Last != 5 || got[2].Last != 7 {
-		t.Fatalf("%v, want 5 to 7", got)
-	}
-}
-
 func TestEveryMessageIsRecordedByItsName(t *testing.T) {
-	f := newFlight(len(everyMessage()))
+	f := newFlight(len(everyMessage()), nil)
 	for _, m := range everyMessage() {
 		f.note(Out, 9, m)
 	}
-	for i, e := range f.events() {
+	for i, e := range f.Events() {
 		want := strings.TrimPrefix(fmt.Sprintf("%T", everyMessage()[i]), "multipaxos.")
 		if e.Kind.String() != want || e.Peer != 9 || e.Direction != Out {
 			t.Errorf("%+v is called %s, want %s", e, e.Kind, want)
@@ -49,12 +33,12 @@ func TestEveryMessageIsRecordedByItsName(t *testing.T) {
 }
 
 func TestEventsAreWrittenAsLinesOfJSON(t *testing.T) {
-	f := newFlight(4)
+	f := newFlight(4, nil)
 	f.now = 5
 	f.note(In, 0xab, multipaxos.Accept{Ballot: b, Entries: []consensus.Entry{{Index: 3}, {Index: 4}}})
 	f.add(Event{Direction: Self, Kind: kindOfRole(consensus.Leader), Peer: 1, Ballot: b})
 	var text strings.Builder
-	if err := WriteFlight(&text, f.events()); err != nil {
+	if err := WriteFlight(&text, f.Events()); err != nil {
 		t.Fatal(err)
 	}
 	want := `{"time_ns":5,"direction":"in","kind":"Accept","peer":"00000000000000ab","ballot":"1.2.2","first":3,"last":4}
@@ -67,7 +51,7 @@ func TestEventsAreWrittenAsLinesOfJSON(t *testing.T) {
 
 // The recorder costs every message, so it must cost next to nothing.
 func TestRecordingAllocatesNothing(t *testing.T) {
-	f := newFlight(16)
+	f := newFlight(16, nil)
 	messages := everyMessage()
 	if n := testing.AllocsPerRun(100, func() {
 		for _, m := range messages {

@@ -1,6 +1,7 @@
 package paxosnode
 
 import (
+	"cmp"
 	"fmt"
 
 	"google.golang.org/protobuf/proto"
@@ -20,8 +21,12 @@ func New(c Config) group.Protocol { return protocol{c} }
 type Config struct {
 	// Core configures the core.
 	Core multipaxos.Config
-	// FlightEvents is how many events the flight recorder keeps. Default 4096.
+	// FlightEvents is how many events the flight recorder keeps. Default
+	// group.DefaultFlightEvents.
 	FlightEvents int
+	// Event is told of each event as it is recorded, in the actor's turn; it must not
+	// block. Optional.
+	Event func(Event)
 }
 
 type protocol struct{ config Config }
@@ -46,11 +51,8 @@ func (p protocol) core(c group.Config) multipaxos.Config {
 }
 
 func (p protocol) Recover(c group.Config) group.Recovery {
-	events := p.config.FlightEvents
-	if events == 0 {
-		events = 4096
-	}
-	return &recovery{group: c.Group, config: c, core: p.core(c), maxRecordBytes: c.Store.MaxRecordBytes(), events: events}
+	return &recovery{group: c.Group, config: c, core: p.core(c), maxRecordBytes: c.Store.MaxRecordBytes(),
+		events: cmp.Or(p.config.FlightEvents, group.DefaultFlightEvents), tell: p.config.Event}
 }
 
 // Term is a ballot.
@@ -70,6 +72,7 @@ type recovery struct {
 	core           multipaxos.Config
 	maxRecordBytes int
 	events         int
+	tell           func(Event)
 	records        multipaxos.Recovery
 }
 
@@ -109,7 +112,7 @@ func (r *recovery) Engine(snapshot consensus.SnapshotMeta, released consensus.In
 	if err != nil {
 		return nil, nil, err
 	}
-	e := &engine{Node: node, id: r.core.ID, group: r.group, witness: r.core.Witness, flight: newFlight(r.events),
+	e := &engine{Node: node, id: r.core.ID, group: r.group, witness: r.core.Witness, flight: newFlight(r.events, r.tell),
 		writer: multipaxos.Writer{High: r.records.High, MaxRecordBytes: r.maxRecordBytes}}
 	e.writer.Encode = e.flat
 	return e, entries, nil

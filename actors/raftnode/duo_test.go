@@ -52,7 +52,7 @@ func startWithPeer(t *testing.T, change func(*group.Config)) duo {
 		}
 	}))
 	config := group.Config{
-		Protocol: New(raft.Config{}), ID: d.id, Group: 1, Name: "test", Store: store,
+		Protocol: New(Config{}), ID: d.id, Group: 1, Name: "test", Store: store,
 		Bootstrap: []raft.Member{{ID: d.id, Voter: true, Name: "n1"}, {ID: peer, Voter: true, Name: "n2"}},
 		Machine:   func() replica.StateMachine { return nothing{} },
 		Peer:      func(raft.ID) *actor.PID { return pid },

@@ -1,6 +1,7 @@
 package raftnode
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -13,15 +14,30 @@ import (
 	"github.com/synod-go/synod/storage"
 )
 
-// New returns the protocol of a Raft group, for group.Config. c's ID and
+// New returns the protocol of a Raft group, for group.Config. The core's ID and
 // MaxChunkBytes are those of group.Config, and CatchUpBytes is four times its
 // SnapshotBytes by default.
-func New(c raft.Config) group.Protocol { return protocol{c} }
+func New(c Config) group.Protocol { return protocol{c} }
 
-type protocol struct{ config raft.Config }
+// Config of a Raft group.
+type Config struct {
+	// Core configures the core.
+	Core raft.Config
+	// FlightEvents is how many events the flight recorder keeps. Default
+	// group.DefaultFlightEvents.
+	FlightEvents int
+	// Event is told of each event as it is recorded, in the actor's turn; it must not
+	// block. Optional.
+	Event func(Event)
+}
+
+type protocol struct{ config Config }
 
 // Check has raft.New report what is wrong.
 func (p protocol) Check(c group.Config) error {
+	if p.config.FlightEvents < 0 {
+		return fmt.Errorf("raftnode: Config.FlightEvents is %d", p.config.FlightEvents)
+	}
 	if c.Roles.Chosen() != 0 {
 		return fmt.Errorf("raftnode: Config.Roles is %s, but the replicas of a Raft group are all alike", c.Roles)
 	}
@@ -31,7 +47,7 @@ func (p protocol) Check(c group.Config) error {
 
 // raft is the core's configuration in a group.
 func (p protocol) raft(c group.Config) raft.Config {
-	r := p.config
+	r := p.config.Core
 	r.ID, r.MaxChunkBytes = c.ID, c.MaxChunkBytes
 	if r.CatchUpBytes == 0 {
 		r.CatchUpBytes = 4 * c.SnapshotBytes
@@ -40,7 +56,8 @@ func (p protocol) raft(c group.Config) raft.Config {
 }
 
 func (p protocol) Recover(c group.Config) group.Recovery {
-	return &recovery{group: c.Group, raft: p.raft(c), maxRecordBytes: c.Store.MaxRecordBytes()}
+	return &recovery{group: c.Group, raft: p.raft(c), maxRecordBytes: c.Store.MaxRecordBytes(),
+		flight: group.NewRecorder(cmp.Or(p.config.FlightEvents, group.DefaultFlightEvents), p.config.Event)}
 }
 
 // Term is a number.
@@ -68,16 +85,19 @@ func (r *recovery) Engine(snapshot consensus.SnapshotMeta, released consensus.In
 	if err != nil {
 		return nil, nil, err
 	}
-	return &engine{Node: node, id: r.raft.ID, group: r.group, maxRecordBytes: r.maxRecordBytes, high: r.high}, entries, nil
+	status := node.Status()
+	return &engine{Node: node, id: r.raft.ID, group: r.group, maxRecordBytes: r.maxRecordBytes, high: r.high,
+		flight: flight{Recorder: r.flight, last: status.LastIndex, commit: status.Commit}}, entries, nil
 }
 
-// engine is a raft.Node with the wire form of its messages and the records of
-// its state.
+// engine is a raft.Node with the wire form of its messages, the records of its
+// state and a recorder.
 type engine struct {
 	*raft.Node
 	id             raft.ID
 	group          storage.Group
 	maxRecordBytes int
+	flight         flight
 
 	high     raft.Index // see the table of records
 	encoded  encodedEntries
@@ -88,6 +108,12 @@ type engine struct {
 // Core is the core of an engine that New's protocol has made: for simulated
 // worlds, which look into it. It panics for any other.
 func Core(e group.Engine) *raft.Node { return e.(*engine).Node }
+
+// Tick sets the clock of the core and of the recorder.
+func (e *engine) Tick(now raft.Time) {
+	e.flight.now = now
+	e.Node.Tick(now)
+}
 
 // Receive decodes a RaftMessage and has the core take it.
 func (e *engine) Receive(message proto.Message) error {
@@ -105,6 +131,7 @@ func (e *engine) Receive(message proto.Message) error {
 	if data := w.GetAppendEntries().GetEntries(); len(data) > 0 {
 		e.received = data
 	}
+	e.flight.note(group.In, raft.ID(w.From), m)
 	e.Step(raft.ID(w.From), m)
 	return nil
 }
@@ -129,6 +156,7 @@ func (e *engine) Sending() map[raft.ID]raft.Index {
 // Output gives the core's output the forms of wire and disk.
 func (e *engine) Output() group.Output {
 	out := e.Node.Output()
+	e.noteChanges(&out)
 	clear(e.sendNow)
 	e.sendNow = e.appendEnvelopes(e.sendNow[:0], out.SendNow)
 	o := group.Output{
@@ -143,12 +171,16 @@ func (e *engine) Output() group.Output {
 	if len(out.Send) > 0 {
 		o.Send = e.appendEnvelopes(make([]group.Envelope, 0, len(out.Send)), out.Send)
 	}
+	for _, r := range out.SendSnapshots {
+		e.flight.add(Event{Direction: group.Out, Kind: KindInstallSnapshot, Peer: r.To, Term: r.Term, Last: r.Index})
+	}
 	e.received = nil
 	return o
 }
 
 func (e *engine) appendEnvelopes(to []group.Envelope, from []raft.Envelope) []group.Envelope {
 	for _, envelope := range from {
+		e.flight.note(group.Out, envelope.To, envelope.Message)
 		var data []byte
 		if m, ok := envelope.Message.(raft.AppendEntries); ok && len(m.Entries) > 0 {
 			data = e.encode(m.Entries)

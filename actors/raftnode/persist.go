@@ -83,6 +83,7 @@ type recovery struct {
 	group          storage.Group
 	raft           raft.Config
 	maxRecordBytes int
+	flight         group.Recorder[Event]
 
 	hard      raft.HardState
 	bootstrap raft.Configuration

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -14,11 +15,12 @@ func (a *app) flightCommand() *cobra.Command {
 	var group string
 	var last uint
 	c := &cobra.Command{
-		Use: "flight", Short: "the last messages and ballots of a Paxos group on one node", Args: cobra.NoArgs,
-		Long: "Show what the flight recorder of a node that runs with --engine paxos holds, the newest last: each message of\n" +
-			"the group's log, to or from whom, with its ballot (epoch.round.proposer) and its slots, and each change of\n" +
-			"the node's role, leader or ballot. Name one node with --addr: each has a recorder of its own, of 4096 events.\n" +
-			"Slots are 5..9, or 5.. from 5 on, or ..9 for what is chosen up to 9.",
+		Use: "flight", Short: "the last messages of a group's log on one node", Args: cobra.NoArgs,
+		Long: "Show what the flight recorder of a node holds, the newest last: each message of the group's log, to or from\n" +
+			"whom, with its term and indexes, with --engine paxos its ballot (epoch.round.proposer) and its slots; each\n" +
+			"change of the node's role, leader, term or ballot; with Raft what was appended, truncated and committed. Name\n" +
+			"one node with --addr: each has a recorder of its own, of 4096 events. Indexes are 5..9, or 5.. from 5 on, or\n" +
+			"..9 for what is committed or chosen up to 9, for a candidate's last entry, or for where logs are equal.",
 		Example: a.example("flight --addr 127.0.0.1:4710", "flight --last 0 --output json"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			client, err := a.client()
@@ -53,10 +55,29 @@ func (a *app) showFlight(f api.Flight) error {
 
 func showEvents(w io.Writer, events []api.FlightEvent) {
 	rows := [][]string{{"TIME", "DIR", "PEER", "MESSAGE", "BALLOT", "SLOTS"}}
+	raft := slices.ContainsFunc(events, func(e api.FlightEvent) bool { return e.Term > 0 })
+	if raft {
+		rows = [][]string{{"TIME", "DIR", "PEER", "MESSAGE", "TERM", "INDEXES", "OF TERM"}}
+	}
 	for _, e := range events {
-		rows = append(rows, []string{e.Time.Local().Format("15:04:05.000"), e.Direction, cmp.Or(e.PeerName, "-"), e.Kind, cmp.Or(e.Ballot, "-"), slots(e)})
+		row := []string{e.Time.Local().Format("15:04:05.000"), e.Direction, cmp.Or(e.PeerName, "-"), e.Kind, cmp.Or(e.Ballot, "-"), slots(e)}
+		if e.Refused {
+			row[3] += ", refused"
+		}
+		if raft {
+			row[4], row = number(e.Term), append(row, number(e.EntryTerm))
+		}
+		rows = append(rows, row)
 	}
 	columns(w, rows)
+}
+
+// number is n, or - for none.
+func number(n uint64) string {
+	if n == 0 {
+		return "-"
+	}
+	return fmt.Sprint(n)
 }
 
 // slots are those that an event is about: what is missing at one end is left out.

@@ -34,7 +34,7 @@ func newRaftActors(w *ActorWorld) *raftActors {
 func (o *raftActors) protocol(h *host) group.Protocol {
 	c := o.w.weather.raftConfig(o.w.plan.Seed, h.id, h.life)
 	c.CatchUpBytes = o.w.limits.catchUpBytes
-	return raftnode.New(c)
+	return raftnode.New(raftnode.Config{Core: c})
 }
 
 func (o *raftActors) campaign(e group.Engine) { raftnode.Core(e).Campaign() }
