@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -361,6 +362,9 @@ func (c *Contest) kill() {
 // judge adds what the contenders and observers saw to the verdict.
 func (c *Contest) judge() {
 	records, _ := c.guarded.Records(0)
+	if err := writeRecords(filepath.Join(c.cluster.config.Dir, "records.ndjson"), records); err != nil {
+		c.fail("%v", err)
+	}
 	h := ContestHistory{Records: records, Harms: c.harms, Queue: contestQueue, Target: contestTarget, Begin: c.begin,
 		End: fmt.Sprint(contestMarker, c.markers)}
 	for _, s := range c.observers {
@@ -383,6 +387,20 @@ func (c *Contest) judge() {
 	if c.counts.Granted < c.report.Cycles || c.counts.Admitted < 10*c.counts.Granted || c.counts.Commits < c.counts.Granted {
 		c.void = append(c.void, fmt.Sprintf("the contenders did too little: %+v", c.counts))
 	}
+}
+
+// writeRecords leaves what was said beside the logs, for whoever keeps them.
+func writeRecords(path string, records []Record) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return fmt.Errorf("chaos: records: %w", err)
+	}
+	out := bufio.NewWriter(f)
+	encoder := json.NewEncoder(out)
+	for n := range records {
+		err = errors.Join(err, encoder.Encode(&records[n]))
+	}
+	return errors.Join(err, out.Flush(), f.Close())
 }
 
 func (c *Contest) count(h ContestHistory) {

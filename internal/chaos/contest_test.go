@@ -3,6 +3,7 @@ package chaos
 import (
 	"fmt"
 	"os"
+	"slices"
 	"testing"
 	"time"
 )
@@ -16,10 +17,7 @@ func contest(t *testing.T, name string, election bool) {
 		t.Fatalf("build the node: %v", err)
 	}
 	cuts := os.Geteuid() == 0 && lookup("ip", "nft") == nil
-	mix := ContenderMix
-	if cuts {
-		mix = ContenderCutMix
-	}
+	mix := contestMix(cuts)
 	end := time.Time{}
 	if *minutesFlag > 0 {
 		end = time.Now().Add(time.Duration(*minutesFlag * float64(time.Minute)))
@@ -52,12 +50,31 @@ func contest(t *testing.T, name string, election bool) {
 			report, err := ExecuteContest(t.Context(), config)
 			judge(t, report, err)
 			if report.Contest != nil {
+				t.Logf("%+v", *report.Contest)
 				for _, d := range report.Contest.Next {
 					t.Logf("%s: the next one after %d ms median, %d ms at most, %d times", d.Fault, d.Median, d.Max, d.Count)
 				}
 			}
 		})
 	}
+}
+
+// longContest is how many cycles make a campaign, in which a leader may stand still for
+// half a minute.
+const longContest = 50
+
+// contestMix are the faults of a contest, with cuts where there can be any.
+func contestMix(cuts bool) []Choice {
+	mix := slices.Clone(ContenderMix)
+	if cuts {
+		mix = slices.Clone(ContenderCutMix)
+	}
+	for n := range mix {
+		if mix[n].Kind == PauseLeader && *cyclesFlag >= longContest {
+			mix[n].Max = 30 * time.Second
+		}
+	}
+	return mix
 }
 
 func TestLocks(t *testing.T) { contest(t, "locks", false) }

@@ -203,7 +203,7 @@ func (c *Contest) awaitSuccessor(f Fault, held Record, struck time.Duration) err
 	if err != nil {
 		return err
 	}
-	if now := c.view.holds[held.Who]; now.Token == held.Token && next.Who != held.Who {
+	if at, released := c.view.released[held.Token]; !released || at > struck {
 		c.measured(f.Kind, struck, next.At, limit)
 	}
 	return nil

@@ -19,14 +19,17 @@ type contestView struct {
 	lines   map[string]int             // by speaker
 	keys    map[string]Record          // by contender: the creation of its last key, as an observer was told
 	gone    map[string]Record          // by key: its deletion, as an observer was told
-	opened  map[string]time.Duration   // by contender: when it had its last session
-	over    []Record                   // sessions that ended
-	stood   []Record                   // when the harness stood still
+	// released is when each token was given back.
+	released map[uint64]time.Duration
+	opened   map[string]time.Duration // by contender: when it had its last session
+	over     []Record                 // sessions that ended
+	stood    []Record                 // when the harness stood still
 }
 
 func newContestView(g *Guarded) *contestView {
 	return &contestView{guarded: g, holds: make(map[string]Record), waits: make(map[string]bool), told: make(map[string]map[string]bool),
-		lines: make(map[string]int), keys: make(map[string]Record), gone: make(map[string]Record), opened: make(map[string]time.Duration)}
+		lines: make(map[string]int), keys: make(map[string]Record), gone: make(map[string]Record), released: make(map[uint64]time.Duration),
+		opened: make(map[string]time.Duration)}
 }
 
 // update reads what is new and returns a channel that is closed when there is more.
@@ -49,6 +52,9 @@ func (v *contestView) add(r Record) {
 		v.granted = append(v.granted, r)
 	case SaidReleases, SaidLost:
 		delete(v.holds, r.Who)
+		if r.Kind == SaidReleases {
+			v.released[r.Token] = r.At
+		}
 	case SaidOpened:
 		v.leave(r.Who)
 		v.opened[r.Who] = r.At

@@ -2,8 +2,10 @@ package chaos
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -123,7 +125,7 @@ func neverRead(r *rawCluster) {
 // deathAmidChanges ends clients that are just being told changes: their nodes may find
 // that out by writing, and must take it for the same as an end that they read.
 func deathAmidChanges(r *rawCluster) {
-	const dying = 10
+	const dying = 60
 	var conns []*rawConn
 	for n := range dying {
 		s := r.open("1m", "500ms")
@@ -133,27 +135,26 @@ func deathAmidChanges(r *rawCluster) {
 			r.Fatal(err)
 		}
 		conns = append(conns, conn)
+		go io.Copy(io.Discard, conn.lines) // they read until they die
 	}
-	stop := make(chan struct{})
+	ctx, cancel := context.WithCancel(r.Context())
 	var writing sync.WaitGroup
-	writing.Go(func() {
-		value := bytes.Repeat([]byte("b"), 4<<10)
-		for n := 0; ; n++ {
-			select {
-			case <-stop:
-				return
-			default:
-				_, _, _ = r.ask(http.MethodPut, fmt.Sprintf("/v1/kv/busy/%d", n%10), "", value)
+	change := `{"op":"put","path":"busy/%d","value":"` + strings.Repeat("b", 200) + `"},`
+	for n := range 3 {
+		body := []byte(`{"operations":[` + strings.TrimSuffix(strings.Repeat(fmt.Sprintf(change, n), 50), ",") + `]}`)
+		writing.Go(func() {
+			for ctx.Err() == nil {
+				_, _, _ = r.askNode(n, http.MethodPost, "/v1/txn", "", body)
 			}
-		}
-	})
+		})
+	}
 	defer writing.Wait()
-	defer close(stop)
+	defer cancel()
 	_ = hold(r.Context(), 200*time.Millisecond)
 	began := time.Now()
 	for _, conn := range conns {
-		// With unread changes in its buffer a socket that is closed says RST, as that of a
-		// process does that is killed.
+		// A socket that is closed with changes in its buffer says RST, as that of a process
+		// does that is killed.
 		conn.Close()
 	}
 	r.vanished("dying", 10*time.Second)
