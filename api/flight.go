@@ -25,18 +25,27 @@ type Flight struct {
 }
 
 // FlightEvent is one message of the node's replica, or one change of its role,
-// leader or ballot.
+// leader, term or ballot, and in a Raft group of its log.
 type FlightEvent struct {
 	Time      time.Time `json:"time"`
 	Direction string    `json:"direction"` // "in", "out", or "self" for a change
-	Kind      string    `json:"kind"`      // the message, "Prepare" for example, or the role that it has now
+	// Kind is the message, "Prepare" or "RequestVote" for example, or the role that the
+	// replica has now, or what has become of entries of its Raft log: "appended",
+	// "truncated", "committed".
+	Kind string `json:"kind"`
+	// Refused: a reply of Raft grants no vote or accepts no entries.
+	Refused bool `json:"refused,omitempty"`
 	// Peer is the id of who sent the message or gets it, with "self" of the leader.
 	Peer     string `json:"peer,omitempty"`
 	PeerName string `json:"peer_name,omitempty"`
-	Ballot   string `json:"ballot,omitempty"`
-	// First and Last are the slots that it is about; Last alone is a chosen prefix.
+	Term     uint64 `json:"term,omitempty"`   // in a Raft group
+	Ballot   string `json:"ballot,omitempty"` // in a Paxos group
+	// First and Last are the slots or indexes that it is about; Last alone is a chosen
+	// prefix or a commit index, a candidate's last entry, or up to where logs are equal.
 	First uint64 `json:"first,omitempty"`
 	Last  uint64 `json:"last,omitempty"`
+	// EntryTerm is the term of entry Last in a Raft group, where it is told.
+	EntryTerm uint64 `json:"entry_term,omitempty"`
 }
 
 // getFlight answers with one event a line, the newest last, or with a Flight if
@@ -107,16 +116,16 @@ func (n *node) Flight(ctx context.Context, group string, limit int) (Flight, err
 }
 
 func flightEvent(e synod.FlightEvent) FlightEvent {
-	out := FlightEvent{Time: e.Time, Direction: e.Direction, Kind: e.Kind, PeerName: e.PeerName, Ballot: e.Ballot, First: e.First, Last: e.Last}
+	out := FlightEvent{Time: e.Time, Direction: e.Direction, Kind: e.Kind, Refused: e.Refused, PeerName: e.PeerName, Term: e.Term, Ballot: e.Ballot,
+		First: e.First, Last: e.Last, EntryTerm: e.EntryTerm}
 	if e.Peer != 0 {
 		out.Peer = cluster.NodeID(e.Peer).String()
 	}
 	return out
 }
 
-// Flight reads the flight recorder of a Paxos group on the node that answers: its
-// newest events, at most limit, or all if that is 0. On a Raft group it is
-// CodeRequest.
+// Flight reads the flight recorder of a group on the node that answers: its newest
+// events, at most limit, or all if that is 0.
 func (c *Client) Flight(ctx context.Context, group string, limit int) (Flight, error) {
 	values := url.Values{}
 	if limit > 0 {

@@ -358,7 +358,6 @@ var nodeErrors = []struct {
 	{synod.ErrUnavailable, CodeUnhealthy, "%s was not done: no node that answers can take it", []string{"look who is up:  node status"}},
 	{synod.ErrInvalidMembership, CodeRequest, "%s was not done: the group cannot have these members", []string{"keep at least one voter, and in a Paxos group a proposer; only acceptors can vote:  node members"}},
 	{synod.ErrAmbiguous, CodeRequest, "%s was not done: several members have that name", []string{"give the id of the one that is meant:  node members"}},
-	{synod.ErrNoFlight, CodeRequest, "%s was not done: a Raft group has no flight recorder", []string{"that is of Paxos; see what happens on this node:  GET /v1/events"}},
 	{synod.ErrNotFound, CodeNotFound, "%s was not done: no member has that name", []string{"look who is there:  node members"}},
 	{context.DeadlineExceeded, CodeTimeout, "%s got no answer in time", []string{"give it more time, or look at the cluster:  node status"}},
 	{context.Canceled, CodeTimeout, "%s was given up by the client", nil},

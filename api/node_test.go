@@ -24,8 +24,8 @@ var errorsOfANode = map[string]error{
 	"ErrInvalidMembership": synod.ErrInvalidMembership, "ErrConflict": synod.ErrConflict,
 	"ErrUnknownOutcome": synod.ErrUnknownOutcome, "ErrRequestExpired": synod.ErrRequestExpired,
 	"ErrRequestFuture": synod.ErrRequestFuture, "ErrAmbiguous": synod.ErrAmbiguous,
-	"ErrNoStateMachine": synod.ErrNoStateMachine, "ErrNoFlight": synod.ErrNoFlight,
-	"NotLeaderError": &synod.NotLeaderError{Leader: "n2"}, "context.DeadlineExceeded": context.DeadlineExceeded, "context.Canceled": context.Canceled,
+	"ErrNoStateMachine": synod.ErrNoStateMachine,
+	"NotLeaderError":    &synod.NotLeaderError{Leader: "n2"}, "context.DeadlineExceeded": context.DeadlineExceeded, "context.Canceled": context.Canceled,
 }
 
 // neverAnswered are those with which no request over HTTP can end: what a node ends

@@ -70,10 +70,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	get := "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
-	fmt.Fprint(first, get)
-	if _, err := bufio.NewReader(first).ReadString('\n'); err != nil {
-		t.Fatal(err)
-	}
+	fmt.Fprint(first, get[:10]) // it is busy with a request
 	second, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
@@ -89,6 +86,35 @@ func TestConnectionsAreBounded(t *testing.T) {
 	_ = second.SetReadDeadline(time.Now().Add(10 * time.Second))
 	if line, err := reader.ReadString('\n'); err != nil || !strings.Contains(line, "200") {
 		t.Fatalf("after the first has gone: %q, %v: want 200", line, err)
+	}
+}
+
+func TestAnIdleConnectionGivesUpItsPlace(t *testing.T) {
+	_, addr := serve(t, Config{Backend: newFake(t, coordination.Config{}), MaxConnections: 2})
+	get := "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+	var all []*bufio.Reader
+	for i := range 5 {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+		fmt.Fprint(conn, get)
+		reader := bufio.NewReader(conn)
+		response, err := http.ReadResponse(reader, nil)
+		if err != nil {
+			t.Fatalf("connection %d, behind idle ones: %v", i+1, err)
+		}
+		if _, err := io.ReadAll(response.Body); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, reader)
+	}
+	for i, reader := range all[:3] {
+		if _, err := reader.ReadByte(); err != io.EOF {
+			t.Errorf("connection %d, idle longest: %v, want its end", i+1, err)
+		}
 	}
 }
 

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -109,11 +108,8 @@ func (c *sessionConn) take(w http.ResponseWriter) error {
 
 // freeSlot lets the listener accept another connection: those of sessions count apart.
 func freeSlot(conn net.Conn) {
-	if secured, is := conn.(*tls.Conn); is {
-		conn = secured.NetConn()
-	}
-	if slot, is := conn.(*limitedConn); is {
-		slot.free()
+	if place := limitedOf(conn); place != nil {
+		place.free()
 	}
 }
 
@@ -146,23 +142,31 @@ func (c *sessionConn) lost(err error) {
 		c.end(appendBye(nil, e))
 		return
 	}
+	c.gone(err)
+}
+
+// gone ends the connection for a failure of it. The kernel tells one call only that the
+// client's side has closed it: that which reads, or one that just sends something. A client
+// that closes one over which it has not shown itself has only lost patience with this node.
+func (c *sessionConn) gone(err error) {
+	clients := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 	c.mu.Lock()
-	ours := c.closed
+	shown := c.touched > 0
 	c.mu.Unlock()
-	c.end(nil)
-	if !ours && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) {
+	if c.end(nil) && clients && shown {
 		c.server.backend().Gone(c.caller.Session, c.number)
 	}
 }
 
-// end closes the connection, after a last line if there is one.
-func (c *sessionConn) end(last []byte) {
+// end closes the connection, after a last line if there is one. It reports whether it was
+// open.
+func (c *sessionConn) end(last []byte) bool {
 	c.mu.Lock()
 	closed := c.closed
 	c.closed = true
 	c.mu.Unlock()
 	if closed {
-		return
+		return false
 	}
 	// What is being sent, and the last line, have a second more: it is being closed anyway.
 	_ = c.conn.SetWriteDeadline(time.Now().Add(farewell))
@@ -174,6 +178,7 @@ func (c *sessionConn) end(last []byte) {
 	c.conn.Close()
 	c.server.sessions.remove(c)
 	c.kick() // lets go of the watches
+	return true
 }
 
 // send writes lines to a client that reads: one that does not is cut off.
@@ -195,7 +200,7 @@ func (c *sessionConn) slowly(err error) {
 		c.server.counters.slow.Add(1)
 		c.server.config.Logger.Info("session disconnected", "session", c.caller.Session, "reason", "its client does not read")
 	}
-	c.end(nil)
+	c.gone(err)
 }
 
 // onLine carries out one line of the client.
