@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -29,6 +30,9 @@ type ClientConfig struct {
 	// User and Password, unless User is "", are shown to the nodes: access lists know the
 	// user by its [DigestID].
 	User, Password string
+	// Session is the token of a session, of another process also, in which everything is done that
+	// names no other. Default "": none.
+	Session string
 	// Rounds is how often all addresses are tried when none can be connected to,
 	// 100 ms apart. Default 3.
 	Rounds int
@@ -268,8 +272,8 @@ func (c *Client) once(ctx context.Context, addr string, k call) (*http.Response,
 	if k.id != (RequestID{}) {
 		request.Header.Set(headerRequestID, k.id.String())
 	}
-	if k.session != "" {
-		request.Header.Set(headerSession, k.session)
+	if session := cmp.Or(k.session, c.config.Session); session != "" {
+		request.Header.Set(headerSession, session)
 	}
 	if c.config.User != "" {
 		request.SetBasicAuth(c.config.User, c.config.Password)
