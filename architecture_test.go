@@ -46,7 +46,7 @@ var mayImport = map[string][]string{
 	"internal/explore":  {},
 	// Models of the log's rules, which are tests: see its doc.go.
 	"multipaxos/models": {},
-	"cmd/node":          {"", "api", "coordination", "cluster", "storage", "raft", "multipaxos", "consensus", "actors/raftnode", "actors/acceptor", "actors/decree", "actors/learner", "internal/sim/flight", "paxos", "paxos/founding"},
+	"cmd/node":          {"", "api", "recipes", "coordination", "cluster", "storage", "raft", "multipaxos", "consensus", "actors/raftnode", "actors/acceptor", "actors/decree", "actors/learner", "internal/sim/flight", "paxos", "paxos/founding"},
 }
 
 // pure packages import nothing but the standard library, and of that nothing

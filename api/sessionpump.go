@@ -115,10 +115,9 @@ func (c *sessionConn) runPump() {
 		p.orders, p.woken, p.blind = nil, 0, false
 		idle := !p.behind && !blind && len(orders)+len(p.syncs) == 0 && woken == 0 && p.laggard() == nil
 		if c.closed || idle {
-			closed := c.closed
-			p.running = closed // nothing runs after the last time
+			p.running = c.closed // nothing runs after the last time
 			c.mu.Unlock()
-			if closed {
+			if p.running {
 				c.letGo()
 			}
 			return

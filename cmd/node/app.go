@@ -25,12 +25,14 @@ type app struct {
 	program  string // how to call this program, for hints
 	in       io.Reader
 	out, err io.Writer
+	signals  *signals // nil: nobody sends any
 
 	addr    string
 	output  string
 	timeout time.Duration
 	noColor bool
 	quiet   bool
+	user    string
 	tls     cluster.TLSFiles
 }
 
@@ -64,15 +66,18 @@ func (a *app) root() *cobra.Command {
 	flags.DurationVar(&a.timeout, "timeout", 5*time.Second, "how long to try")
 	flags.BoolVar(&a.noColor, "no-color", os.Getenv("NO_COLOR") != "", "no colours (NO_COLOR)")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no hints and no progress")
+	flags.StringVar(&a.user, "user", os.Getenv("NODE_USER"), "who we are to access lists (NODE_USER), with NODE_PASSWORD")
 	flags.StringVar(&a.tls.Authorities, "tls-ca", os.Getenv("NODE_TLS_CA"), "file with the cluster's authority (NODE_TLS_CA)")
 	flags.StringVar(&a.tls.Certificate, "tls-cert", os.Getenv("NODE_TLS_CERT"), "file with our certificate (NODE_TLS_CERT)")
 	flags.StringVar(&a.tls.Key, "tls-key", os.Getenv("NODE_TLS_KEY"), "file with our key, mode 0600 (NODE_TLS_KEY)")
 	root.AddGroup(&cobra.Group{ID: "start", Title: "Start:"}, &cobra.Group{ID: "use", Title: "Use:"},
+		&cobra.Group{ID: "coordinate", Title: "Coordinate:"},
 		&cobra.Group{ID: "look", Title: "Look:"}, &cobra.Group{ID: "care", Title: "Care:"})
 	a.add(root, "start", a.demoCommand(), a.devCommand(), a.startCommand())
 	a.add(root, "use", a.kvCommand(), a.decreeCommand(), a.benchCommand())
+	a.add(root, "coordinate", a.lockCommand(), a.electCommand(), a.rankCommand(), a.barrierCommand(), a.sessionCommand(), a.proxyCommand(), a.renderCommand())
 	a.add(root, "look", a.statusCommand(), a.membersCommand(), a.waitCommand(), a.flightCommand(), a.inspectCommand(), a.versionCommand())
-	a.add(root, "care", a.memberCommand(), a.stepDownCommand(), a.tlsCommand())
+	a.add(root, "care", a.memberCommand(), a.stepDownCommand(), a.aclCommand(), a.quotaCommand(), a.tlsCommand())
 	root.SetHelpCommand(a.helpCommand())
 	root.InitDefaultHelpCmd() // now, and not when it runs: what comes after this line is for all verbs
 	root.InitDefaultCompletionCmd()
@@ -198,12 +203,16 @@ func (a *app) checkFlags(c *cobra.Command) error {
 }
 
 // client returns a client for the addresses given.
-func (a *app) client() (*api.Client, error) {
+func (a *app) client() (*api.Client, error) { return a.clientIn(sessionToken{none: true}) }
+
+// clientIn returns one that acts in a session, if one is named.
+func (a *app) clientIn(session sessionToken) (*api.Client, error) {
 	config, err := a.clientTLS()
 	if err != nil {
 		return nil, err
 	}
-	return api.NewClient(api.ClientConfig{Addrs: a.addrs(), TLS: config, Timeout: a.timeout})
+	return api.NewClient(api.ClientConfig{Addrs: a.addrs(), TLS: config, Timeout: a.timeout, Session: session.value(),
+		User: a.user, Password: os.Getenv("NODE_PASSWORD")})
 }
 
 func (a *app) addrs() []string {

@@ -18,6 +18,16 @@ type silent int
 
 func (s silent) Error() string { return fmt.Sprintf("exit code %d", int(s)) }
 
+// exitWith is an error with an exit code of its own: of a verb that runs a command,
+// whose codes pass through.
+type exitWith struct {
+	code int
+	err  error
+}
+
+func (e *exitWith) Error() string { return e.err.Error() }
+func (e *exitWith) Unwrap() error { return e.err }
+
 // fail shows err and returns the exit code that goes with it.
 func (a *app) fail(err error) int {
 	if s, ok := errors.AsType[silent](err); ok {
@@ -36,6 +46,9 @@ func (a *app) fail(err error) int {
 		fmt.Fprintf(a.err, "%s\n", body)
 	} else {
 		fmt.Fprint(a.err, a.describe(e))
+	}
+	if x, ok := errors.AsType[*exitWith](err); ok {
+		return x.code
 	}
 	return e.Code.Info().Exit
 }
@@ -58,14 +71,14 @@ func (a *app) describe(e *api.Error) string {
 	return text.String()
 }
 
-var ownCommand = regexp.MustCompile(`(^|\s)node (dev|demo|start|decree|status|members|member|tls|kv|wait|inspect|bench|step-down)\b`)
+var ownCommand = regexp.MustCompile(`(^|\s)node (dev|demo|start|decree|status|members|member|tls|kv|wait|inspect|bench|step-down|lock|elect|rank|barrier|session|proxy|render|acl|quota)\b`)
 
 // ownName puts the name by which this program was called into a hint.
 func (a *app) ownName(line string) string {
 	return ownCommand.ReplaceAllString(line, "${1}"+strings.ReplaceAll(a.program, "$", "$$")+" $2")
 }
 
-var goNames = regexp.MustCompile(`(^|: )(synod|decree|proposer|acceptor|learner|founding|paxos|storage|cluster|raftnode|raft|group|consensus|api|replica|coordination|x509|tls|open|mkdir|stat|listen tcp|listen udp|bind): `)
+var goNames = regexp.MustCompile(`(^|: )(synod|decree|proposer|acceptor|learner|founding|paxos|storage|cluster|raftnode|raft|group|consensus|api|replica|recipes|coordination|x509|tls|open|mkdir|stat|listen tcp|listen udp|bind): `)
 
 // plain is an error's text without the names of packages and system calls in front.
 func plain(err error) string {

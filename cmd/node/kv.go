@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -18,7 +17,7 @@ import (
 
 func (a *app) kvCommand() *cobra.Command {
 	kv := &cobra.Command{Use: "kv", Short: "read, write, list and watch keys", Example: a.example("kv put colour blue", "kv get colour")}
-	kv.AddCommand(a.kvPut(), a.kvGet(), a.kvDel(), a.kvList(), a.kvWatch(), a.kvCas())
+	kv.AddCommand(a.kvPut(), a.kvGet(), a.kvDel(), a.kvList(), a.kvWatch(), a.kvCas(), a.kvCreate(), a.kvTxn())
 	return kv
 }
 
@@ -27,6 +26,7 @@ type writeFlags struct {
 	version   versionFlag
 	requestID string
 	file      string
+	session   sessionToken
 }
 
 // add adds the flags; about, if any, says what --version does.
@@ -35,6 +35,7 @@ func (f *writeFlags) add(c *cobra.Command, about string) {
 		c.Flags().Var(&f.version, "version", about)
 	}
 	c.Flags().StringVar(&f.requestID, "request-id", "", "the id of an earlier attempt, to repeat it safely")
+	f.session.add(c)
 }
 
 func (f *writeFlags) options() (o api.WriteOptions, err error) {
@@ -112,14 +113,7 @@ func (a *app) value(args []string, file string) ([]byte, error) {
 	case file == "":
 		return io.ReadAll(a.in)
 	}
-	value, err := os.ReadFile(file)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, &api.Error{Code: api.CodeNotFound, Message: fmt.Sprintf("file %q not found", file)}
-	}
-	if err != nil {
-		return nil, &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("file %q cannot be read", file), Why: plain(err)}
-	}
-	return value, nil
+	return readArgument(file)
 }
 
 func (a *app) put(ctx context.Context, key string, value []byte, f *writeFlags) error {
@@ -127,7 +121,7 @@ func (a *app) put(ctx context.Context, key string, value []byte, f *writeFlags) 
 	if err != nil {
 		return err
 	}
-	client, err := a.client()
+	client, err := a.clientIn(f.session)
 	if err != nil {
 		return err
 	}
@@ -161,7 +155,7 @@ func (a *app) kvDel() *cobra.Command {
 				return err
 			}
 			options.Recursive = recursive
-			client, err := a.client()
+			client, err := a.clientIn(f.session)
 			if err != nil {
 				return err
 			}
@@ -283,11 +277,14 @@ func (a *app) kvWatch() *cobra.Command {
 		Use: "watch KEY", Short: "follow the changes of a key", Args: cobra.ExactArgs(1),
 		Long: "Follow the changes of a key until interrupted. A lost connection is made again at any node, and no\n" +
 			"change is missed or shown twice.",
-		Example: a.example("kv watch colour", "kv watch app --recursive --from 120 --output json"),
+		Example: a.example("kv watch colour", "kv watch colour --once", "kv watch workers --children", "kv watch app --recursive --from 120 --output json"),
 		RunE: func(c *cobra.Command, args []string) error {
 			client, err := a.client()
 			if err != nil {
 				return err
+			}
+			if o.Recursive && o.Children {
+				return a.usageError(c, "--recursive and --children cannot both be given")
 			}
 			seen := uint(0)
 			err = client.Watch(c.Context(), strings.Trim(args[0], "/"), o, func(change api.Change) error {
@@ -304,6 +301,8 @@ func (a *app) kvWatch() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "everything below it too")
+	c.Flags().BoolVar(&o.Children, "children", false, "the coming and going of the keys directly below it, not their values")
+	c.Flags().BoolVar(&o.Once, "once", false, "end after the next change, with all that happened at its log index")
 	c.Flags().Uint64Var(&o.From, "from", 0, "begin with the changes of this log index; 0: from now on")
 	c.Flags().UintVar(&count, "count", 0, "end after this many changes; 0: never")
 	return c

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -18,9 +19,9 @@ func main() { os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr)) }
 
 // run is main for tests: the exit code is its result.
 func run(args []string, in io.Reader, out, err io.Writer) int {
-	ctx, stop := interruptible()
-	defer stop()
-	a := &app{program: programName(args[0]), in: in, out: out, err: err}
+	ctx, signals := interruptible()
+	defer signals.stop()
+	a := &app{program: programName(args[0]), in: in, out: out, err: err, signals: signals}
 	root := a.root()
 	root.SetArgs(args[1:])
 	root.SetIn(in)
@@ -36,23 +37,48 @@ func run(args []string, in io.Reader, out, err io.Writer) int {
 // whole group of processes and each of them, as timeout(1) does, sends two at once.
 const secondSignal = 300 * time.Millisecond
 
+// signals are what ends this program before its time, unless a command that it runs
+// has them passed on.
+type signals struct {
+	arrived chan os.Signal
+	passed  atomic.Bool // to a command; they do not end this program
+	cancel  context.CancelFunc
+}
+
 // interruptible returns a context that the first SIGINT or SIGTERM ends; a second
 // one a little later ends the process at once.
-func interruptible() (context.Context, context.CancelFunc) {
+func interruptible() (context.Context, *signals) {
 	ctx, cancel := context.WithCancel(context.Background())
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	s := &signals{arrived: make(chan os.Signal, 2), cancel: cancel}
+	signal.Notify(s.arrived, os.Interrupt, syscall.SIGTERM)
 	go func() {
-		select {
-		case <-signals:
-			cancel()
-		case <-ctx.Done():
+		if !s.next(ctx.Done()) {
 			return
 		}
+		cancel()
 		for first := time.Now(); time.Since(first) < secondSignal; {
-			<-signals
+			s.next(nil)
 		}
 		os.Exit(api.ExitInterrupted)
 	}()
-	return ctx, func() { signal.Stop(signals); cancel() }
+	return ctx, s
+}
+
+// next waits for a signal that is meant for this program.
+func (s *signals) next(done <-chan struct{}) bool {
+	for {
+		select {
+		case <-s.arrived:
+			if !s.passed.Load() {
+				return true
+			}
+		case <-done:
+			return false
+		}
+	}
+}
+
+func (s *signals) stop() {
+	signal.Stop(s.arrived)
+	s.cancel()
 }

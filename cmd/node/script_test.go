@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 // Commands beside testscript's own: "cluster N [ENGINE]" starts nodes and sets NODE_ADDR,
 // "code N node ..." runs a command that must end with exit code N, "killnode NAME",
 // "stopnode NAME", "again NAME" and "snapshot NAME" treat a node, "flip FILE OFFSET" damages a byte,
-// "altervote FILE" a vote in a recording.
+// "altervote FILE" a vote in a recording, "behind NAME CMD ..." runs a command in the background.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:   "testdata/script",
@@ -42,7 +42,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"cluster": cmdCluster, "code": cmdCode, "killnode": cmdKill, "stopnode": cmdStop, "again": cmdAgain, "flip": cmdFlip,
 			"freeport": cmdFreePort, "requestid": cmdRequestID, "waitgone": cmdWaitGone, "signal": cmdSignal, "waitfor": cmdWaitFor,
-			"json": cmdJSON, "snapshot": cmdSnapshot, "altervote": cmdAlterVote,
+			"behind": cmdBehind, "json": cmdJSON, "snapshot": cmdSnapshot, "altervote": cmdAlterVote,
 		},
 	})
 }
@@ -223,6 +223,23 @@ func cmdWaitGone(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("%s still runs", args[1])
 		}
 	}
+}
+
+// behindScript runs a command: NAME.out and NAME.err get its output, NAME.pid its number behind "pid", and
+// NAME.out in the end its exit code behind "code".
+const behindScript = `name=$1; shift
+{ "$@" >$name.out 2>$name.err & echo pid $! >$name.pid; wait $!; echo code $? >>$name.out; } >/dev/null 2>&1 &
+until test -s $name.pid; do sleep 0.01; done`
+
+// cmdBehind runs a command in the background, until the script ends at most.
+func cmdBehind(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(ts.Exec("sh", append([]string{"-c", behindScript, "sh"}, args...)...))
+	pid := pidIn(ts, args[0]+".pid", "pid ")
+	ts.Defer(func() {
+		if !strings.Contains(ts.ReadFile(args[0]+".out"), "\ncode ") {
+			_ = syscall.Kill(pid, syscall.SIGKILL) // it may end just now
+		}
+	})
 }
 
 // cmdWaitFor waits until a file holds a text.
