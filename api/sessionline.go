@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"net"
@@ -30,16 +31,15 @@ func (l *lineReader) line() ([]byte, error) {
 	looked := 0
 	for {
 		rest := l.held[l.next:]
-		for i := looked; i < len(rest); i++ {
-			if rest[i] == '\n' {
-				l.next += i + 1
-				return rest[:i], nil
-			}
+		end := bytes.IndexByte(rest[looked:], '\n')
+		switch {
+		case len(rest) > maxLine && (end < 0 || looked+end > maxLine):
+			return nil, errLine
+		case end >= 0:
+			l.next += looked + end + 1
+			return rest[:looked+end], nil
 		}
 		looked = len(rest)
-		if looked > maxLine {
-			return nil, errLine
-		}
 		l.makeRoom(rest)
 		n, err := l.conn.Read(l.held[len(l.held):cap(l.held)])
 		if l.held = l.held[:len(l.held)+n]; n == 0 && err != nil {

@@ -1,0 +1,224 @@
+package api
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/synod-go/synod/coordination"
+)
+
+// userClient is a client that shows a password.
+func userClient(t *testing.T, addr, user string) *Client {
+	t.Helper()
+	c := must(NewClient(ClientConfig{Addrs: []string{addr}, User: user, Password: "secret of " + user}))
+	t.Cleanup(c.Close)
+	return c
+}
+
+func TestWhoMayNotReadAKeySeesNothingOfItsValue(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	_, addr := serve(t, Config{Backend: f})
+	ann, bob := userClient(t, addr, "ann"), userClient(t, addr, "bob")
+	ctx := t.Context()
+	acl := ACL{{Scheme: "auth", Permissions: "cdrwa"}}
+	made, err := ann.Create(ctx, "box/secret", []byte("gold"), CreateOptions{ACL: acl})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ann.Put(ctx, "box/secret/inner", []byte("gold"), WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if entry, _, err := ann.Get(ctx, "box/secret", ReadOptions{}); err != nil || string(entry.Value) != "gold" {
+		t.Fatalf("its owner reads %q, %v", entry.Value, err)
+	}
+	_, _, readErr := bob.Get(ctx, "box/secret", ReadOptions{})
+	_, writeErr := bob.Put(ctx, "box/secret", nil, WriteOptions{})
+	_, txnErr := bob.Commit(ctx, []TxnOperation{{Op: "put", Path: "box/secret"}}, RequestID{})
+	_, listErr := bob.List(ctx, "box/secret", ListOptions{})
+	_, aclErr := bob.Access(ctx, "box/secret")
+	for name, err := range map[string]error{"read": readErr, "write": writeErr, "transaction": txnErr, "list": listErr, "access list": aclErr,
+		"set access": bob.SetAccess(ctx, "box/secret", nil)} {
+		if CodeOf(err) != CodeDenied {
+			t.Errorf("%s by somebody else: %v, want %s", name, err, CodeDenied)
+		}
+	}
+	page, err := bob.List(ctx, "box", ListOptions{Recursive: true})
+	if err != nil || len(page.Entries) != 1 || page.Entries[0].Path != "box/secret" || page.Entries[0].Value != nil && len(page.Entries[0].Value) > 0 {
+		t.Errorf("listed by somebody else: %+v, %v; want the key alone, without its value", page.Entries, err)
+	}
+	s := openSession(t, bob, SessionOptions{})
+	for name, watch := range map[string]func(context.Context, string, WatchOptions, func(Change) error) error{"stream": bob.Watch, "session": s.Watch} {
+		err := watch(ctx, "box/secret", WatchOptions{From: made.Index, Once: true}, func(c Change) error {
+			if !c.Denied || len(c.Value) > 0 {
+				t.Errorf("%s: told %+v", name, c)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestAPageThatBeginsWithinAHiddenKeyHidesItToo(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	_, addr := serve(t, Config{Backend: f})
+	ann, bob := userClient(t, addr, "ann"), userClient(t, addr, "bob")
+	for _, path := range []string{"a/1", "a/2", "b"} {
+		if _, err := ann.Put(t.Context(), path, nil, WriteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := ann.SetAccess(t.Context(), "a", ACL{{Scheme: "auth", Permissions: "cdrwa"}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, after := range []string{"", "a", "a/1"} {
+		page, err := bob.List(t.Context(), "", ListOptions{Recursive: true, After: after})
+		if err != nil || slices.ContainsFunc(page.Entries, func(e Entry) bool { return strings.HasPrefix(e.Path, "a/") }) ||
+			!slices.ContainsFunc(page.Entries, func(e Entry) bool { return e.Path == "b" }) {
+			t.Errorf("after %q: %+v, %v; want b and nothing below a", after, page.Entries, err)
+		}
+	}
+}
+
+func TestAnAccessListIsReadBackAsItWasSet(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	_, addr := serve(t, Config{Backend: f})
+	ann := userClient(t, addr, "ann")
+	f.put(t, "a", nil)
+	set := ACL{{Scheme: "world", ID: "anyone", Permissions: "r"}, {Scheme: "digest", ID: DigestID("ann", "secret of ann"), Permissions: "cdrwa"}}
+	if err := ann.SetAccess(t.Context(), "a", set); err != nil {
+		t.Fatal(err)
+	}
+	got, err := ann.Access(t.Context(), "a")
+	if err != nil || !slices.Equal(got, set) {
+		t.Errorf("got %+v, %v; want %+v", got, err, set)
+	}
+}
+
+func TestASuperUserMayDoEverything(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	_, addr := serve(t, Config{Backend: f, Super: DigestID("root", "secret of root")})
+	ann, root := userClient(t, addr, "ann"), userClient(t, addr, "root")
+	if _, err := ann.Create(t.Context(), "a", nil, CreateOptions{ACL: ACL{{Scheme: "auth", Permissions: "cdrwa"}}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := root.Put(t.Context(), "a", nil, WriteOptions{}); err != nil {
+		t.Error(err)
+	}
+}
+
+// The leader must see who has sent a request to another node, and believe only nodes.
+func TestPrincipalsGoAlongWithAForwardedRequest(t *testing.T) {
+	leader := newFake(t, coordination.Config{})
+	_, leaderAddr := serve(t, Config{Backend: leader})
+	follower := newFake(t, coordination.Config{})
+	follower.refuse = func() error {
+		return &Error{Code: CodeNoLeader, Message: "not here", Leader: &Leader{Name: "n2", API: leaderAddr}}
+	}
+	_, addr := serve(t, Config{Backend: follower, Name: "n1"})
+	ann, bob := userClient(t, addr, "ann"), userClient(t, addr, "bob")
+	if _, err := ann.Create(t.Context(), "a", nil, CreateOptions{ACL: ACL{{Scheme: "auth", Permissions: "cdrwa"}}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bob.Put(t.Context(), "a", nil, WriteOptions{}); CodeOf(err) != CodeDenied {
+		t.Errorf("somebody else: %v, want %s", err, CodeDenied)
+	}
+	if _, err := ann.Put(t.Context(), "a", nil, WriteOptions{}); err != nil {
+		t.Errorf("the owner: %v", err)
+	}
+}
+
+func TestOnlyANodeIsBelievedForWhomItSpeaks(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	node := func(s tls.ConnectionState) bool { return s.PeerCertificates[0].Subject.CommonName == "n2" }
+	server := must(NewServer(Config{Backend: f, TLS: &tls.Config{}, FromNode: node}))
+	for name, test := range map[string]struct {
+		certificate, forwarded string
+		want                   string
+	}{
+		"a node":                   {"n2", "n2", "ann"},
+		"a node of its own":        {"n2", "", "n2"},
+		"a client":                 {"eve", "", "eve"},
+		"a client that says it is": {"eve", "n2", "eve"},
+	} {
+		r := httptest.NewRequest("GET", "/v1/kv/a", nil)
+		r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{{Subject: pkix.Name{CommonName: test.certificate}}}}
+		r.Header = http.Header{headerPrincipal: {"x509 ann"}}
+		if test.forwarded != "" {
+			r.Header.Set(headerForwarded, test.forwarded)
+		}
+		got, err := server.principals(r)
+		if err != nil || !slices.Contains(got, coordination.Principal{Scheme: "x509", ID: test.want}) {
+			t.Errorf("%s: %v, %v; want x509 %s", name, got, err, test.want)
+		}
+	}
+}
+
+func TestPrincipalsSurviveTheirHeader(t *testing.T) {
+	want := []coordination.Principal{{Scheme: "digest", ID: "a b:+/=\n"}, {Scheme: "ip", ID: "::1"}, {Scheme: "super"}}
+	got, err := decodePrincipals(encodePrincipals(want))
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %v, %v; want %v", got, err, want)
+	}
+	for _, lines := range [][]string{{"x509 %zz"}, {""}, slices.Repeat([]string{"ip ::1"}, maxPrincipals+1)} {
+		if _, err := decodePrincipals(lines); CodeOf(err) != CodeRequest {
+			t.Errorf("%q: %v, want %s", lines, err, CodeRequest)
+		}
+	}
+}
+
+func TestAQuotaBoundsASubtreeAndTellsWhatIsUsed(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	_, addr := serve(t, Config{Backend: f})
+	c := newTestClient(t, addr)
+	f.put(t, "q", nil)
+	if err := c.SetQuota(t.Context(), Quota{Path: "q", Nodes: 2}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Put(t.Context(), "q/1", []byte("12345"), WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Put(t.Context(), "q/2", nil, WriteOptions{}); CodeOf(err) != CodeQuota {
+		t.Errorf("one too many: %v, want %s", err, CodeQuota)
+	}
+	quotas, err := c.Quotas(t.Context())
+	if want := (Quota{Path: "q", Nodes: 2, UsedNodes: 2, UsedBytes: 5}); err != nil || !slices.Equal(quotas, []Quota{want}) {
+		t.Errorf("got %+v, %v; want %+v", quotas, err, want)
+	}
+	if err := c.SetQuota(t.Context(), Quota{Path: "q"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Put(t.Context(), "q/2", nil, WriteOptions{}); err != nil {
+		t.Errorf("without a quota: %v", err)
+	}
+}
+
+func TestAnOperatorSeesAndEndsSessions(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	_, addr := serve(t, Config{Backend: f})
+	c := newTestClient(t, addr)
+	f.claim(t)
+	var ids []uint64
+	for range 3 {
+		_, id := rawSession(t, c, "10s")
+		ids = append(ids, id)
+	}
+	list, err := c.Sessions(t.Context(), ids[0], 10)
+	if err != nil || len(list) != 2 || list[0].ID != ids[1] || list[0].Timeout.Seconds() != 10 {
+		t.Fatalf("after %d: %+v, %v", ids[0], list, err)
+	}
+	if err := c.EndSession(t.Context(), ids[1]); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.EndSession(t.Context(), ids[1]); CodeOf(err) != CodeNotFound {
+		t.Errorf("ended twice: %v, want %s", err, CodeNotFound)
+	}
+}
