@@ -110,12 +110,13 @@ func (n *node) Flight(ctx context.Context, group string, limit int) (Flight, err
 	}
 	flight := Flight{Node: n.node.Name(), Group: group, Events: make([]FlightEvent, len(events))}
 	for i, e := range events {
-		flight.Events[i] = flightEvent(e)
+		flight.Events[i] = NewFlightEvent(e)
 	}
 	return flight, nil
 }
 
-func flightEvent(e synod.FlightEvent) FlightEvent {
+// NewFlightEvent is an event of a group in the form of the interface.
+func NewFlightEvent(e synod.FlightEvent) FlightEvent {
 	out := FlightEvent{Time: e.Time, Direction: e.Direction, Kind: e.Kind, Refused: e.Refused, PeerName: e.PeerName, Term: e.Term, Ballot: e.Ballot,
 		First: e.First, Last: e.Last, EntryTerm: e.EntryTerm}
 	if e.Peer != 0 {

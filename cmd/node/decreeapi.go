@@ -26,7 +26,7 @@ const (
 type decreeProcess struct {
 	decrees *synod.Decrees
 	faults  *faults // nil unless allowed
-	show    *eventWriter
+	show    *eventWriter[synod.DecreeEvent]
 }
 
 // decreeValueBytes bounds the body of a request: no value may be longer.
@@ -152,19 +152,25 @@ func (p *decreeProcess) learn(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *decreeProcess) setFaults(w http.ResponseWriter, r *http.Request) {
-	var change faultChange
+	if change, ok := readFaults(w, r); ok {
+		p.faults.set(change.Faults, change.Release)
+		decreeAnswer(w, http.StatusOK, change)
+	}
+}
+
+// readFaults reads the body of PUT /v1/faults; false if it has refused it.
+func readFaults(w http.ResponseWriter, r *http.Request) (change faultChange, ok bool) {
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, decreeValueBytes)).Decode(&change); err != nil {
 		decreeFailure(w, &api.Error{Code: api.CodeRequest, Message: "these are no faults", Why: plain(err)})
-		return
+		return change, false
 	}
 	for _, f := range change.Faults {
 		if f.Do != "hold" && f.Do != "lose" {
 			decreeFailure(w, &api.Error{Code: api.CodeRequest, Message: fmt.Sprintf("there is no fault %q", f.Do), Do: []string{"hold or lose"}})
-			return
+			return change, false
 		}
 	}
-	p.faults.set(change.Faults, change.Release)
-	decreeAnswer(w, http.StatusOK, change)
+	return change, true
 }
 
 func decreeAnswer(w http.ResponseWriter, status int, v any) {

@@ -3,8 +3,6 @@ package main
 import (
 	"slices"
 	"sync"
-
-	"github.com/synod-go/synod"
 )
 
 // fault is what becomes of some messages that leave a process for another. Empty
@@ -23,8 +21,11 @@ type faultChange struct {
 	Release bool `json:"release"`
 }
 
-func (f fault) hits(m synod.DecreeEvent) bool {
-	return (f.To == "" || f.To == m.ToName) && (f.Kind == "" || f.Kind == m.Kind) && (f.Decree == "" || f.Decree == m.Decree)
+// leaving is what faults know of a message.
+type leaving struct{ to, kind, decree string }
+
+func (f fault) hits(m leaving) bool {
+	return (f.To == "" || f.To == m.to) && (f.Kind == "" || f.Kind == m.kind) && (f.Decree == "" || f.Decree == m.decree)
 }
 
 // faults hold and lose messages. Safe for concurrent use.
@@ -35,14 +36,14 @@ type faults struct {
 }
 
 type heldMessage struct {
-	message synod.DecreeEvent
+	message leaving
 	send    func()
 }
 
 // maxHeld bounds what is held; what is more is lost, as on a network.
 const maxHeld = 1 << 16
 
-func (f *faults) intercept(m synod.DecreeEvent, send func()) {
+func (f *faults) intercept(m leaving, send func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch f.fate(m) {
@@ -56,7 +57,7 @@ func (f *faults) intercept(m synod.DecreeEvent, send func()) {
 }
 
 // fate is what the first fault does that hits a message.
-func (f *faults) fate(m synod.DecreeEvent) string {
+func (f *faults) fate(m leaving) string {
 	if i := slices.IndexFunc(f.rules, func(r fault) bool { return r.hits(m) }); i >= 0 {
 		return f.rules[i].Do
 	}

@@ -76,7 +76,7 @@ func (a *app) decreeServe() *cobra.Command {
 
 // serveDecrees runs a process until ctx ends or it must not go on.
 func (a *app) serveDecrees(ctx context.Context, f *decreeFlags) error {
-	p := &decreeProcess{show: a.newEventWriter()}
+	p := &decreeProcess{show: a.newDecreeWriter()}
 	config, err := a.decreesConfig(f, p)
 	if err != nil {
 		return err
@@ -148,7 +148,9 @@ func (a *app) decreesConfig(f *decreeFlags, p *decreeProcess) (synod.DecreesConf
 		Event: p.show.event, Logger: log}
 	if f.faults {
 		p.faults = &faults{}
-		config.Intercept = p.faults.intercept
+		config.Intercept = func(m synod.DecreeEvent, send func()) {
+			p.faults.intercept(leaving{to: m.ToName, kind: m.Kind, decree: m.Decree}, send)
+		}
 	}
 	return config, nil
 }

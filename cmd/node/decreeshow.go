@@ -15,9 +15,8 @@ import (
 
 // eventWriter writes a process's events as they happen, without ever making the
 // process wait: what the reader is too slow for is left out, and counted.
-type eventWriter struct {
-	write  func(synod.DecreeEvent)
-	events chan synod.DecreeEvent
+type eventWriter[E any] struct {
+	events chan E
 	done   chan struct{}
 	mu     sync.Mutex
 	ended  bool
@@ -26,30 +25,37 @@ type eventWriter struct {
 
 const maxUnwritten = 1 << 14
 
-func (a *app) newEventWriter() *eventWriter {
-	w := &eventWriter{write: func(synod.DecreeEvent) {}, events: make(chan synod.DecreeEvent, maxUnwritten), done: make(chan struct{})}
-	lines := &eventLines{out: a.out, names: map[uint64]string{}, began: time.Now(), colour: a.colour()}
-	switch {
-	case a.output == "json":
-		w.write = func(e synod.DecreeEvent) { _ = a.line(e) } // a reader that has gone needs nothing
-	case !a.quiet:
-		w.write = lines.add
-	}
+// newEventWriter has events written, and flush called whenever none waits.
+func newEventWriter[E any](write func(E), flush func()) *eventWriter[E] {
+	w := &eventWriter[E]{events: make(chan E, maxUnwritten), done: make(chan struct{})}
 	go func() {
 		defer close(w.done)
 		for e := range w.events {
-			w.write(e)
+			write(e)
 			if len(w.events) == 0 {
-				lines.flush()
+				flush()
 			}
 		}
-		lines.flush()
+		flush()
 	}()
 	return w
 }
 
+// newDecreeWriter writes in the form that was asked for.
+func (a *app) newDecreeWriter() *eventWriter[synod.DecreeEvent] {
+	lines := &eventLines{out: a.out, names: map[uint64]string{}, began: time.Now(), colour: a.colour()}
+	write := func(synod.DecreeEvent) {}
+	switch {
+	case a.output == "json":
+		write = func(e synod.DecreeEvent) { _ = a.line(e) } // a reader that has gone needs nothing
+	case !a.quiet:
+		write = lines.add
+	}
+	return newEventWriter(write, lines.flush)
+}
+
 // event takes an event and does not block.
-func (w *eventWriter) event(e synod.DecreeEvent) {
+func (w *eventWriter[E]) event(e E) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.ended {
@@ -63,7 +69,7 @@ func (w *eventWriter) event(e synod.DecreeEvent) {
 }
 
 // end writes what is left.
-func (w *eventWriter) end() {
+func (w *eventWriter[E]) end() {
 	w.mu.Lock()
 	w.ended = true
 	close(w.events)

@@ -53,7 +53,7 @@ func (a *app) demoCommand() *cobra.Command {
 		RunE:    func(c *cobra.Command, _ []string) error { return d.run(c.Context()) },
 	}
 	c.Flags().IntVar(&d.keys, "keys", 500, "how many keys to write")
-	c.AddCommand(a.demoPaxosCommand())
+	c.AddCommand(a.demoPaxosCommand(), a.demoRaftCommand())
 	return c
 }
 

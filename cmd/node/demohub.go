@@ -14,15 +14,22 @@ import (
 )
 
 // hub collects the events of all processes of a demo.
-type hub struct {
+type hub[L ~[]E, E any] struct {
+	when    func(E) time.Time
 	mu      sync.Mutex
-	events  eventList
+	events  L
 	changed chan struct{} // closed and replaced with each event
 }
 
-func newHub() *hub { return &hub{changed: make(chan struct{})} }
+func newHub[L ~[]E, E any](when func(E) time.Time) *hub[L, E] {
+	return &hub[L, E]{when: when, changed: make(chan struct{})}
+}
 
-func (h *hub) add(e synod.DecreeEvent) {
+func newPaxosHub() *hub[eventList, synod.DecreeEvent] {
+	return newHub[eventList](func(e synod.DecreeEvent) time.Time { return e.Time })
+}
+
+func (h *hub[L, E]) add(e E) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.events = append(h.events, e)
@@ -31,21 +38,21 @@ func (h *hub) add(e synod.DecreeEvent) {
 }
 
 // mark is a place in the events: after all that has arrived.
-func (h *hub) mark() int {
+func (h *hub[L, E]) mark() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.events)
 }
 
 // since returns the events after a mark.
-func (h *hub) since(mark int) eventList {
+func (h *hub[L, E]) since(mark int) L {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.events[mark:len(h.events):len(h.events)]
 }
 
 // await waits until the events after a mark are good.
-func (h *hub) await(ctx context.Context, mark int, what string, good func(eventList) bool) (eventList, error) {
+func (h *hub[L, E]) await(ctx context.Context, mark int, what string, good func(L) bool) (L, error) {
 	for {
 		h.mu.Lock()
 		events, changed := h.events[mark:len(h.events):len(h.events)], h.changed
@@ -63,14 +70,14 @@ func (h *hub) await(ctx context.Context, mark int, what string, good func(eventL
 
 // writer takes the standard output of one process, line by line. What is torn when the
 // process is killed is left out.
-func (h *hub) writer() io.Writer { return &eventReader{hub: h} }
+func (h *hub[L, E]) writer() io.Writer { return &eventReader[L, E]{hub: h} }
 
-type eventReader struct {
-	hub  *hub
+type eventReader[L ~[]E, E any] struct {
+	hub  *hub[L, E]
 	rest []byte
 }
 
-func (r *eventReader) Write(p []byte) (int, error) {
+func (r *eventReader[L, E]) Write(p []byte) (int, error) {
 	r.rest = append(r.rest, p...)
 	for {
 		line, rest, whole := bytes.Cut(r.rest, []byte("\n"))
@@ -78,7 +85,7 @@ func (r *eventReader) Write(p []byte) (int, error) {
 			return len(p), nil
 		}
 		r.rest = rest
-		var e synod.DecreeEvent
+		var e E
 		if err := json.Unmarshal(line, &e); err == nil {
 			r.hub.add(e)
 		}
@@ -152,7 +159,7 @@ func (s eventList) names() []string {
 // follow hands events to show in the order of their time, a little later than they
 // happened, since each process's arrive when they like; shown is how many were. It ends
 // when ctx does, after all that has arrived.
-func (h *hub) follow(ctx context.Context, shown *int, show func(eventList)) {
+func (h *hub[L, E]) follow(ctx context.Context, shown *int, show func(L)) {
 	for ending := false; !ending; {
 		select {
 		case <-ctx.Done():
@@ -162,13 +169,13 @@ func (h *hub) follow(ctx context.Context, shown *int, show func(eventList)) {
 		events := h.since(*shown)
 		if !ending {
 			old := time.Now().Add(-settle)
-			if i := slices.IndexFunc(events, func(e synod.DecreeEvent) bool { return e.Time.After(old) }); i >= 0 {
+			if i := slices.IndexFunc(events, func(e E) bool { return h.when(e).After(old) }); i >= 0 {
 				events = events[:i]
 			}
 		}
 		*shown += len(events)
 		events = slices.Clone(events)
-		slices.SortStableFunc(events, func(a, b synod.DecreeEvent) int { return a.Time.Compare(b.Time) })
+		slices.SortStableFunc(events, func(a, b E) int { return h.when(a).Compare(h.when(b)) })
 		show(events)
 	}
 }

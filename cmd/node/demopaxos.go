@@ -15,52 +15,22 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/synod-go/synod"
 	"github.com/synod-go/synod/actors/decree"
 	"github.com/synod-go/synod/api"
 )
 
 // paxosDemo shows single-decree Paxos among real processes, one role each.
 type paxosDemo struct {
-	*app
+	story
 	n         int // acceptors
 	recording string
 	council   *council
 	lines     *eventLines
-	number    int // of the act that is played
-}
-
-// playedAct is what became of one act.
-type playedAct struct {
-	Title  string       `json:"title"`
-	OK     bool         `json:"ok"`
-	Millis float64      `json:"ms"`
-	Seen   string       `json:"seen"`
-	Rules  []ruleInForm `json:"rules"`
-}
-
-// ruleInForm is a rule of package paxos in a sentence.
-type ruleInForm struct {
-	Rule string `json:"rule"`
-	Text string `json:"text"`
-}
-
-// paxosResult is the last line with --output json.
-type paxosResult struct {
-	Pass    bool    `json:"pass"`
-	Seconds float64 `json:"seconds"`
-	Passed  int     `json:"passed"`
-	Acts    int     `json:"acts"`
-}
-
-// act is one part of the story: what is done and checked, and the rules that it shows.
-type act struct {
-	title string
-	rules []string
-	play  func(context.Context) (string, error)
 }
 
 func (a *app) demoPaxosCommand() *cobra.Command {
-	d := &paxosDemo{app: a}
+	d := &paxosDemo{story: story{app: a, rules: ruleTexts, next: "decree serve --help   runs such processes by hand"}}
 	c := &cobra.Command{
 		Use: "paxos", Short: "ballots, promises, votes and faults of single-decree Paxos, in half a minute", Args: cobra.NoArgs,
 		Long: "Start proposers, acceptors and learners, a process each, and show every ballot, promise, vote and choice\n" +
@@ -90,59 +60,10 @@ func (d *paxosDemo) run(ctx context.Context) error {
 	}
 	defer d.council.fleet.end()
 	d.lines = &eventLines{out: d.out, names: map[uint64]string{}, began: time.Now(), colour: d.colour()}
-	return d.perform(ctx, d.acts())
-}
-
-// perform plays the acts until one fails.
-func (d *paxosDemo) perform(ctx context.Context, acts []act) error {
-	began := time.Now()
-	var played []playedAct
 	shown := 0
-	for i, act := range acts {
-		d.number = i + 1
-		d.headline(fmt.Sprintf("%d  %s", d.number, act.title))
-		p := d.play(ctx, act, &shown)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		played = append(played, p)
-		d.conclude(p)
-		if !p.OK {
-			break
-		}
-	}
-	if err := d.save(); err != nil {
-		return err
-	}
-	return d.verdict(played, acts, time.Since(began))
-}
-
-// actTime bounds one act: a demo does not hang.
-const actTime = time.Minute
-
-// play plays an act while its events are shown.
-func (d *paxosDemo) play(ctx context.Context, a act, shown *int) playedAct {
-	ctx, cancel := context.WithTimeout(ctx, actTime)
-	defer cancel()
-	showing, done := context.WithCancel(ctx)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		d.council.hub.follow(showing, shown, d.show)
-	}()
-	start := time.Now()
-	said, err := a.play(ctx)
-	p := playedAct{Title: a.title, OK: err == nil, Millis: float64(time.Since(start).Microseconds()) / 1000, Seen: said}
-	if err != nil {
-		p.Seen = demoReason(err)
-	}
-	for _, rule := range a.rules {
-		p.Rules = append(p.Rules, ruleInForm{rule, ruleTexts[rule]})
-	}
-	time.Sleep(2 * settle) // for what the processes have still to tell of this act
-	done()
-	<-ended
-	return p
+	d.logs, d.save = d.council.logs, d.saveRecording
+	d.follow = func(ctx context.Context) { d.council.hub.follow(ctx, &shown, d.show) }
+	return d.perform(ctx, d.acts())
 }
 
 func (d *paxosDemo) show(events eventList) {
@@ -158,51 +79,7 @@ func (d *paxosDemo) show(events eventList) {
 	d.lines.flush()
 }
 
-func (d *paxosDemo) headline(text string) {
-	if d.output == "json" {
-		return
-	}
-	if d.colour() {
-		text = "\x1b[1m" + text + "\x1b[0m"
-	}
-	fmt.Fprintf(d.out, "\nAct %s\n", text)
-}
-
-// conclude says what was seen and which rules held.
-func (d *paxosDemo) conclude(p playedAct) {
-	if d.output == "json" {
-		_ = d.line(map[string]any{"act": d.number, "verdict": p})
-		return
-	}
-	word := "seen  "
-	if !p.OK {
-		word = "FAIL  "
-	}
-	wrapped(d.out, word, p.Seen)
-	for _, r := range p.Rules {
-		if p.OK {
-			wrapped(d.out, fmt.Sprintf("%-4s  ", r.Rule), r.Text)
-		}
-	}
-}
-
-// wrapped writes a text in lines of at most 80, the first one behind a word.
-func wrapped(w io.Writer, word, text string) {
-	line := "  " + word
-	for _, part := range strings.Fields(text) {
-		if len(line)+1+len(part) > 80 {
-			fmt.Fprintln(w, line)
-			line = strings.Repeat(" ", 8)
-		}
-		if !strings.HasSuffix(line, " ") {
-			line += " "
-		}
-		line += part
-	}
-	fmt.Fprintln(w, line)
-}
-
-func (d *paxosDemo) save() error {
+func (d *paxosDemo) saveRecording() error {
 	if d.recording == "" {
 		return nil
 	}
@@ -219,53 +96,11 @@ func (d *paxosDemo) save() error {
 	return nil
 }
 
-func (d *paxosDemo) verdict(played []playedAct, acts []act, took time.Duration) error {
-	result := paxosResult{Acts: len(acts), Seconds: took.Seconds()}
-	for _, p := range played {
-		if p.OK {
-			result.Passed++
-		}
-	}
-	result.Pass = result.Passed == result.Acts
-	if d.output == "json" {
-		_ = d.line(map[string]any{"result": result})
-	} else {
-		d.table(played, acts)
-		word := "PASS"
-		if !result.Pass {
-			word = "FAIL"
-		}
-		fmt.Fprintf(d.out, "%s  %d of %d acts in %.1f s\n", word, result.Passed, result.Acts, result.Seconds)
-	}
-	if !result.Pass {
-		d.hint("what the processes said last:\n%s", d.council.logs.tail())
-		return silent(api.CodeDemo.Info().Exit)
-	}
-	d.hint("Next:  %s decree serve --help   runs such processes by hand", d.program)
-	return nil
-}
-
-func (d *paxosDemo) table(played []playedAct, acts []act) {
-	fmt.Fprintln(d.out)
-	rows := [][]string{{"ACT", "", "", "RULES"}}
-	for i, a := range acts {
-		word := "not played"
-		if i < len(played) {
-			word = fmt.Sprintf("ok   %4.1f s", played[i].Millis/1000)
-			if !played[i].OK {
-				word = "FAIL"
-			}
-		}
-		rows = append(rows, []string{strconv.Itoa(i + 1), a.title, word, strings.Join(a.rules, " ")})
-	}
-	columns(d.out, rows)
-}
-
 // council are the processes of the demo.
 type council struct {
 	app       *app
 	fleet     *fleet
-	hub       *hub
+	hub       *hub[eventList, synod.DecreeEvent]
 	logs      *lockedBuffer
 	acceptors []string
 	scheme    string
@@ -279,7 +114,7 @@ var (
 )
 
 func newCouncil(a *app, n int, dir string) (*council, error) {
-	c := &council{app: a, hub: newHub(), logs: &lockedBuffer{}, scheme: "all"}
+	c := &council{app: a, hub: newPaxosHub(), logs: &lockedBuffer{}, scheme: "all"}
 	for i := range n {
 		c.acceptors = append(c.acceptors, fmt.Sprintf("a%d", i+1))
 	}

@@ -50,13 +50,13 @@ func TestDemoPaxosAsJSON(t *testing.T) {
 		t.Fatalf("%v\n%s", err, lastLines(string(out), 40))
 	}
 	var acts, events int
-	var result paxosResult
+	var result storyResult
 	for text := range strings.Lines(string(out)) {
 		var line struct {
 			Act     int
 			Event   *synod.DecreeEvent
 			Verdict *playedAct
-			Result  *paxosResult
+			Result  *storyResult
 		}
 		decoder := json.NewDecoder(strings.NewReader(text))
 		decoder.DisallowUnknownFields()
@@ -93,8 +93,8 @@ func lastLines(text string, n int) string {
 
 func TestADemoInWhichSomethingElseIsSeenFails(t *testing.T) {
 	var out, hints bytes.Buffer
-	d := &paxosDemo{app: &app{program: "node", out: &out, err: &hints}, council: &council{hub: newHub(), logs: &lockedBuffer{}}, number: 1}
-	d.lines = &eventLines{out: &out, names: map[uint64]string{}}
+	d := &story{app: &app{program: "node", out: &out, err: &hints}, rules: ruleTexts, logs: &lockedBuffer{},
+		follow: func(context.Context) {}, save: func() error { return nil }}
 	acts := []act{
 		{"first", []string{"P3"}, func(context.Context) (string, error) { return "as it must be", nil }},
 		{"second", []string{"L1"}, func(context.Context) (string, error) { return "", expect(false, "two values are chosen") }},
@@ -133,7 +133,7 @@ func TestHeldMessagesLeaveInTheirOrderWhenNothingHoldsThem(t *testing.T) {
 	var f faults
 	var sent []string
 	send := func(kind, to string) {
-		f.intercept(synod.DecreeEvent{Kind: kind, ToName: to, Decree: "x"}, func() { sent = append(sent, kind+" "+to) })
+		f.intercept(leaving{kind: kind, to: to, decree: "x"}, func() { sent = append(sent, kind+" "+to) })
 	}
 	f.set([]fault{{Do: "hold", Kind: "accept"}, {Do: "lose", To: "a2"}}, false)
 	for _, to := range []string{"a1", "a2"} {
