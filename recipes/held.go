@@ -169,7 +169,10 @@ func (h *Held) look() {
 	}()
 	go func() {
 		_, err := gone(ctx, h.s, h.key, h.token)
-		if err == nil {
+		switch over := h.s.Err(); {
+		case over != nil:
+			err = over
+		case err == nil:
 			err = ErrDeleted
 		}
 		h.lose(err)

@@ -137,22 +137,24 @@ func TestWhoIsGoneBeforeTheStartDoesNotCount(t *testing.T) {
 		if len(three) > 0 {
 			t.Error("those who have gone count")
 		}
-		// Another is there when the start is decided, and gone when it is done.
+		// One is there when the start is decided, and gone when it is done.
 		d := w.session()
 		w.failing(func(op, _ string) fault {
 			if op == "commit" {
 				w.fault = nil
-				return fault{before: d.end}
+				return fault{before: c.end}
 			}
 			return fault{}
 		})
 		four := meeting(t.Context(), d, 2)
-		if len(three) > 0 {
+		if len(four) > 0 {
 			t.Error("one begins with another that was gone before the start")
 		}
-		<-four
+		if got := <-three; api.CodeOf(got.err) != api.CodeSession {
+			t.Error(got.err)
+		}
 		five := meeting(t.Context(), b, 2)
-		for _, c := range []<-chan met{three, five} {
+		for _, c := range []<-chan met{four, five} {
 			if got := <-c; got.err != nil {
 				t.Error(got.err)
 			}
@@ -177,5 +179,35 @@ func TestAStartWhoseOutcomeIsUnknownIsOne(t *testing.T) {
 			t.Error(first, second)
 		}
 		endAll([]*member{a, b})
+	})
+}
+
+func TestWhoEndsARoundLateDoesNotEndTheNextOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		s := w.session()
+		r, err := meet(t.Context(), s, "r", 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.failing(func(op, _ string) fault {
+			if op != "commit" {
+				return fault{}
+			}
+			w.fault = nil
+			return fault{before: func() { // another has ended it, and a new one has begun
+				w.deleteByHand("r/round")
+				if _, err := w.Create(t.Context(), "r/round", []byte("next"), api.CreateOptions{}); err != nil {
+					t.Error(err)
+				}
+			}}
+		})
+		if err := r.Leave(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if k := w.keys["r/round"]; k == nil || string(k.value) != "next" {
+			t.Error("the next round is ended")
+		}
+		s.end()
 	})
 }
