@@ -144,6 +144,9 @@ func (c *command) start(env []string) (cmd *exec.Cmd, ended <-chan struct{}, err
 	if err := <-started; err != nil {
 		return nil, nil, cannotRun(c.args[0], err)
 	}
+	if terminal != nil {
+		go onStop(cmd.Process.Pid, func() { suspend(terminal, cmd.Process.Pid) })
+	}
 	return cmd, done, nil
 }
 

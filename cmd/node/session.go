@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -89,6 +90,9 @@ func lostError(what string, why error, whatNow string) error {
 func lostWords(why error) string {
 	if errors.Is(why, recipes.ErrDeleted) {
 		return "somebody has deleted its key"
+	}
+	if e, ok := errors.AsType[*api.Error](why); ok { // its code stands in front already
+		return strings.TrimSuffix(e.Message+": "+e.Why, ": ")
 	}
 	return plain(why)
 }

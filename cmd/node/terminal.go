@@ -32,3 +32,14 @@ func takeBack(terminal *os.File) {
 	defer signal.Reset(syscall.SIGTTOU)
 	_ = unix.IoctlSetPointerInt(int(terminal.Fd()), unix.TIOCSPGRP, syscall.Getpgrp()) // a terminal that is gone needs none
 }
+
+// suspend stops this process like its child, so that the shell is told, and goes on with it when the
+// shell says so.
+func suspend(terminal *os.File, child int) {
+	takeBack(terminal)
+	_ = syscall.Kill(0, syscall.SIGSTOP) // our group, as Ctrl-Z does it
+	if group, err := unix.IoctlGetInt(int(terminal.Fd()), unix.TIOCGPGRP); err == nil && group == syscall.Getpgrp() {
+		_ = unix.IoctlSetPointerInt(int(terminal.Fd()), unix.TIOCSPGRP, child) // fg, and not bg
+	}
+	_ = syscall.Kill(-child, syscall.SIGCONT)
+}
