@@ -31,8 +31,8 @@ const (
 // same node together, as a batch: what arrived during the previous request is the
 // next one. A lone operation goes as it is and never waits. Safe for concurrent use.
 //
-// Reads gather apart from writes, so that none waits for a write that has no
-// quorum; reads that need no quorum themselves do not gather at all.
+// Reads gather apart from writes, and each level of them apart from the others, so
+// that none waits for a write or another read that has no quorum.
 type gatherer struct {
 	next  http.RoundTripper
 	mu    sync.Mutex
@@ -112,9 +112,6 @@ func gathers(r *http.Request) bool {
 		return false
 	}
 	values := r.URL.Query()
-	if level := values.Get("level"); level != "" && level != string(Linearizable) {
-		return false
-	}
 	return strings.HasPrefix(r.URL.Path, kvPrefix) && r.ContentLength >= 0 && r.ContentLength <= gatherValue &&
 		r.Header.Get("Accept") == "application/json" && !values.Has("watch") && !values.Has("list")
 }
@@ -122,10 +119,11 @@ func gathers(r *http.Request) bool {
 func (g *gatherer) node(r *http.Request) *gathering {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	key := "write " + r.URL.Scheme + "://" + r.URL.Host
+	kind := "write"
 	if r.Method == http.MethodGet {
-		key = "read " + r.URL.Scheme + "://" + r.URL.Host
+		kind = "read " + r.URL.Query().Get("level")
 	}
+	key := kind + " " + r.URL.Scheme + "://" + r.URL.Host
 	n := g.nodes[key]
 	if n == nil {
 		n = new(gathering)
