@@ -87,13 +87,9 @@ func (s *Session) interval() time.Duration {
 
 // connect makes a connection to any node, at best another one than that to avoid.
 func (s *Session) connect(avoid string) (*sessionLink, error) {
-	s.mu.Lock()
-	s.links++
-	number := s.links
-	s.mu.Unlock()
 	var last error
 	for _, addr := range s.candidates(avoid) {
-		link, err := s.dial(addr, number)
+		link, err := s.dial(addr)
 		if err == nil {
 			return link, nil
 		}
@@ -119,12 +115,17 @@ func (s *Session) candidates(avoid string) (list []string) {
 	return append(list, tail...)
 }
 
-// dial connects to one node.
-func (s *Session) dial(addr string, number uint64) (*sessionLink, error) {
+// dial connects to one node. The kernel may not look after the connection: it would close one
+// that is silent, and the node would take that for the end of the client.
+func (s *Session) dial(addr string) (*sessionLink, error) {
+	s.mu.Lock()
+	s.links++
+	number := s.links
+	s.mu.Unlock()
 	limit := min(max(s.timeout/6, 200*time.Millisecond), time.Second)
 	ctx, cancel := context.WithTimeout(s.ctx, limit)
 	defer cancel()
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	conn, err := (&net.Dialer{KeepAlive: -1}).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
 	}

@@ -89,6 +89,15 @@ func (f *fake) put(t testing.TB, path string, value []byte) {
 	}
 }
 
+// claim lets sessions be ended by an operator.
+func (f *fake) claim(t testing.TB) {
+	t.Helper()
+	r, err := f.Propose(t.Context(), coordination.Operation{Kind: coordination.ClaimSessions}, RequestID{})
+	if err = errors.Join(err, r.Err()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Get and List read past HTTP, as whoever may read everything.
 func (f *fake) Get(ctx context.Context, path string, o ReadOptions) (Entry, uint64, error) {
 	return must(NewServer(Config{Backend: f})).get(ctx, coordination.Caller{}, path, o)

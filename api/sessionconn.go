@@ -146,10 +146,14 @@ func (c *sessionConn) lost(err error) {
 }
 
 // gone ends the connection for a failure of it. The kernel tells one call only that the
-// client's side has closed it: that which reads, or one that just sends something.
+// client's side has closed it: that which reads, or one that just sends something. A client
+// that closes one over which it has not shown itself has only lost patience with this node.
 func (c *sessionConn) gone(err error) {
 	clients := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
-	if c.end(nil) && clients {
+	c.mu.Lock()
+	shown := c.touched > 0
+	c.mu.Unlock()
+	if c.end(nil) && clients && shown {
 		c.server.backend().Gone(c.caller.Session, c.number)
 	}
 }

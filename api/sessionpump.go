@@ -115,9 +115,10 @@ func (c *sessionConn) runPump() {
 		p.orders, p.woken, p.blind = nil, 0, false
 		idle := !p.behind && !blind && len(orders)+len(p.syncs) == 0 && woken == 0 && p.laggard() == nil
 		if c.closed || idle {
-			p.running = c.closed // nothing runs after the last time
+			closed := c.closed
+			p.running = closed // nothing runs after the last time
 			c.mu.Unlock()
-			if p.running {
+			if closed {
 				c.letGo()
 			}
 			return
