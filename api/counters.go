@@ -20,7 +20,7 @@ func (c *counters) request(method string) {
 	}
 }
 
-func (c *counters) metrics(watches int) []Metric {
+func (c *counters) metrics(watches, sessions int) []Metric {
 	const requests = "synod_http_requests_total"
 	method := func(name string) []Label { return []Label{{"kind", name}} }
 	help := "HTTP requests by kind."
@@ -29,7 +29,8 @@ func (c *counters) metrics(watches int) []Metric {
 		{requests, help, "counter", method("write"), float64(c.writes.Load())},
 		{"synod_http_forwarded_total", "Requests sent on to the leader.", "counter", nil, float64(c.forwarded.Load())},
 		{"synod_http_watches", "Open watches and event streams.", "gauge", nil, float64(watches)},
-		{"synod_http_slow_watches_total", "Watches dropped because their client did not read.", "counter", nil, float64(c.slow.Load())},
+		{"synod_http_sessions", "Connections of sessions.", "gauge", nil, float64(sessions)},
+		{"synod_http_slow_watches_total", "Watches and sessions dropped because their client did not read.", "counter", nil, float64(c.slow.Load())},
 		{"synod_http_slow_answers_total", "Answers cut off because their client did not read.", "counter", nil, float64(c.slowAnswers.Load())},
 	}
 }

@@ -73,7 +73,7 @@ func writeText(w http.ResponseWriter, status int, text string) {
 func (s *Server) getMetrics(w http.ResponseWriter, r *http.Request) {
 	var text bytes.Buffer
 	last := ""
-	for _, m := range append(s.backend().Metrics(), s.counters.metrics(len(s.watches))...) {
+	for _, m := range append(s.backend().Metrics(), s.counters.metrics(len(s.watches), s.sessions.connected())...) {
 		family := m.Name
 		if m.Kind == "histogram" {
 			family = family[:strings.LastIndexByte(family, '_')]

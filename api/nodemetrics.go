@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/synod-go/synod"
+	"github.com/synod-go/synod/actors/sessions"
 )
 
 // Metrics are taken when asked for: nothing is counted in between.
@@ -25,6 +26,9 @@ func (n *node) Metrics() []Metric {
 		quarantined = 1
 	}
 	list = append(list, Metric{"synod_" + string(n.group.Engine()) + "_quarantined", "1 if the state differs from the peers'.", "gauge", []Label{{"group", g.Name}}, quarantined})
+	if keeper := n.group.Sessions(); keeper != nil {
+		list = append(list, sessionMetrics(keeper.Metrics())...)
+	}
 	list = append(list, logMetrics(n.node.Storage())...)
 	alive := 0
 	for _, m := range n.node.Members() {
@@ -34,6 +38,16 @@ func (n *node) Metrics() []Metric {
 	}
 	list = append(list, Metric{"synod_members_alive", "Nodes that gossip sees.", "gauge", nil, float64(alive)})
 	return append(list, processMetrics()...)
+}
+
+func sessionMetrics(m sessions.Metrics) []Metric {
+	return []Metric{
+		{"synod_sessions", "Sessions that this node counts as the leader; 0 on others.", "gauge", nil, float64(m.Sessions)},
+		{"synod_session_signs_total", "Signs of life of this node's clients that were answered.", "counter", nil, float64(m.Signs)},
+		{"synod_session_signs_waiting", "Signs of life that wait for the leader.", "gauge", nil, float64(m.Waiting)},
+		{"synod_sessions_expired_total", "Sessions that this node has ended for their silence.", "counter", nil, float64(m.Expired)},
+		{"synod_keys_reaped_total", "Keys that this node has deleted because their TTL had passed.", "counter", nil, float64(m.Reaped)},
+	}
 }
 
 func groupMetrics(g synod.GroupStatus) []Metric {

@@ -279,6 +279,10 @@ func (a *app) server(recovery *recovery, c synod.Config, log *slog.Logger) (*api
 	config := api.Config{Starting: recovery.checks, Name: c.Name, Logger: log}
 	if c.TLS != nil {
 		config.TLS, config.Certified = publicTLS(c.TLS), certified(c.TLS)
+		config.FromNode = func(state tls.ConnectionState) bool {
+			id, err := cluster.PeerIdentity(state)
+			return err == nil && id.Role == cluster.RoleNode
+		}
 		config.ForwardTLS = c.TLS.ClientConfig(cluster.RoleNode)
 	}
 	return api.NewServer(config)
