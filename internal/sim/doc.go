@@ -60,6 +60,21 @@
 // end of a process that the world has not caused is a broken rule, and so is an
 // alarm (D10) without a reason.
 //
+// # A tree with sessions
+//
+// Plan.Tree (-tree) makes the state machine a coordination.Tree. Its clients hold sessions in it and
+// show over connections of their own that they live; they die, stand still and are cut off, and go to
+// other nodes. They queue for locks, act under them on something that looks at tokens, watch, and
+// change nodes, alone and in transactions. Each process has the real keeper of actors/sessions; the
+// world decides when it has its turn, what its timers and its clock say and how long what it does
+// beside itself takes. A client stands for what a careful one does: it counts on its session for a
+// timeout from when the last confirmed sign of life was sent, or a linger from when its connection
+// was closed, by the fastest clock that a leader may have; sometimes it acts late, without a look at
+// its clock. What package api makes of connections is not simulated.
+//
+// The oracle carries every command out on a tree of its own, and follows the events on a mirror that
+// knows no tree: paths, versions, owners, how many children there ever were.
+//
 // # Rules
 //
 // A broken rule is named as in the reliability study, section 4.4:
@@ -91,6 +106,18 @@
 //	P13  a ghost has effect
 //	loss a replica believes that its disk has lost votes, which it has not
 //
+// A tree has these beside R12, R14 and S1 to S5, and in R5 that a replay of the log gives every answer:
+//
+//	C1   two clients count on one lock; a token not higher than all before; a holder is refused
+//	C2   a session ends, or is said to, that its client counts on; one that is over acts
+//	C3   an ephemeral node without its session, a container without children, a node reaped too soon
+//	C4   who did not claim last ends sessions
+//	C5   a session whose id is not its index
+//	C6   an event that cannot be, or is missed, told twice or out of order; another tree than the events tell of
+//	C7   what is refused has an event; a transaction is done whose token is no more
+//
+// That no session stays that nobody shows, and that every client has its signs of life confirmed, is part of R14.
+//
 // Reads and writes are checked by their witness: the index at which they took
 // effect. Against the witness, linearizability is a comparison. R12 therefore
 // trusts that a replica reports the true index, and the model checks the value.
@@ -114,6 +141,8 @@
 //	go test ./internal/sim -run TestCampaign -v -seeds=2000 -steps=40000 -timeout=60m
 //	go test ./internal/sim -run TestPaxosCampaign -v -seeds=2000 -steps=40000 -timeout=60m
 //	go test ./internal/sim -run TestActorPaxosCampaign -v -seeds=400 -steps=10000 -timeout=60m
+//	go test ./internal/sim -run TestTreeCampaign -v -seeds=250 -steps=20000 -timeout=60m
+//	go test ./internal/sim -run TestPaxosTreeCampaign -v -seeds=250 -steps=20000 -timeout=60m
 //
 // To keep a run for ever, put its arguments into a file of testdata, with a
 // comment that tells the story; TestRegressions replays it. For actors the tests
@@ -140,7 +169,7 @@
 // builds the simulator with the bug (go test -overlay, so that no source has
 // hooks) and wants a broken rule within a minute of processor time. -mutants=all hunts
 // them all. A bug in a file of actors is hunted in an ActorWorld, one whose name begins
-// with paxos in a Paxos group. What no seed shows soon gets a line in shownBy: a
+// with paxos in a Paxos group, with tree in a tree with sessions. What no seed shows soon gets a line in shownBy: a
 // package and one of its tests, which must go red with the bug.
 //
 // # The bugs of the log

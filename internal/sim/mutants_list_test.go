@@ -12,7 +12,7 @@ type mutant struct {
 }
 
 // mutants are all planted bugs.
-var mutants = slices.Concat(raftMutants, paxosMutants)
+var mutants = slices.Concat(raftMutants, paxosMutants, treeMutants)
 
 // raftMutants are the bugs of the reliability study, section 6, as far as Raft, its
 // log and its sessions can have them, and a few more of the same kind.

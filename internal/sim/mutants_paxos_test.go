@@ -132,5 +132,12 @@ var shownBy = map[string][2]string{
 	"paxos: leadership for who reaches no quorum":                {"internal/sim", "TestWhoHasPriorityAndReachesNoQuorumDoesNotLead"},
 	"paxos: the own vote counts before it is saved":              {"multipaxos", "TestTheOwnVoteCountsWhenItIsDurable"},
 	"paxos: what is not chosen is taught":                        {"multipaxos", "TestOnlyWhatIsChosenIsTaught"},
+	"tree: a new leader takes the end of any connection":         {"coordination", "TestANewLeaderDoesNotTakeTheEndOfAnOldConnectionForThatOfTheClient"},
+	"tree: signs of life are confirmed without asking anybody":   {"actors/sessions", "TestALeaderOfThePastConfirmsNothingAndEndsNothing"},
+	"tree: time counts that the process stood still":             {"coordination", "TestTimeInWhichTheProcessStoodStillCountsForNobody"},
+	"tree: signs of life are confirmed whoever has claimed":      {"actors/sessions", "TestALeaderThatSeesANewerClaimAnswersOnlyAfterItsOwn"},
+	"tree: an expiry of unknown outcome is forgotten":            {"actors/sessions", "TestAnExpiryOfUnknownOutcomeIsProposedAgain"},
+	"tree: an expiry that was not done is not taken back":        {"actors/sessions", "TestASessionWhoseExpiryWasSurelyNotDoneMayLiveOn"},
+	"tree: sessions that one expiry has left are forgotten":      {"actors/sessions", "TestSessionsThatAreTooManyForOneExpiryEndInTheNext"},
 	"paxos: read without asking a quorum":                        {"multipaxos", "TestAReadWaitsForARoundThatBeganAfterIt"},
 }

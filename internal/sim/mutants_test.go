@@ -114,8 +114,11 @@ func chooseMutants(t *testing.T) []mutant {
 
 // world is where the bug is hunted: one of the actors shows itself only there.
 func (m mutant) world() string {
-	if strings.HasPrefix(m.file, "actors/") {
+	if strings.HasPrefix(m.file, "actors/") && !strings.HasPrefix(m.name, "tree") {
 		return "actors"
+	}
+	if strings.HasPrefix(m.name, "tree") {
+		return "tree"
 	}
 	return "sim"
 }

@@ -151,7 +151,7 @@ func (h *treeHost) pump(c *connection) {
 			return
 		}
 		if err != nil {
-			violated("C7", "replica %d tells no events after %d: %v", h.node.id, from, err)
+			violated("C6", "replica %d tells no events after %d: %v", h.node.id, from, err)
 		}
 		if more = page.More; len(page.Events) > 0 || more {
 			c.told = page.Next

@@ -31,19 +31,19 @@ func (m mirror) follow(o *treeOracle, index uint64, op coordination.Operation, r
 	touched := map[string]bool{}
 	for _, c := range guards(op) {
 		if n := m[c.Path]; r.Code == coordination.CodeOK && (n == nil || n.created != c.CreateIndex) {
-			o.note("C8", "at %d a transaction is done whose token %d for %s is no more", index, c.CreateIndex, c.Path)
+			o.note("C7", "at %d a transaction is done whose token %d for %s is no more", index, c.CreateIndex, c.Path)
 		}
 	}
 	if uint64(len(events)) != r.Nodes && op.Kind != coordination.SetQuota {
-		o.note("C7", "%d events at %d, and %d nodes are said to have changed", len(events), index, r.Nodes)
+		o.note("C6", "%d events at %d, and %d nodes are said to have changed", len(events), index, r.Nodes)
 		return
 	}
 	for i, e := range events {
 		if op.Kind == coordination.Reap && !m[e.Path].overdue(e.Time) {
-			o.note("C4", "%s is reaped at %d: %+v", e.Path, index, m[e.Path])
+			o.note("C3", "%s is reaped at %d: %+v", e.Path, index, m[e.Path])
 		}
 		if why := m.happens(e, creationOf(op, r, uint64(i), e.Path)); why != "" || e.Index != index {
-			o.note("C7", "%v %s at %d, version %d, with the events of %d: %s", e.Kind, e.Path, e.Index, e.Version, index, why)
+			o.note("C6", "%v %s at %d, version %d, with the events of %d: %s", e.Kind, e.Path, e.Index, e.Version, index, why)
 			return
 		}
 		touched[e.Path], touched[parentOf(e.Path)] = true, true
@@ -54,7 +54,7 @@ func (m mirror) follow(o *treeOracle, index uint64, op coordination.Operation, r
 	}
 	for path, n := range m {
 		if n.owner == coordination.ContainerOwner && n.ever > 0 && len(n.children) == 0 {
-			o.note("C4", "the container %s is empty at %d", path, index)
+			o.note("C3", "the container %s is empty at %d", path, index)
 		}
 	}
 }
@@ -198,30 +198,30 @@ func (m mirror) sumBelow(path string) uint64 {
 func (m mirror) compare(o *treeOracle, index uint64, tree *coordination.Tree) {
 	page, err := tree.List(coordination.Listing{Path: "/", Recursive: true, Limit: all})
 	if err != nil || len(page.Nodes) != len(m)-1 {
-		o.note("C7", "at %d there are %d nodes, the events tell of %d: %v", index, len(page.Nodes), len(m)-1, err)
+		o.note("C6", "at %d there are %d nodes, the events tell of %d: %v", index, len(page.Nodes), len(m)-1, err)
 		return
 	}
 	for _, t := range page.Nodes {
 		n, s := m[t.Path], t.Stat
 		if n == nil || n.created != s.CreateIndex || n.version != s.Version || n.data != string(t.Data) || n.owner != s.Owner ||
 			n.ever != s.ChildrenCreated || len(n.children) != s.Children {
-			o.note("C7", "at %d there is %+v, the events tell of %+v", index, t, n)
+			o.note("C6", "at %d there is %+v, the events tell of %+v", index, t, n)
 			return
 		}
 	}
 	var open int
 	for id, f := range o.sessions {
 		if _, there := tree.Session(id); there != (f.over == 0) {
-			o.note("C4", "at %d session %d is there: %v, and it was over at %d", index, id, there, f.over)
+			o.note("C3", "at %d session %d is there: %v, and it was over at %d", index, id, there, f.over)
 		}
 		open += int(bit01(f.over == 0))
 	}
 	if there := tree.SessionsAfter(0, all); len(there) != open {
-		o.note("C4", "at %d there are %d sessions, %d were opened and not ended", index, len(there), open)
+		o.note("C3", "at %d there are %d sessions, %d were opened and not ended", index, len(there), open)
 	}
 	for path, n := range m {
 		if ephemeral(n.owner) && o.sessions[n.owner].over != 0 {
-			o.note("C4", "at %d there is %s of session %d, which is over", index, path, n.owner)
+			o.note("C3", "at %d there is %s of session %d, which is over", index, path, n.owner)
 		}
 	}
 }

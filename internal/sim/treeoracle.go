@@ -85,10 +85,10 @@ func (o *treeOracle) first(index uint64, now int64, command []byte, op coordinat
 	o.allowed(index, op, r)
 	page, err := o.tree.EventsSince(index-1, coordination.Watch{Path: "/", Scope: coordination.OnTree, Limit: all})
 	if err != nil {
-		o.note("C7", "the events at %d cannot be read: %v", index, err)
+		o.note("C6", "the events at %d cannot be read: %v", index, err)
 	}
 	if r.Code != coordination.CodeOK && len(page.Events) > 0 {
-		o.note("C8", "%+v at %d is refused, %v, and has events: %+v", op, index, r.Err(), page.Events)
+		o.note("C7", "%+v at %d is refused, %v, and has events: %+v", op, index, r.Err(), page.Events)
 	}
 	o.events = append(o.events, page.Events...)
 	o.mirror.follow(o, index, op, r, page.Events)
@@ -117,7 +117,7 @@ func (o *treeOracle) allowed(index uint64, op coordination.Operation, r coordina
 	}
 	if op.Kind == coordination.ExpireSessions || op.Kind == coordination.Reap {
 		if current := op.Epoch == o.epoch; current != (r.Code == coordination.CodeOK) {
-			o.note("C5", "epoch %d at %d is answered %v, the last claim is at %d", op.Epoch, index, r.Err(), o.epoch)
+			o.note("C4", "epoch %d at %d is answered %v, the last claim is at %d", op.Epoch, index, r.Err(), o.epoch)
 		}
 		if r.Code == coordination.CodeEpoch {
 			o.t.sometimes.count(sawOldEpoch)
@@ -130,7 +130,7 @@ func (o *treeOracle) ends(index uint64, op coordination.Operation, r coordinatio
 	switch op.Kind {
 	case coordination.OpenSession:
 		if r.Session.ID != index {
-			o.note("C6", "the session opened at %d is called %d", index, r.Session.ID)
+			o.note("C5", "the session opened at %d is called %d", index, r.Session.ID)
 		}
 		o.sessions[index] = &fate{key: op.Caller.Key, left: o.t.now}
 	case coordination.CloseSession:
@@ -147,7 +147,7 @@ func (o *treeOracle) ends(index uint64, op coordination.Operation, r coordinatio
 		}
 	}
 	if o.tree.Epoch() != o.epoch {
-		o.note("C5", "at %d the tree's epoch is %d, the last claim is at %d", index, o.tree.Epoch(), o.epoch)
+		o.note("C4", "at %d the tree's epoch is %d, the last claim is at %d", index, o.tree.Epoch(), o.epoch)
 	}
 }
 
@@ -166,7 +166,7 @@ func (o *treeOracle) owned(m *treeMachine, index uint64) {
 	counts := map[uint64]int{}
 	page, err := m.List(coordination.Listing{Path: "/", Recursive: true, Limit: all})
 	if err != nil {
-		o.note("C4", "replica %d cannot be listed: %v", m.id, err)
+		o.note("C3", "replica %d cannot be listed: %v", m.id, err)
 	}
 	for _, n := range page.Nodes {
 		id := n.Stat.Owner
@@ -175,15 +175,15 @@ func (o *treeOracle) owned(m *treeMachine, index uint64) {
 		}
 		counts[id]++
 		if s, open := m.Session(id); !open || !slices.Contains(m.Ephemerals(id, all), n.Path) {
-			o.note("C4", "replica %d has %s at %d, of session %d, which has %+v", m.id, n.Path, index, id, s)
+			o.note("C3", "replica %d has %s at %d, of session %d, which has %+v", m.id, n.Path, index, id, s)
 		}
 	}
 	for _, s := range m.SessionsAfter(0, all) {
 		if counts[s.ID] != s.Ephemerals || len(m.Ephemerals(s.ID, all)) != s.Ephemerals {
-			o.note("C4", "replica %d has %d nodes of session %d at %d, which has %+v", m.id, counts[s.ID], s.ID, index, s)
+			o.note("C3", "replica %d has %d nodes of session %d at %d, which has %+v", m.id, counts[s.ID], s.ID, index, s)
 		}
 		if f := o.sessions[s.ID]; f != nil && !m.HoldsKey(s.ID, f.key) {
-			o.note("C4", "replica %d has another key for session %d at %d", m.id, s.ID, index)
+			o.note("C3", "replica %d has another key for session %d at %d", m.id, s.ID, index)
 		}
 	}
 }

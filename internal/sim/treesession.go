@@ -243,15 +243,15 @@ func (t *treeWork) kill(x *treeClient, d draw) {
 // watched is what a node tells of a watch: everything after the index from and up to next.
 func (t *treeWork) watched(x *treeClient, from uint64, page coordination.Events) {
 	if from != x.seen {
-		violated("C7", "client %d is told of what follows index %d, it was told up to %d", x.number, from, x.seen)
+		violated("C6", "client %d is told of what follows index %d, it was told up to %d", x.number, from, x.seen)
 	}
 	want := t.oracle.between(from, page.Next, x.watch)
 	if len(want) != len(page.Events) {
-		violated("C7", "client %d is told of %d events in (%d, %d], there were %d", x.number, len(page.Events), from, page.Next, len(want))
+		violated("C6", "client %d is told of %d events in (%d, %d], there were %d", x.number, len(page.Events), from, page.Next, len(want))
 	}
 	for i, e := range page.Events {
 		if w := want[i]; w.Kind != e.Kind || w.Index != e.Index || w.Path != e.Path || w.Version != e.Version || string(w.Data) != string(e.Data) {
-			violated("C7", "client %d is told of %+v, there was %+v", x.number, e, w)
+			violated("C6", "client %d is told of %+v, there was %+v", x.number, e, w)
 		}
 	}
 	t.sometimes.count(sawWatched)
