@@ -142,6 +142,9 @@ func TestResultsAreReadBackAsTheyWere(t *testing.T) {
 	if got, err := DecodeResult((&Result{Results: []Result{inner}}).appendTo(nil)); !errors.Is(err, ErrMalformed) {
 		t.Errorf("a Multi's result in a Multi's result: %+v, %v", got, err)
 	}
+	if got, err := DecodeResult([]byte("\x80\x01\x00\x04\x00\x01\x01\x01\x01")); !errors.Is(err, ErrMalformed) {
+		t.Errorf("session 0 was opened: %+v, %v", got, err)
+	}
 	if got := fmt.Sprint(CodeMultiTooLarge.Err(), Code(99).Err()); !strings.Contains(got, "too many operations") || !strings.Contains(got, "code 99") {
 		t.Errorf("errors: %s", got)
 	}

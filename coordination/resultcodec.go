@@ -125,6 +125,9 @@ func (d *decoder) resultExtra(r *Result, tag uint64) {
 	case tagOpened:
 		r.Session = SessionInfo{ID: d.number(), Timeout: int64(d.number()), Linger: int64(d.number()),
 			Opened: int64(d.number()), Ephemerals: int(d.number())}
+		if r.Session.ID == 0 {
+			d.fail()
+		}
 	case tagFailed:
 		r.Failed = int(d.upTo(MaxOperations))
 	case tagResults:

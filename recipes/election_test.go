@@ -217,15 +217,26 @@ func TestABurstOfChangesIsToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		s := w.session()
+		var all []*Membership
 		for i := range 100 {
-			mustJoin(t, s, "g", fmt.Sprint(i))
+			all = append(all, mustJoin(t, s, "g", fmt.Sprint(i)))
 		}
 		o := groupOf(t.Context(), func(ctx context.Context, f func([]Member) error) error { return members(ctx, w, "g", "", f) })
 		synctest.Wait()
 		if lines := o.drain(); len(lines) != 1 || len(strings.Fields(lines[0])) != 100 {
 			t.Fatalf("void: told %q", lines)
 		}
-		s.end() // all leave at one index
+		for _, m := range all[:50] { // one after the other
+			if err := m.Leave(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(burst / 100)
+		}
+		time.Sleep(time.Second)
+		if lines := o.drain(); len(lines) != 1 || len(strings.Fields(lines[0])) != 50 {
+			t.Errorf("50 left within %v: told %q", burst/2, lines)
+		}
+		s.end() // the others, at one index
 		o.want(t, "all have gone", "")
 		o.stop()
 		<-o.ended
