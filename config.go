@@ -62,7 +62,8 @@ type GroupConfig struct {
 	Sessions bool
 
 	// Event is told of each event of the replica's flight recorder as it happens, one
-	// after the other; it must not block nor call the group. Optional.
+	// after the other, with the time by the wall clock as it was set when the group
+	// started; it must not block nor call the group. Optional.
 	Event func(FlightEvent)
 	// Intercept, for tests and demonstrations of a bad network, is handed each message
 	// that may leave for another replica, and what sends it: at once, later, more than

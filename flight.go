@@ -68,7 +68,8 @@ func tellFlight[E any](g *Group, event func(e E, wall time.Time, now consensus.T
 	if g.config.Event == nil {
 		return nil
 	}
-	return func(e E) { g.config.Event(event(e, time.Now(), clock())) }
+	wall, now := time.Now(), clock() // once, so that events of one turn have one time
+	return func(e E) { g.config.Event(event(e, wall, now)) }
 }
 
 // intercept leaves a message to the group's Intercept, if there is one.

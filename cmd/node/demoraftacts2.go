@@ -16,7 +16,7 @@ func (t *trio) minority(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	mark, lone := t.hub.mark(), t.without(leader)[0]
+	mark, lone, third := t.hub.mark(), t.without(leader)[0], t.without(leader)[1]
 	if err := t.cut(ctx, lone); err != nil {
 		return "", err
 	}
@@ -41,9 +41,9 @@ func (t *trio) minority(ctx context.Context) (string, error) {
 	_, err = t.equal(ctx, index)
 	all := t.hub.since(mark)
 	newer := all.filter(func(e raftEvent) bool { return e.Direction == "self" && e.Term > term })
-	return fmt.Sprintf("%s was cut off. %s and the third one are 2 of 3: a=1 and b=2 were done, entries up to %d. %[1]s asked %[4]d times whether it could win "+
+	return fmt.Sprintf("%s was cut off. %s and %[7]s are 2 of 3: a=1 and b=2 were done, entries up to %[3]d. %[1]s asked %[4]d times whether it could win "+
 			"term %[5]d, reached nobody, and stayed in term %[6]d without a new entry. When the link was back it followed %[2]s, which sent what it had missed.",
-			lone, leader, index, len(s.by(lone).sent("PreVote").with(leader)), term+1, term),
+			lone, leader, index, len(s.by(lone).sent("PreVote").with(leader)), term+1, term, third),
 		errors.Join(err, expect(len(newer) == 0, "the term went on: %v", newer), expect(had == before, "%s had new entries while it was cut off", lone),
 			expect(len(all.own("leader")) == 0, "the leader changed: %v", all.own("leader")))
 }
@@ -90,7 +90,7 @@ func (t *trio) shorterLog(ctx context.Context) (string, error) {
 		return "", err
 	}
 	list, err := t.equal(ctx, index)
-	return fmt.Sprintf("c=3, entry %d of term %d, was done without %s, which was cut off. Then %s was killed. %[3]s asked %[5]s for its vote with a log that ends at "+
+	return fmt.Sprintf("c=3, entry %d of term %d, was done without %s, which was cut off. Then %s was killed, and %[5]s kept from asking first. %[3]s asked %[5]s for its vote with a log that ends at "+
 			"%[6]d of term %[7]d and got none, since %[5]s's ends at %[1]d: else c=3 would be lost. %[8]s leads term %[9]d, and %[3]s has the entry from it.",
 			index, term, short, old, long, asked.Last, asked.EntryTerm, e.Name, e.Term),
 		errors.Join(err, expect(e.Name == long, "%s leads, which lacked c=3", e.Name),
@@ -186,25 +186,12 @@ func (t *trio) overwritten(old string, truncated raftEvent, lost raftEvents) str
 
 // judge holds everything that was seen against Figure 3.
 func (t *trio) judge(ctx context.Context) (string, error) {
-	_, _, err := t.leads(ctx)
+	list, err := t.equal(ctx, 0)
 	if err != nil {
 		return "", err
 	}
-	list, err := t.equal(ctx, 0)
 	s := t.hub.since(0)
-	leaders, votes := map[uint64]string{}, map[string]string{}
-	for _, e := range s {
-		switch {
-		case e.Direction == "self" && e.Kind == "leader":
-			err = errors.Join(err, single(leaders, e.Term, e.Name, "term %v is led by %s and %s"))
-		case e.Direction == "out" && e.Kind == "Vote" && !e.Refused:
-			err = errors.Join(err, single(votes, fmt.Sprintf("%s in term %d", e.Name, e.Term), e.PeerName, "the vote of %v went to %s and %s"))
-		case e.Direction == "self" && e.Kind == "candidate":
-			err = errors.Join(err, single(votes, fmt.Sprintf("%s in term %d", e.Name, e.Term), e.Name, "the vote of %v went to %s and %s"))
-		case e.Direction == "self" && e.Kind == "truncated":
-			err = errors.Join(err, expect(e.PeerName != e.Name, "%s leads term %d and drops entries", e.Name, e.Term))
-		}
-	}
+	leaders, votes, err := elections(s)
 	entries, wrong := committedTerms(s)
 	var lost []string
 	for index, command := range t.asked {
@@ -214,8 +201,28 @@ func (t *trio) judge(ctx context.Context) (string, error) {
 	}
 	return fmt.Sprintf("%s events: %d terms with a leader, each with one; %d votes, one a replica and term; no leader dropped an entry; %d committed entries, each "+
 			"of one term wherever it was; all %d commands that were told \"done\" are applied at their index by all three.",
-			counted(uint64(len(s))), len(leaders), len(votes), entries, len(t.asked)),
-		errors.Join(err, wrong, expect(len(lost) == 0, "acknowledged and lost: %v", lost), expect(len(leaders) >= 4, "leaders %v", leaders))
+			counted(uint64(len(s))), leaders, votes, entries, len(t.asked)),
+		errors.Join(err, wrong, expect(len(lost) == 0, "acknowledged and lost: %v", lost), expect(leaders >= 4, "%d leaders", leaders))
+}
+
+// elections counts leaders and votes. It is an error that a term has two leaders, that a
+// replica votes twice in one, or that a leader drops entries.
+func elections(s raftEvents) (leaders, votes int, err error) {
+	led, voted := map[uint64]string{}, map[string]string{}
+	for _, e := range s {
+		voter := fmt.Sprintf("%s in term %d", e.Name, e.Term)
+		switch {
+		case e.Direction == "self" && e.Kind == "leader":
+			err = errors.Join(err, single(led, e.Term, e.Name, "term %v is led by %s and %s"))
+		case e.Direction == "out" && e.Kind == "Vote" && !e.Refused:
+			err = errors.Join(err, single(voted, voter, e.PeerName, "the vote of %v went to %s and %s"))
+		case e.Direction == "self" && e.Kind == "candidate":
+			err = errors.Join(err, single(voted, voter, e.Name, "the vote of %v went to %s and %s"))
+		case e.Direction == "self" && e.Kind == "truncated":
+			err = errors.Join(err, expect(e.PeerName != e.Name, "%s leads term %d and drops entries", e.Name, e.Term))
+		}
+	}
+	return len(led), len(voted), err
 }
 
 // single notes who has something that only one may have.

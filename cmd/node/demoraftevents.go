@@ -87,11 +87,11 @@ type raftView map[string]*seenReplica
 type seenReplica struct {
 	log    map[uint64]uint64 // the term of each entry that it was seen to append
 	last   uint64
-	term   uint64
 	vote   map[uint64]string // by term
-	heard  time.Time         // from whom it follows
+	heard  time.Time         // when it last heard leader
 	leader string
-	asked  map[string]raftEvent // the last question for a vote, by who asked
+	role   raftEvent            // the last that it told
+	asked  map[string]raftEvent // the last PreVote and RequestVote, by kind and who asked
 }
 
 func newRaftView() raftView { return raftView{} }
@@ -122,32 +122,36 @@ func (v raftView) learn(e raftEvent) {
 	case e.Direction == "out" && e.Kind == "Vote" && !e.Refused:
 		r.vote[e.Term] = e.PeerName
 	case e.Direction == "in" && (e.Kind == "PreVote" || e.Kind == "RequestVote"):
-		r.asked[e.PeerName] = e
+		r.asked[e.Kind+e.PeerName] = e
 	case e.Direction == "in" && (e.Kind == "Heartbeat" || e.Kind == "AppendEntries"):
 		r.heard, r.leader = e.Time, e.PeerName
 	}
-	if e.Direction == "self" {
-		r.term = e.Term
+	if e.isRole() {
+		r.role = e
 	}
 }
 
 // why says why a replica refuses its vote to who has asked for it.
 func (v raftView) why(refusal raftEvent) string {
-	r, asked := v.of(refusal.Name), v.of(refusal.Name).asked[refusal.PeerName]
+	r, question := v.of(refusal.Name), "RequestVote"
+	if refusal.Kind == "PreVoteReply" {
+		question = "PreVote"
+	}
+	asked := r.asked[question+refusal.PeerName]
 	vote, ownTerm := r.vote[asked.Term], r.log[r.last]
 	switch {
-	case asked.Term < refusal.Term || asked.Kind == "PreVote" && asked.Term <= refusal.Term:
-		return fmt.Sprintf("it is in term %d", refusal.Term)
-	case asked.Kind == "RequestVote" && vote == refusal.Name:
-		return "has voted for itself"
-	case asked.Kind == "RequestVote" && vote != "" && vote != refusal.PeerName:
-		return "has voted for " + vote
+	case asked.Term < refusal.Term || question == "PreVote" && asked.Term == refusal.Term:
+		return fmt.Sprintf("I am in term %d", refusal.Term)
+	case question == "RequestVote" && vote == refusal.Name:
+		return "I have voted for myself"
+	case question == "RequestVote" && vote != "" && vote != refusal.PeerName:
+		return "I have voted for " + vote
 	case ownTerm > asked.EntryTerm || ownTerm == asked.EntryTerm && r.last > asked.Last:
-		return fmt.Sprintf("its log ends later, at %d of term %d", r.last, ownTerm)
+		return fmt.Sprintf("my log ends at %d of term %d", r.last, ownTerm)
 	case r.leader != "" && refusal.Time.Sub(r.heard) < raftLease:
-		return fmt.Sprintf("heard %s %d ms ago", r.leader, refusal.Time.Sub(r.heard).Milliseconds())
+		return fmt.Sprintf("I heard %s %d ms ago", r.leader, refusal.Time.Sub(r.heard).Milliseconds())
 	}
-	return "it asks itself"
+	return "not now" // after a start, or to who asks at the same moment
 }
 
 // raftLines writes events for people, in 80 columns. One message to several is one line.
@@ -169,8 +173,11 @@ type raftLine struct {
 
 // add takes an event; flush writes it. What was sent is told by its sender.
 func (l *raftLines) add(e raftEvent) {
+	before := l.seen.of(e.Name).role
 	l.seen.learn(e)
 	switch {
+	case e.isRole() && before.Kind == e.Kind && before.Term == e.Term && before.PeerName == e.PeerName:
+		return // the configuration has changed
 	case e.isHeartbeat():
 		if e.Kind == "Heartbeat" && e.Direction == "out" {
 			if l.beats == nil {

@@ -136,9 +136,18 @@ func (s *story) conclude(p playedAct) {
 	}
 	for _, r := range p.Rules {
 		if p.OK {
-			wrapped(s.out, fmt.Sprintf("%-4s  ", r.Rule), r.Text)
+			wrapped(s.out, fmt.Sprintf("%-*s  ", s.ruleWidth(), r.Rule), r.Text)
 		}
 	}
+}
+
+// ruleWidth is what the longest name of a rule takes, or a word like FAIL.
+func (s *story) ruleWidth() int {
+	width := 4
+	for rule := range s.rules {
+		width = max(width, len(rule))
+	}
+	return width
 }
 
 // wrapped writes a text in lines of at most 80, the first one behind a word.
