@@ -104,7 +104,10 @@ func (w *watcher) connect(ctx context.Context) (progress bool, err error) {
 	err = errNoAnswer
 	for _, addr := range w.client.order() {
 		attempt, cancel := context.WithCancel(ctx)
+		// A paused node takes connections too, and does not answer.
+		alarm := time.AfterFunc(w.client.config.Timeout, cancel)
 		response, failure := w.client.once(attempt, addr, k)
+		alarm.Stop()
 		if failure != nil {
 			cancel()
 			w.lost, w.at = failure, addr

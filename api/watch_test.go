@@ -114,6 +114,26 @@ func TestAWatchGoesOnAtAnotherNodeAndMissesNothing(t *testing.T) {
 	}
 }
 
+// A process that stands still, or a cut network, takes connections and does not answer.
+func TestAWatchGoesOnPastANodeThatIsPaused(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	_, addr := serve(t, Config{Backend: f})
+	paused, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { paused.Close() })
+	client, err := NewClient(ClientConfig{Addrs: []string{paused.Addr().String(), addr}, Timeout: 50 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	f.put(t, "a", []byte("v"))
+	if got := collect(t, client, "a", WatchOptions{From: 1}, 1); !slices.Equal(got, []string{"1 created a v"}) {
+		t.Errorf("got %q", got)
+	}
+}
+
 // newCuttingProxy passes connections on to a server and cuts each after a few
 // more bytes than the one before.
 func newCuttingProxy(t *testing.T, f *fake) string {
