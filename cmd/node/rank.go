@@ -77,11 +77,11 @@ func (r *rank) stay(ctx context.Context, name string) (lost bool, err error) {
 		return closed(s.Lost()), err
 	}
 	err = m.Watch(ctx, func(all []recipes.Member) error { r.tell(all); return nil })
-	if ctx.Err() == nil && closed(m.Lost()) {
-		r.hint("the place in %q is lost: %s", name, lostWords(m.Err()))
-		return true, nil
+	if ctx.Err() != nil || !tookAway(err) {
+		return false, err
 	}
-	return false, err
+	r.hint("the place in %q is lost: %s", name, lostWords(err))
+	return true, nil
 }
 
 // work joins, and runs the command with the rank, as often as that changes.
@@ -102,7 +102,7 @@ func (r *rank) work(ctx context.Context, name string, cmd *command) (lost bool, 
 	for {
 		number, changed, there := place.now()
 		if !there {
-			return r.placeless(ctx, name, m, place.err)
+			return r.placeless(ctx, name, place.err)
 		}
 		if number < 0 {
 			<-changed
@@ -118,11 +118,11 @@ func (r *rank) work(ctx context.Context, name string, cmd *command) (lost bool, 
 }
 
 // placeless is the end of a round whose place is no more.
-func (r *rank) placeless(ctx context.Context, name string, m *recipes.Membership, why error) (lost bool, err error) {
-	if ctx.Err() != nil || !closed(m.Lost()) {
+func (r *rank) placeless(ctx context.Context, name string, why error) (lost bool, err error) {
+	if ctx.Err() != nil || !tookAway(why) {
 		return false, why
 	}
-	r.hint("the place in %q is lost: %s; the command was ended", name, lostWords(m.Err()))
+	r.hint("the place in %q is lost: %s; the command was ended", name, lostWords(why))
 	return true, nil
 }
 

@@ -97,6 +97,11 @@ func lostWords(why error) string {
 	return plain(why)
 }
 
+// tookAway reports whether a recipe ended with err because what it held was lost.
+func tookAway(err error) bool {
+	return errors.Is(err, recipes.ErrDeleted) || api.CodeOf(err) == api.CodeSession
+}
+
 // placeError is the error of a recipe that was waiting.
 func placeError(name string, err error) error {
 	if errors.Is(err, recipes.ErrDeleted) {
@@ -109,13 +114,15 @@ func placeError(name string, err error) error {
 // repeat has a verb take up again what it has lost, round after round, until a round ends for
 // another reason. The first round must succeed; later ones wait for the cluster to come back.
 func (a *app) repeat(ctx context.Context, round func() (lost bool, err error)) error {
+	told := ""
 	for first := true; ; first = false {
 		lost, err := round()
 		if !lost && (err == nil || first || ctx.Err() != nil || !passing(err)) {
 			return err
 		}
-		if err != nil {
-			a.hint("not yet: %s", plain(err))
+		if err != nil && plain(err) != told {
+			told = plain(err)
+			a.hint("not yet: %s", told)
 		}
 		select {
 		case <-ctx.Done():
