@@ -65,7 +65,8 @@ func showEvents(w io.Writer, events []api.FlightEvent) {
 			row[3] += ", refused"
 		}
 		if raft {
-			row[4], row = number(e.Term), append(row, number(e.EntryTerm))
+			row[4] = number(e.Term)
+			row = append(row, number(e.EntryTerm))
 		}
 		rows = append(rows, row)
 	}
