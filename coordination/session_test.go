@@ -2,6 +2,7 @@ package coordination
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 )
@@ -130,7 +131,7 @@ func TestAnExpiryTakesOnOnlyWhatIsDoneInATrice(t *testing.T) {
 
 func TestSessionsStayInOrder(t *testing.T) {
 	r := newReplica(t, Limits{})
-	var pictures []string
+	pictures := make(map[io.WriterTo]string)
 	have := make(map[uint64]bool)
 	for i := range 3000 {
 		if i%3 == 2 || i > 1500 && i < 2200 {
@@ -140,10 +141,14 @@ func TestSessionsStayInOrder(t *testing.T) {
 				break
 			}
 		} else {
-			have[r.open(Operation{}).Session] = true
+			have[r.open(Operation{Timeout: int64(5000 + i), Linger: int64(600 + i)}).Session] = true
 		}
-		if i%500 == 0 {
-			pictures = append(pictures, r.snapshot())
+		if i%500 == 0 || i > 1500 && i < 2200 && i%10 == 0 { // also while chunks are joined
+			picture, err := r.Snapshot()
+			if err != nil {
+				t.Fatal(err)
+			}
+			pictures[picture] = r.snapshot()
 		}
 	}
 	after, count := uint64(0), 0
@@ -160,7 +165,8 @@ func TestSessionsStayInOrder(t *testing.T) {
 		}
 	}
 	want(t, "count", count, len(have))
-	for _, p := range pictures {
+	for picture, p := range pictures {
+		want(t, "picture later", written(t, picture) == p, true)
 		other := newReplica(t, Limits{})
 		other.restore(p)
 		want(t, "restored", other.snapshot() == p, true)

@@ -178,3 +178,50 @@ func TestLargeDataTravelsInASnapshot(t *testing.T) {
 		}
 	}
 }
+
+// Whoever makes up a snapshot can make its checksum and digest right too.
+func TestASnapshotOfAnImpossibleTreeIsRefused(t *testing.T) {
+	for name, damage := range map[string]func(r *replica, me Caller){
+		"owner unknown":     func(r *replica, me Caller) { r.nodes["/e"].stat.Owner = 999 },
+		"owner of the root": func(r *replica, me Caller) { r.root.stat.Owner = me.Session },
+		"no such mode":      func(r *replica, me Caller) { r.nodes["/p"].stat.Owner = ContainerOwner + 1 },
+		"TTL of nothing":    func(r *replica, me Caller) { r.nodes["/p"].stat.Owner = TTLOwner },
+		"child of an ephemeral": func(r *replica, me Caller) {
+			r.put("/e2/x", "")
+			r.nodes["/e2"].stat.Owner = me.Session
+			r.account(r.nodes["/e2"])
+		},
+		"too many ephemerals": func(r *replica, me Caller) { r.createOwned(me, "/e3") },
+		"too many sessions":   func(r *replica, me Caller) { r.limits.Sessions = 1 },
+		"session out of order": func(r *replica, me Caller) {
+			all := r.sessions.chunks[0].sessions
+			all[0], all[1] = all[1], all[0]
+		},
+		"session of the future": func(r *replica, me Caller) { r.sessions.chunks[0].sessions[1].id = 1000 },
+		"timeout":               func(r *replica, me Caller) { r.sessions.chunks[0].sessions[1].timeout = MaxTimeout + 1 },
+		"linger":                func(r *replica, me Caller) { r.sessions.chunks[0].sessions[1].linger = MaxTimeout },
+		"claim of the future":   func(r *replica, me Caller) { r.claimed = 1000 },
+		"list that makes no sense": func(r *replica, me Caller) {
+			r.nodes["/p"].rules = r.share(rules{acl: ACL{{MayAll, Principal{"magic", "x"}}}})
+		},
+	} {
+		r := newReplica(t, Limits{SessionEphemerals: 2})
+		me := r.open(Operation{})
+		r.open(Operation{})
+		r.createOwned(me, "/e")
+		r.put("/p", "")
+		damage(r, me)
+		r.digest = 0
+		for _, n := range r.nodes {
+			n.sum = n.digest()
+			r.digest += n.sum
+		}
+		r.sessions.from(0, func(s *session) bool { r.digest += s.digest(); return true })
+		if name == "too many ephemerals" {
+			r.limits.SessionEphemerals = 1
+		}
+		if err := newReplica(t, Limits{}).Restore(strings.NewReader(r.snapshot())); !errors.Is(err, ErrCorrupt) || strings.Contains(err.Error(), "digest") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
