@@ -149,6 +149,7 @@ func TestAPlaceWhoseCreationIsUnderWayWhenTheCallerGivesUpIsGivenUpToo(t *testin
 			t.Errorf("giving up took %v", took)
 		}
 		time.Sleep(10 * time.Minute)
+		synctest.Wait()
 		if w.made != 1 || len(w.queue("a")) != 0 {
 			t.Errorf("%d places made, left: %q", w.made, w.queue("a"))
 		}
@@ -176,6 +177,7 @@ func TestAPlaceThatMayHaveBeenMadeIsGivenUpWhateverIsAnsweredLater(t *testing.T)
 			t.Error(err)
 		}
 		time.Sleep(2 * time.Minute)
+		synctest.Wait()
 		if q := w.queue("a"); w.made != 1 || len(q) != 0 {
 			t.Errorf("%d places made, left: %q", w.made, q)
 		}
