@@ -55,6 +55,7 @@ type Contest struct {
 	view       *contestView
 	stop       context.CancelFunc // of the meter
 	harms      []Harm
+	nodes      []Harm                        // what was done to nodes
 	next       map[FaultKind][]time.Duration // from a harm to the next one's being let in
 	counts     ContestReport
 	markers    int
@@ -365,7 +366,7 @@ func (c *Contest) judge() {
 	if err := writeRecords(filepath.Join(c.cluster.config.Dir, "records.ndjson"), records); err != nil {
 		c.fail("%v", err)
 	}
-	h := ContestHistory{Records: records, Harms: c.harms, Queue: contestQueue, Target: contestTarget, Begin: c.begin,
+	h := ContestHistory{Records: records, Harms: c.harms, Nodes: c.nodes, Queue: contestQueue, Target: contestTarget, Begin: c.begin,
 		End: fmt.Sprint(contestMarker, c.markers)}
 	for _, s := range c.observers {
 		if s.Role == roleObserve {

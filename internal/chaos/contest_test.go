@@ -27,7 +27,7 @@ func contest(t *testing.T, name string, election bool) {
 		each = max(len(mix), min(75, (*cyclesFlag+3)/4))
 	}
 	first := seed()
-	for done, life := 0, 0; done < *cyclesFlag && (end.IsZero() || time.Now().Before(end)); life++ {
+	for done, life := 0, 0; done < *cyclesFlag && (end.IsZero() || life == 0 || time.Until(end) > worthALife); life++ {
 		config := ContestConfig{Election: election, RunConfig: RunConfig{
 			Name: name, Commit: commit(argv[0]), Seed: first + uint64(life), Mix: mix, Cycles: min(*cyclesFlag-done, each),
 			Pause:   30 * time.Millisecond, // the contenders are what is judged here
@@ -58,6 +58,9 @@ func contest(t *testing.T, name string, election bool) {
 		})
 	}
 }
+
+// worthALife is the least time that another cluster is started for.
+const worthALife = 30 * time.Second
 
 // longContest is how many cycles make a campaign, in which a leader may stand still for
 // half a minute.

@@ -33,11 +33,17 @@ func (c *Contest) inject(ctx context.Context, f Fault) error {
 		return err
 	}
 	over, who, err := len(c.view.over), "", error(nil)
+	began := Now()
 	switch f.Kind {
 	case KillHolder, NapHolder, PauseHolder, CutHolder, KillWaiter, PauseWaiter, KillHolderAndLeader, PauseHolderAndLeader:
 		who, err = c.harm(ctx, f)
 	default:
 		err = c.Run.inject(ctx, f)
+	}
+	switch f.Kind {
+	case KillHolder, NapHolder, PauseHolder, CutHolder, KillWaiter, PauseWaiter:
+	default:
+		c.nodes = append(c.nodes, Harm{Kind: f.Kind, From: began, To: Now()})
 	}
 	if err != nil {
 		return err

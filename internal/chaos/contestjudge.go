@@ -31,6 +31,7 @@ func (h Harm) pauses() bool {
 type ContestHistory struct {
 	Records []Record
 	Harms   []Harm
+	Nodes   []Harm // what was done to nodes
 	Queue   string // the key below which contenders stand
 	Target  string
 	// Begin and End are the keys of the markers between which all observers looked on.
@@ -43,8 +44,8 @@ type ContestHistory struct {
 // true before.
 const wakeGrace = 500 * time.Millisecond
 
-// stoodExcuse is the least time without the processor that excuses a belief: the
-// cluster needs longer to let the next one in.
+// stoodExcuse is the least time without a processor that excuses a belief, and how long
+// it does so afterwards.
 const stoodExcuse = 50 * time.Millisecond
 
 // Leniency counts what is not to be blamed, but must be known.
@@ -135,7 +136,7 @@ func judgeBeliefs(records []Record, harms []Harm) (violations []string, excused 
 		if since == 0 || r.At <= since {
 			continue
 		}
-		if excuses(stood[r.Who], r.At) {
+		if excuses(stood[r.Who], since, r.At) {
 			excused++
 			continue
 		}
@@ -161,8 +162,15 @@ func stoodStill(records []Record, harms []Harm) map[string][]Harm {
 	return stood
 }
 
-func excuses(stood []Harm, at time.Duration) bool {
-	return slices.ContainsFunc(stood, func(h Harm) bool { return at >= h.From && at <= h.To+wakeGrace })
+// excuses reports whether a process could not know at the time at what was so since: it
+// has been stopped until just now, or it had no processor when that came about.
+func excuses(stood []Harm, since, at time.Duration) bool {
+	return slices.ContainsFunc(stood, func(h Harm) bool {
+		if h.Kind != "" {
+			return at >= h.From && at <= h.To+wakeGrace
+		}
+		return h.To+stoodExcuse >= since && h.From <= at && at <= h.To+stoodExcuse
+	})
 }
 
 // told returns the changes between the markers, which all watchers must have been
@@ -229,10 +237,11 @@ func firstDifference(a, b []Record) string {
 
 // contestLog is the history as the log orders it.
 type contestLog struct {
-	created map[uint64]Record // by index, of keys in the queue
-	deleted map[uint64]uint64 // by the index of the creation
-	leads   []uint64          // who was first in the queue, one after the other
-	commits map[string]uint64 // where each value was written to the target
+	created map[uint64]Record        // by index, of keys in the queue
+	leads   []uint64                 // who was first in the queue, one after the other
+	began   map[uint64]time.Duration // when an observer was told of that
+	between map[uint64]bool          // those who were so only between changes of one index
+	commits map[string]uint64        // where each value was written to the target
 	target  string
 
 	violations []string
@@ -241,7 +250,8 @@ type contestLog struct {
 // readLog replays the changes: who stands in the queue, who is first, and whether
 // what was written to the target was written by the first.
 func readLog(h ContestHistory, told []Record) *contestLog {
-	l := &contestLog{created: make(map[uint64]Record), deleted: make(map[uint64]uint64), commits: make(map[string]uint64), target: h.Target}
+	l := &contestLog{created: make(map[uint64]Record), commits: make(map[string]uint64),
+		began: make(map[uint64]time.Duration), between: make(map[uint64]bool), target: h.Target}
 	queue := make(map[string]uint64) // path to index of creation
 	for n, r := range told {
 		path := trimRoot(r.Change.Path)
@@ -254,20 +264,29 @@ func readLog(h ContestHistory, told []Record) *contestLog {
 			l.created[r.Change.Index] = r
 			queue[path] = r.Change.Index
 		case r.Change.Kind == "deleted":
-			l.deleted[queue[path]] = r.Change.Index
 			delete(queue, path)
 		}
-		// Changes of one index are one step.
-		if first := lowest(queue); first != 0 && (n+1 == len(told) || told[n+1].Change.Index != r.Change.Index) &&
-			(len(l.leads) == 0 || l.leads[len(l.leads)-1] != first) {
-			l.leads = append(l.leads, first)
-		}
+		l.lead(r, lowest(queue), n+1 == len(told) || told[n+1].Change.Index != r.Change.Index)
 	}
 	if !slices.IsSorted(l.leads) {
 		l.violations = append(l.violations, fmt.Sprintf("the first of the queue came out of order: %d", l.leads))
 	}
 	l.violations = few(l.violations)
 	return l
+}
+
+// lead notes who is the first of the queue after a change. Changes of one index are one
+// step: who was first only between them never led, though an observer may be told so.
+func (l *contestLog) lead(r Record, first uint64, whole bool) {
+	if first == 0 {
+		return
+	}
+	if len(l.leads) == 0 || l.leads[len(l.leads)-1] != first {
+		l.leads, l.began[first], l.between[first] = append(l.leads, first), r.At, true
+	}
+	if whole {
+		delete(l.between, first)
+	}
 }
 
 // lowest is the index at which the first of the queue was created, 0 if it is empty.
@@ -307,7 +326,7 @@ func (l *contestLog) judgeHolds(records []Record) (violations []string) {
 			violations = append(violations, fmt.Sprintf("%s holds token %d, at which nothing was created", r.Who, r.Token))
 		case trimRoot(key.Change.Path) != trimRoot(r.Key) || string(key.Change.Value) != r.Who:
 			violations = append(violations, fmt.Sprintf("%s holds %s with token %d, which is %s", r.Who, r.Key, r.Token, showChange(key)))
-		case !slices.Contains(l.leads, r.Token):
+		case !slices.Contains(l.leads, r.Token) || l.between[r.Token]:
 			violations = append(violations, fmt.Sprintf("%s held token %d, which was never the first", r.Who, r.Token))
 		}
 	}
@@ -332,12 +351,17 @@ func (l *contestLog) judgeCommits(records []Record) (violations []string) {
 	return few(violations)
 }
 
+// watchSilence is how long an observer may not notice that its node stands still, and
+// needs to go on elsewhere.
+const watchSilence = 25 * time.Second
+
 // judgeLeaders checks that those who observe an election were told of each leader in
-// order, once. They are told the last of several changes that come together, as they do
-// after a reconnect: so some may be missing, which is counted, but not many.
+// order, once. They are told the last of several that come together, as they do after a
+// reconnect: so some may be missing that came after a node was harmed. They are counted.
 func (l *contestLog) judgeLeaders(h ContestHistory) (violations []string, missing int) {
 	for _, who := range h.Leaders {
 		next, seen := 0, uint64(0)
+		var unseen []uint64
 		for _, r := range h.Records {
 			if r.Who != who || r.Kind != SaidLeader || r.Token == 0 || r.Token == seen {
 				continue
@@ -349,13 +373,21 @@ func (l *contestLog) judgeLeaders(h ContestHistory) (violations []string, missin
 					who, seen, next, l.leads))
 				break
 			}
-			missing += place
+			unseen = append(unseen, l.leads[next:next+place]...)
 			next += place + 1
 		}
-		missing += len(l.leads) - next
-		if missing > 1+len(l.leads)/10 {
-			violations = append(violations, fmt.Sprintf("%s was not told of %d leaders of %d", who, missing, len(l.leads)))
+		unseen = slices.DeleteFunc(append(unseen, l.leads[next:]...), func(token uint64) bool { return l.between[token] })
+		missing += len(unseen)
+		for _, token := range unseen {
+			if !h.disturbed(l.began[token]) {
+				violations = append(violations, fmt.Sprintf("%s was not told that %d leads", who, token))
+			}
 		}
 	}
-	return violations, missing
+	return few(violations), missing
+}
+
+// disturbed reports whether a node had been harmed shortly before.
+func (h ContestHistory) disturbed(at time.Duration) bool {
+	return slices.ContainsFunc(h.Nodes, func(n Harm) bool { return at >= n.From && at <= n.To+watchSilence })
 }

@@ -103,6 +103,11 @@ func TestWhatIsWrongInAContestIsSeen(t *testing.T) {
 			s.at += wakeGrace + 10*time.Millisecond
 			s.act("a", 10, false)
 		}, "a believed (acts) to hold token 10"},
+		"an earlier time without a processor excuses nothing": {func(s *contestScript) {
+			s.say(Said{Who: "a", Kind: SaidStood, From: s.at - time.Second})
+			s.at += 2 * stoodExcuse
+			s.act("a", 10, false)
+		}, "a believed (acts) to hold token 10"},
 		"a cut excuses no belief": {func(s *contestScript) {
 			s.Harms = append(s.Harms, Harm{Kind: CutHolder, Who: "a", From: s.at, To: s.at + time.Second})
 			s.act("a", 10, false)
@@ -137,6 +142,14 @@ func TestWhatIsWrongInAContestIsSeen(t *testing.T) {
 			s.say(Said{Who: "b", Kind: SaidHolds, Token: 21, Key: contestKey(3)})
 			s.change(22, "deleted", contestKey(3), "")
 		}, "b held token 21, which was never the first"},
+		"let in between two changes of one index": {func(s *contestScript) {
+			s.change(20, "created", contestKey(2), "a")
+			s.say(Said{Who: "o", Kind: SaidLeader, Token: 20})
+			s.change(21, "created", contestKey(3), "b")
+			s.change(22, "deleted", contestKey(2), "")
+			s.say(Said{Who: "b", Kind: SaidHolds, Token: 21, Key: contestKey(3)})
+			s.change(22, "deleted", contestKey(3), "")
+		}, "b held token 21, which was never the first"},
 		"a watcher misses a change": {func(s *contestScript) {
 			s.say(Said{Who: "w1", Kind: SaidChange, Change: &api.Change{Kind: "changed", Path: "/x", Index: 40}})
 		}, "w1 and w2 were told different changes: change 7 is 40 changed /x"},
@@ -153,7 +166,11 @@ func TestWhatIsWrongInAContestIsSeen(t *testing.T) {
 		}, "w2 was not told of both markers"},
 		"no leader is observed": {func(s *contestScript) {
 			s.Records = slices.DeleteFunc(s.Records, func(r Record) bool { return r.Kind == SaidLeader })
-		}, "o was not told of 2 leaders of 2"},
+		}, "o was not told that 10 leads"},
+		"a leader is not observed, long after a node was harmed": {func(s *contestScript) {
+			s.Nodes = append(s.Nodes, Harm{Kind: PauseLeader, From: -time.Minute, To: -watchSilence})
+			s.Records = slices.DeleteFunc(s.Records, func(r Record) bool { return r.Kind == SaidLeader && r.Token == 10 })
+		}, "o was not told that 10 leads"},
 		"a leader is observed twice": {func(s *contestScript) { s.say(Said{Who: "o", Kind: SaidLeader, Token: 10}) },
 			"o was told that 10 leads, which does not come behind 2 in [10 11]"},
 	} {
