@@ -69,20 +69,8 @@ func (t *trio) shorterLog(ctx context.Context) (string, error) {
 		return "", err
 	}
 	t.kill(old)
-	killed := time.Now()
-	// The one with the entry must not ask before it was asked.
-	if err := errors.Join(t.fault(ctx, long, fault{Do: "lose", Kind: "PreVote"}), t.fault(ctx, short)); err != nil {
-		return "", err
-	}
-	var asked, refusal raftEvent
-	if _, err := t.hub.await(ctx, mark, long+" refusing "+short+" when it hears no leader any more", func(s raftEvents) bool {
-		refusal = s.by(long).sent("PreVoteReply").with(short).refused(true).last()
-		asked = s.by(long).received("PreVote").with(short).last()
-		return refusal.Time.After(killed.Add(raftLease + 200*time.Millisecond))
-	}); err != nil {
-		return "", err
-	}
-	if err := t.heal(ctx, long); err != nil {
+	asked, err := t.refused(ctx, mark, short, long)
+	if err != nil {
 		return "", err
 	}
 	e, err := t.elected(ctx, mark, term, t.without(old)...)
@@ -96,6 +84,20 @@ func (t *trio) shorterLog(ctx context.Context) (string, error) {
 		errors.Join(err, expect(e.Name == long, "%s leads, which lacked c=3", e.Name),
 			expect(asked.EntryTerm < term || asked.EntryTerm == term && asked.Last < index, "%s asked with a log that ends at %d of term %d", short, asked.Last, asked.EntryTerm),
 			expect(slices.Contains(commands(list), "c=3"), "c=3 is lost: %v", list))
+}
+
+// refused heals short and waits until long refuses it a vote although it hears no leader any
+// more. It returns what short asked. So that short asks first, long's questions are lost.
+func (t *trio) refused(ctx context.Context, mark int, short, long string) (asked raftEvent, err error) {
+	killed := time.Now()
+	if err := errors.Join(t.fault(ctx, long, fault{Do: "lose", Kind: "PreVote"}), t.fault(ctx, short)); err != nil {
+		return asked, err
+	}
+	_, err = t.hub.await(ctx, mark, long+" refusing "+short+" when it hears no leader any more", func(s raftEvents) bool {
+		asked = s.by(long).received("PreVote").with(short).last()
+		return s.by(long).sent("PreVoteReply").with(short).refused(true).last().Time.After(killed.Add(raftLease + 200*time.Millisecond))
+	})
+	return asked, errors.Join(err, t.heal(ctx, long))
 }
 
 // oldLeader: what a leader that is cut off takes into its log is committed nowhere, and

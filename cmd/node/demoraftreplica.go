@@ -78,12 +78,7 @@ func (a *app) serveReplica(ctx context.Context, f *startFlags) error {
 	defer show.end()
 	r := &raftReplica{}
 	config := synod.Config{Name: f.name, ClusterName: "demo", Dir: f.dir(), Bootstrap: f.bootstrap, Join: f.join, Listen: addresses, Logger: log,
-		Heartbeat: raftHeartbeat, Election: raftElection, Lease: raftLease, Version: version,
-		Groups: []synod.GroupConfig{{Name: raftGroup, New: func() synod.StateMachine { return &commandList{} },
-			Event: func(e synod.FlightEvent) { show.event(raftEvent{f.name, api.NewFlightEvent(e)}) },
-			Intercept: func(m synod.FlightEvent, send func()) {
-				r.faults.intercept(leaving{to: m.PeerName, kind: m.Kind}, send)
-			}}}}
+		Heartbeat: raftHeartbeat, Election: raftElection, Lease: raftLease, Version: version, Groups: []synod.GroupConfig{r.config(f.name, show.event)}}
 	node, err := synod.Start(ctx, config)
 	if err != nil {
 		return startError(ctx, f, config, err)
@@ -99,6 +94,15 @@ func (a *app) serveReplica(ctx context.Context, f *startFlags) error {
 	stop, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	return errors.Join(node.Err(), server.Close(), node.Stop(stop))
+}
+
+// config is the group whose events are shown and whose messages go through faults.
+func (r *raftReplica) config(name string, show func(raftEvent)) synod.GroupConfig {
+	return synod.GroupConfig{Name: raftGroup, New: func() synod.StateMachine { return &commandList{} },
+		Event: func(e synod.FlightEvent) { show(raftEvent{name, api.NewFlightEvent(e)}) },
+		Intercept: func(m synod.FlightEvent, send func()) {
+			r.faults.intercept(leaving{to: m.PeerName, kind: m.Kind}, send)
+		}}
 }
 
 func (r *raftReplica) handler() http.Handler {
