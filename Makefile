@@ -64,7 +64,7 @@ chaos-short: ## real processes, both engines: CYCLES kills in all, a fifth as ma
 	$(CHAOS) -engine=paxos -run 'TestPartialPartition$$' -cycles=4
 	$(CHAOS) -engine=paxos -roles -run 'TestKill$$' -cycles=14 -life=14
 	$(CHAOS) -engine=paxos -run 'TestLongPause$$' -cycles=1
-	$(CHAOS) -run 'TestSessionInput$$|AreRefused|IsRefused$$|StayOut|NeedsPermission|FullDisk|AreBounded|HealsSoon|TestMemoryOver|TestMemoryUnder|LargeSnapshot'
+	$(CHAOS) -run 'TestSessionInput$$|TestLockCommands|AreRefused|IsRefused$$|StayOut|NeedsPermission|FullDisk|AreBounded|HealsSoon|TestMemoryOver|TestMemoryUnder|LargeSnapshot'
 
 chaos: ## what a release needs, on each engine: 2,500 kills, 1,000 power cuts; the ledger keeps the totals
 	set -e; for engine in $(ENGINES); do \

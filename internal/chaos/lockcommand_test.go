@@ -55,7 +55,8 @@ func (l *lockCommands) holds(number int, name string, limit time.Duration) (toke
 		if err != nil {
 			return err
 		}
-		list := strings.Split(strings.TrimSpace(string(text)), "\n")
+		list := strings.Split(string(text), "\n")
+		list = list[:len(list)-1] // behind the last end of line stands nothing, or half a line
 		if len(list) < number {
 			return fmt.Errorf("%d have begun", len(list))
 		}
