@@ -6,11 +6,13 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 )
 
 // limited lets at most so many connections be open; more wait in the kernel's queue.
 // When all places are taken, the connection that has been idle longest loses its own:
 // clients keep connections for later, and one that comes now must not wait for that.
+// Of those that have been idle for a while it keeps only some, as each costs some 17 KiB.
 type limited struct {
 	net.Listener
 	slots  chan struct{}
@@ -21,6 +23,12 @@ type limited struct {
 	idle list.List // of *limitedConn that wait for a request, the longest first
 	full bool      // Accept waits for a place
 }
+
+const (
+	// idleMost is how many connections may be idle for longer than idleSpared.
+	idleMost   = 512
+	idleSpared = 5 * time.Second
+)
 
 func limitListener(l net.Listener, n int) *limited {
 	return &limited{Listener: l, slots: make(chan struct{}, n), closed: make(chan struct{})}
@@ -71,6 +79,7 @@ type limitedConn struct {
 	listener *limited
 	free     func()
 	waiting  *list.Element // in listener.idle; guarded by listener.mu
+	since    time.Time     // it is there; guarded by listener.mu
 }
 
 func (c *limitedConn) Close() error {
@@ -79,9 +88,9 @@ func (c *limitedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// setIdle enters the connection among the idle ones or takes it out. It reports whether
-// the connection is to be closed, as another one needs its place.
-func (c *limitedConn) setIdle(idle bool) (unwanted bool) {
+// setIdle enters the connection among the idle ones or takes it out. It returns one that
+// is to be closed, or nil: this one, as another needs its place, or one of too many.
+func (c *limitedConn) setIdle(idle bool) (unwanted *limitedConn) {
 	l := c.listener
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -90,14 +99,17 @@ func (c *limitedConn) setIdle(idle bool) (unwanted bool) {
 		c.waiting = nil
 	}
 	if !idle {
-		return false
+		return nil
 	}
 	if l.full {
 		l.full = false
-		return true
+		return c
 	}
-	c.waiting = l.idle.PushBack(c)
-	return false
+	c.waiting, c.since = l.idle.PushBack(c), time.Now()
+	if longest := l.idle.Front().Value.(*limitedConn); l.idle.Len() > idleMost && c.since.Sub(longest.since) > idleSpared {
+		return longest
+	}
+	return nil
 }
 
 // limitedOf is the connection below conn that a limited listener has made, or nil.
@@ -111,7 +123,9 @@ func limitedOf(conn net.Conn) *limitedConn {
 
 // onConnState is for http.Server: it tells which connections wait for a request.
 func onConnState(conn net.Conn, state http.ConnState) {
-	if place := limitedOf(conn); place != nil && place.setIdle(state == http.StateIdle) {
-		place.Close()
+	if place := limitedOf(conn); place != nil {
+		if unwanted := place.setIdle(state == http.StateIdle); unwanted != nil {
+			unwanted.Close()
+		}
 	}
 }
