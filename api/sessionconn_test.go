@@ -253,11 +253,14 @@ func TestATouchByHandTellsWhetherTheSessionLives(t *testing.T) {
 }
 
 func FuzzSessionLine(f *testing.F) {
-	for _, line := range []string{`{"touch":1}`, `{"watch":1,"path":"a/b","scope":"tree","from":9,"once":true}`, `{"unwatch":1}`, `{"sync":3}`, `{`, `{"watch":1,"path":""}`} {
+	for _, line := range []string{`{"touch":1}`, `{"touch":0}`, `{"touch":01}`, `{"watch":1,"path":"a/b","scope":"tree","from":9,"once":true}`, `{"unwatch":1}`, `{"sync":3}`, `{`, `{"watch":1,"path":""}`} {
 		f.Add([]byte(line))
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {
 		m, err := parseSessionLine(line)
+		if number, is := parseTouch(line); is && (err != nil || m.kind != lineTouch || m.number != number) {
+			t.Fatalf("%q is taken for sign of life %d, and for %+v, %v", line, number, m, err)
+		}
 		if err != nil {
 			if CodeOf(err) != CodeRequest {
 				t.Fatalf("%q: %v, want %s", line, err, CodeRequest)
