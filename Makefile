@@ -13,7 +13,7 @@ FUZZ    ?= 30s
 LEDGER  ?= docs/ledger/chaos.ndjson
 CHAOS    = $(GO) test ./internal/chaos -chaos -v -count=1 -timeout=6h
 
-.PHONY: help build install test short race fuzz mutants sim bench-paxos soak chaos chaos-short memory lint clean
+.PHONY: help build install test short race fuzz mutants sim bench-paxos bench-coordination soak chaos chaos-short memory lint clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -84,6 +84,10 @@ chaos: ## what a release needs, on each engine: 2,500 kills, 1,000 power cuts; t
 
 memory: ## memory, disk and restarts at full size: 1,000,000 writes, 4,000 clients, 1 GiB; ten minutes, 6 GiB of disk
 	$(CHAOS) -engine=$(ENGINE) -run 'TestMemory|TestRestartWith' -writes=1000000 -clients=4000 -minutes=0.5 -logmib=4096 -gib=1
+
+bench-coordination: build ## the coordination service beside ZooKeeper, of which Debian's package must be there; nine minutes
+	cd bench && $(GO) build -o ../bin/bench .
+	cd bench && ../bin/bench coordination -json results/coordination.json
 
 bench-paxos: ## the Paxos engine beside our Raft, in turn: rates, CPU, fail-over, catch-up, membership changes; six minutes
 	cd bench && $(GO) build -o ../bin/bench .

@@ -216,6 +216,8 @@ func openSessions(ctx context.Context, e *ensemble, n int, timeout time.Duration
 	}
 	sessions := make([]session, n)
 	err = inParallel(openMost, n, func(i int) (err error) {
+		ctx, cancel := context.WithTimeout(ctx, holdTry)
+		defer cancel()
 		sessions[i], err = e.open(ctx, e.clientsFrom((leader+i)%replicaCount), timeout)
 		return err
 	})

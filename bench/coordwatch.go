@@ -25,20 +25,20 @@ type fanOut struct {
 const (
 	fanOutKey      = coordKeyRoot + "/k0"
 	fanOutPatience = 10 * time.Second
-	fanOutPause    = 20 * time.Millisecond // between changes
+	fanOutPause    = 40 * time.Millisecond // between changes
 	fanOutWarm     = 10                    // changes that do not count
 )
 
 // runFanOut changes one key again and again and times until every watcher has heard.
 func runFanOut(ctx context.Context, e *ensemble, watchers, changes int) (fanOut, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	f := fanOut{Service: e.name(), Changes: changes, Watchers: watchers}
 	sessions, err := openSessions(ctx, e, watchers+1, coordTimeout)
 	defer closeSessions(sessions)
 	if err != nil {
 		return f, err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // the watches, before their sessions
 	writer, sessions := sessions[watchers], sessions[:watchers]
 	told := make(chan time.Time, watchers) // each is told once of each change
 	err = inParallel(openMost, watchers, func(i int) error {

@@ -17,12 +17,16 @@ type holder struct{ sessions []session }
 const (
 	holdRoot     = "held"
 	holdPatience = 5 * time.Minute
+	// holdTry is for a session and its key: other work may have the machine.
+	holdTry = time.Minute
 )
 
 // holdSessions opens n sessions, spread over the servers, and creates their keys.
 func holdSessions(ctx context.Context, s service, clients []string, n int, timeout time.Duration) (*holder, error) {
 	h := &holder{sessions: make([]session, n)}
 	err := inParallel(openMost, n, func(i int) error {
+		ctx, cancel := context.WithTimeout(ctx, holdTry)
+		defer cancel()
 		own := slices.Concat(clients[i%len(clients):], clients[:i%len(clients)])
 		one, err := s.open(ctx, own, timeout)
 		if err != nil {

@@ -97,7 +97,11 @@ func (o *sessionsOptions) runKills(ctx context.Context, e *ensemble, out io.Writ
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "opened in %.1f s, %.0f MiB\n", time.Since(begun).Seconds(), largestMiB(e.pids()))
+	keys, err := p.session.count(ctx, holdRoot)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "opened in %.1f s, %.0f MiB, over %d, keys %d\n", time.Since(begun).Seconds(), largestMiB(e.pids()), h.over(), keys)
 	var all []cycle
 	begun = time.Now()
 	for time.Since(begun) < o.time && ctx.Err() == nil {
