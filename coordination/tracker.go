@@ -51,6 +51,9 @@ type tracked struct {
 	connection      uint64 // the highest that has shown itself
 	timeout, linger time.Duration
 	deadline        time.Duration
+	// spared is up to when it does not end by its linger: a timeout from the claim, if it
+	// was opened before.
+	spared time.Duration
 	// due is the deadline as of when the session was last moved in the queue. The true
 	// one may be later, never earlier, so that a sign of life need not touch the queue.
 	due  time.Duration
@@ -87,7 +90,9 @@ func (t *Tracker) Add(s SessionInfo, now time.Duration) {
 	}
 	n := &tracked{id: s.ID, timeout: time.Duration(s.Timeout) * time.Millisecond,
 		linger: time.Duration(s.Linger) * time.Millisecond}
-	n.deadline = at + n.timeout
+	if n.deadline = at + n.timeout; s.ID < t.epoch {
+		n.spared = n.deadline
+	}
 	t.sessions[s.ID] = n
 	t.push(n)
 }
@@ -122,9 +127,10 @@ func (t *Tracker) Touch(id, connection uint64, now time.Duration) Sign {
 }
 
 // Gone notes that the connection was closed: the session ends after its Linger unless
-// it shows itself. It counts for nothing before any connection has shown itself: under
-// the leader before, the session may have got a newer one than was closed, whose next
-// sign comes only after the Linger.
+// it shows itself. It counts for nothing before any connection has shown itself, and in
+// the first Timeout of a leadership it shortens no session that was opened before that:
+// the leader before may have confirmed a newer connection, whose next sign comes only
+// after the Linger, and late signs of the one that was closed look like those of a new one.
 func (t *Tracker) Gone(id, connection uint64, now time.Duration) {
 	at := t.pass(now)
 	n := t.sessions[id]
@@ -132,7 +138,7 @@ func (t *Tracker) Gone(id, connection uint64, now time.Duration) {
 		return
 	}
 	n.connection = connection
-	n.deadline = min(n.deadline, at+n.linger)
+	n.deadline = min(n.deadline, max(at+n.linger, n.spared))
 	t.requeue(n)
 }
 

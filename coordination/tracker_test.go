@@ -21,7 +21,12 @@ type steady struct {
 }
 
 func newSteady(t *testing.T, sessions ...SessionInfo) *steady {
-	w := &steady{Tracker: NewTracker(7, 0), t: t}
+	return newReign(t, 1, sessions...)
+}
+
+// newReign has sessions of which those with an id below epoch were opened before.
+func newReign(t *testing.T, epoch uint64, sessions ...SessionInfo) *steady {
+	w := &steady{Tracker: NewTracker(epoch, 0), t: t}
 	for _, s := range sessions {
 		w.Add(s, 0)
 	}
@@ -124,6 +129,19 @@ func TestANewLeaderDoesNotTakeTheEndOfAnOldConnectionForThatOfTheClient(t *testi
 		t.Fatalf("the connection that replaced it: %v", s)
 	}
 	w.mustEndAt(1, 13*oneSecond)
+}
+
+func TestASessionOfBeforeKeepsItsTimeoutWhateverItsOldConnectionsSay(t *testing.T) {
+	w := newReign(t, 7, lasting(1, 10*oneSecond, oneSecond))
+	w.Touch(1, 2, 0) // late signs of a connection that was replaced by number 3
+	w.Gone(1, 2, 0)
+	w.until(3 * oneSecond)
+	if s := w.Touch(1, 3, w.now); s != Alive {
+		t.Fatalf("the connection that replaced it: %v", s)
+	}
+	w.until(11 * oneSecond)
+	w.Gone(1, 3, w.now) // every other connection has had its time
+	w.mustEndAt(1, 12*oneSecond)
 }
 
 func TestALingerNeverLengthensASession(t *testing.T) {
@@ -238,6 +256,7 @@ type plain struct {
 
 type plainSession struct {
 	timeout, linger, deadline time.Duration
+	spared                    time.Duration
 	connection                uint64
 	over                      bool
 }
@@ -246,6 +265,7 @@ func (p *plain) at(now time.Duration) time.Duration {
 	if late := now - p.last - halfSecond; late > oneSecond {
 		for _, s := range p.sessions {
 			s.deadline += late
+			s.spared += late
 		}
 	}
 	p.last = now
@@ -270,7 +290,7 @@ func (p *plain) gone(id, connection uint64, now time.Duration) {
 	p.at(now)
 	if s := p.sessions[id]; s != nil && !s.over && s.connection > 0 && connection >= s.connection {
 		s.connection = connection
-		s.deadline = min(s.deadline, now+s.linger)
+		s.deadline = min(s.deadline, max(now+s.linger, s.spared))
 	}
 }
 
@@ -297,7 +317,7 @@ func TestTheTrackerDoesWhatTheRulesSay(t *testing.T) {
 // compare does the same at random to a Tracker and to a plain one.
 func compare(seed uint64) error {
 	random := rand.New(rand.NewPCG(seed, 1))
-	p, real := &plain{sessions: make(map[uint64]*plainSession)}, NewTracker(1, 0)
+	p, real := &plain{sessions: make(map[uint64]*plainSession)}, NewTracker(6, 0)
 	now := time.Duration(0)
 	for step := range 400 {
 		now += time.Duration(random.Int64N(int64(300 * time.Millisecond)))
@@ -312,6 +332,9 @@ func compare(seed uint64) error {
 			if p.sessions[id] == nil {
 				timeout := time.Duration(s.Timeout) * time.Millisecond
 				p.sessions[id] = &plainSession{timeout: timeout, linger: time.Duration(s.Linger) * time.Millisecond, deadline: now + timeout}
+				if id < 6 {
+					p.sessions[id].spared = now + timeout
+				}
 			}
 			real.Add(s, now)
 		case 1:

@@ -26,7 +26,9 @@
 //
 // A client whose connection was closed by its own side has its Linger instead ([Handle.Gone]).
 // If it lives it comes back at once, at any node, with a higher number of connection. What
-// comes late from the older one then counts for nothing (Moved).
+// comes late from the older one then counts for nothing (Moved). A new leader does not know
+// which connection the one before has confirmed last, so in its first Timeout it lets none of the
+// sessions that it found end by a Linger.
 //
 // # Why a client never believes for longer than the tree holds
 //
