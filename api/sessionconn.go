@@ -205,10 +205,6 @@ func (c *sessionConn) slowly(err error) {
 
 // onLine carries out one line of the client.
 func (c *sessionConn) onLine(line []byte) error {
-	if number, is := parseTouch(line); is {
-		c.touch(number)
-		return nil
-	}
 	m, err := parseSessionLine(line)
 	if err != nil {
 		return err

@@ -97,23 +97,6 @@ type sessionLineJSON struct {
 
 var scopes = map[string]coordination.Scope{"": coordination.OnNode, "node": coordination.OnNode, "children": coordination.OnChildren, "tree": coordination.OnTree}
 
-// parseTouch reads a sign of life in the form in which nearly all come. It needs so little
-// that the stacks of ten thousand readers stay small.
-func parseTouch(line []byte) (number uint64, is bool) {
-	digits, is := bytes.CutPrefix(line, []byte(`{"touch":`))
-	digits, ends := bytes.CutSuffix(digits, []byte(`}`))
-	if !is || !ends || len(digits) == 0 || len(digits) > 18 || digits[0] == '0' && len(digits) > 1 {
-		return 0, false
-	}
-	for _, d := range digits {
-		if d < '0' || d > '9' {
-			return 0, false
-		}
-		number = 10*number + uint64(d-'0')
-	}
-	return number, true
-}
-
 func parseSessionLine(line []byte) (m sessionLine, err error) {
 	if number, is := parseTouch(line); is {
 		return sessionLine{kind: lineTouch, number: number}, nil
