@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -64,8 +65,9 @@ func SpeakerMain() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	c := &contender{speaker, config, client, rand.New(rand.NewPCG(config.Seed, uint64(os.Getpid())))}
+	c := &contender{speaker: speaker, config: config, client: client, random: rand.New(rand.NewPCG(config.Seed, uint64(os.Getpid())))}
 	go c.meter()
+	go c.obey()
 	switch config.Role {
 	case roleLock, roleElect:
 		c.contend(ctx)
@@ -87,6 +89,24 @@ type contender struct {
 	config SpeakerConfig
 	client *api.Client
 	random *rand.Rand
+	stays  atomic.Bool // what it holds it holds until it has lost it
+}
+
+// Signals to a contender.
+const (
+	signalStay = syscall.SIGUSR1 // hold until it is lost, so that it does not end by itself
+	signalGo   = syscall.SIGUSR2 // no longer
+)
+
+// obey hears these signals.
+func (c *contender) obey() {
+	heard := make(chan os.Signal, 4)
+	signal.Notify(heard, signalStay, signalGo)
+	for s := range heard {
+		if c.stays.Store(s == signalStay); s == signalStay {
+			c.say(Said{Kind: SaidStays})
+		}
+	}
 }
 
 const (
@@ -153,6 +173,7 @@ func (c *contender) compete(ctx context.Context, session *api.Session) {
 	if c.config.Role == roleElect {
 		queue = recipes.Campaign
 	}
+	c.stays.Store(false)
 	c.say(Said{Kind: SaidWaits, Session: session.ID()})
 	held, err := queue(ctx, session, c.config.Path, []byte(c.config.Name))
 	if err != nil {
@@ -190,17 +211,17 @@ func isClosed(ch <-chan struct{}) bool {
 // hold acts again and again, for about as long as configured, while it believes to
 // hold: on the guarded store, and beside that in transactions of the tree.
 func (c *contender) hold(ctx context.Context, session *api.Session, held *recipes.Held) {
-	ctx, cancel := context.WithTimeout(ctx, c.config.Held/2+time.Duration(c.random.Int64N(int64(c.config.Held))))
-	defer cancel()
+	ctx, cancel := context.WithCancel(ctx)
+	end := time.Now().Add(c.config.Held/2 + time.Duration(c.random.Int64N(int64(c.config.Held))))
 	seed := c.random.Uint64()
 	var beside sync.WaitGroup
 	beside.Go(func() { c.commits(ctx, session, held, rand.New(rand.NewPCG(seed, 0))) })
 	defer beside.Wait()
-	for ctx.Err() == nil {
+	defer cancel()
+	for ctx.Err() == nil && (c.stays.Load() || time.Now().Before(end)) {
 		// The time is taken before the look: at that time it was not lost.
 		at := Now()
 		if isClosed(held.Lost()) {
-			cancel()
 			return
 		}
 		c.act(Said{Kind: SaidActs, At: at, Token: held.Token(), Session: session.ID()})

@@ -99,10 +99,10 @@ func (c *Contest) harm(ctx context.Context, f Fault) (who string, err error) {
 		return "", err
 	}
 	c.workload.Leads(leader)
-	if err := c.view.await(recoverLimit, c.contested); err != nil {
+	held, err := c.keepHolder()
+	if err != nil {
 		return "", err
 	}
-	held, _ := c.view.holder()
 	victim := c.named(held.Who)
 	if f.Kind == KillWaiter || f.Kind == PauseWaiter {
 		list := c.waiting(c.view)
@@ -127,6 +127,9 @@ func (c *Contest) harm(ctx context.Context, f Fault) (who string, err error) {
 		return "", err
 	}
 	err = c.heal(f.Kind, victim, leader)
+	if f.Kind != KillHolder && f.Kind != KillHolderAndLeader { // a new process does not hear it yet
+		c.named(held.Who).process.Signal(signalGo)
+	}
 	h.To = Now()
 	c.harms = append(c.harms, h)
 	if err != nil || f.Kind == NapHolder {
@@ -138,6 +141,31 @@ func (c *Contest) harm(ctx context.Context, f Fault) (who string, err error) {
 		}
 		return nil
 	})
+}
+
+// keepHolder finds who holds and has it hold on until it has lost it: one that gives the
+// lock back by itself meanwhile would show nothing.
+func (c *Contest) keepHolder() (held Record, err error) {
+	for range 10 {
+		if err := c.view.await(recoverLimit, c.contested); err != nil {
+			return held, err
+		}
+		held, _ = c.view.holder()
+		asked := Now()
+		c.named(held.Who).process.Signal(signalStay)
+		if err := c.view.await(recoverLimit, func(v *contestView) error {
+			if v.stays[held.Who] < asked {
+				return fmt.Errorf("chaos: %s does not obey", held.Who)
+			}
+			return nil
+		}); err != nil {
+			return held, err
+		}
+		if now := c.view.holds[held.Who]; now.Token == held.Token {
+			return held, c.contested(c.view)
+		}
+	}
+	return held, fmt.Errorf("chaos: nobody holds for long")
 }
 
 // strike does what the fault says, to the contender and, of some, to the leader of

@@ -63,6 +63,9 @@ func JudgeContest(h ContestHistory) (violations []string, leniency Leniency) {
 	violations = append(violations, beliefs...)
 	told, unequal := h.told()
 	violations = append(violations, unequal...)
+	if told == nil { // nobody can say what became of it
+		return violations, Leniency{Excused: excused}
+	}
 	l := readLog(h, told)
 	violations = append(violations, l.violations...)
 	violations = append(violations, l.judgeHolds(h.Records)...)
@@ -180,6 +183,7 @@ func (h ContestHistory) told() (changes []Record, violations []string) {
 		mine, whole := h.toldTo(who)
 		if !whole {
 			violations = append(violations, fmt.Sprintf("%s was not told of both markers", who))
+			mine = nil
 		}
 		for i := 1; i < len(mine); i++ {
 			if a, b := mine[i-1].Change, mine[i].Change; b.Index < a.Index || b.Index == a.Index && b.Path == a.Path && b.Kind == a.Kind {

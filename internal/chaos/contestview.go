@@ -22,13 +22,14 @@ type contestView struct {
 	// released is when each token was given back.
 	released map[uint64]time.Duration
 	opened   map[string]time.Duration // by contender: when it had its last session
+	stays    map[string]time.Duration // by contender: when it was last asked to stay
 	over     []Record                 // sessions that ended
 	stood    []Record                 // when the harness stood still
 }
 
 func newContestView(g *Guarded) *contestView {
 	return &contestView{guarded: g, holds: make(map[string]Record), waits: make(map[string]bool), told: make(map[string]map[string]bool),
-		lines: make(map[string]int), keys: make(map[string]Record), gone: make(map[string]Record), released: make(map[uint64]time.Duration),
+		lines: make(map[string]int), keys: make(map[string]Record), gone: make(map[string]Record), released: make(map[uint64]time.Duration), stays: make(map[string]time.Duration),
 		opened: make(map[string]time.Duration)}
 }
 
@@ -47,6 +48,8 @@ func (v *contestView) add(r Record) {
 	switch r.Kind {
 	case SaidWaits:
 		v.waits[r.Who] = true
+	case SaidStays:
+		v.stays[r.Who] = r.At
 	case SaidHolds:
 		v.holds[r.Who], v.waits[r.Who] = r, false
 		v.granted = append(v.granted, r)

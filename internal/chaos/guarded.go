@@ -34,6 +34,7 @@ const (
 	SaidOpened   SaidKind = "opened"   // a session
 	SaidWaits    SaidKind = "waits"    // in the queue, or about to be
 	SaidHolds    SaidKind = "holds"    // it was let in with Token
+	SaidStays    SaidKind = "stays"    // it was asked to hold until it loses what it holds
 	SaidActs     SaidKind = "acts"     // on what is guarded, believing that it holds
 	SaidLate     SaidKind = "late"     // it acts although it knows that it has lost Token
 	SaidCommits  SaidKind = "commits"  // a transaction of the tree, believing that it holds
