@@ -72,8 +72,10 @@ type ContestReport struct {
 	Changes  int `json:"changes"`  // that each observer was told
 	Leniency
 	// Expired counts sessions that ended although their processes were not harmed,
-	// because the cluster had no majority.
-	Expired int `json:"expired"`
+	// because the cluster had no majority, or the machine no time. Of Disturbed harms
+	// nobody knows for the same reason how soon the next one was let in.
+	Expired   int `json:"expired"`
+	Disturbed int `json:"disturbed"`
 	// Next says how long after each kind of harm the next one was let in.
 	Next []*Drill `json:"next,omitempty"`
 }

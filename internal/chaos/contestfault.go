@@ -54,7 +54,7 @@ func (c *Contest) inject(ctx context.Context, f Fault) error {
 	for _, r := range c.view.over[over:] {
 		switch {
 		case r.Who == who && f.Kind != NapHolder:
-		case f.Kind.stopsWrites():
+		case f.Kind.stopsWrites() || c.stood(r.At-2*sessionTimeout, r.At) >= disturbance:
 			c.counts.Expired++
 		default:
 			c.fail("cycle %d (%v): session %x of %s ended, to which nothing was done: %s", c.report.Cycles, f, r.Session, r.Who, r.Text)
@@ -264,17 +264,29 @@ func (c *Contest) awaitGone(f Fault, key Record, struck time.Duration) error {
 	return nil
 }
 
+// disturbance is from how long on this process must have stood still for a time to say
+// nothing about the cluster: its nodes had no processor either.
+const disturbance = 500 * time.Millisecond
+
+// stood is for how long this process stood still between two times.
+func (c *Contest) stood(from, to time.Duration) (sum time.Duration) {
+	for _, s := range c.view.stood {
+		sum += max(0, min(s.At, to)-max(s.From, from))
+	}
+	return sum
+}
+
 // measured judges a time, less what this process itself stood still meanwhile.
 func (c *Contest) measured(kind FaultKind, from, to, limit time.Duration) {
-	wait := to - from
-	if wait < 0 {
-		return // it was over before the harm
+	wait, slack := to-from, c.stood(from, to)
+	switch {
+	case wait < 0: // it was over before the harm
+		return
+	case slack >= disturbance:
+		c.counts.Disturbed++
+		return
 	}
 	c.next[kind] = append(c.next[kind], wait)
-	slack := time.Duration(0)
-	for _, s := range c.view.stood {
-		slack += max(0, min(s.At, to)-max(s.From, from))
-	}
 	if wait > limit+slack {
 		c.fail("cycle %d (%s): the next was let in after %v, want %v (this process stood still for %v meanwhile)", c.report.Cycles, kind,
 			wait.Round(time.Millisecond), limit, slack.Round(time.Millisecond))
