@@ -172,12 +172,12 @@ func medianOf[T any](all []T, figure func(T) float64) float64 {
 }
 
 func (r *coordReport) watchTable() coordTable {
-	t := coordTable{title: "One change, many watchers", columns: []string{"service", "watchers", "median ms", "p99 ms", "last ms", "server CPU µs for each", "rounds"}}
+	t := coordTable{title: "One change, many watchers", columns: []string{"service", "watchers", "median ms", "p99 ms", "last ms", "server CPU µs for each", "missed", "rounds"}}
 	byService(r.FanOuts, func(f fanOut) (string, bool) { return f.Service, f.Error == "" }, func(name string, all []fanOut) {
 		of := func(figure func(fanOut) float64, form string) string { return fmt.Sprintf(form, medianOf(all, figure)) }
 		t.rows = append(t.rows, []string{name, fmt.Sprint(all[0].Watchers), of(func(f fanOut) float64 { return f.Millis }, "%.2f"),
 			of(func(f fanOut) float64 { return f.P99Millis }, "%.2f"), of(func(f fanOut) float64 { return f.LastOf }, "%.2f"),
-			of(func(f fanOut) float64 { return f.CPUMicros }, "%.1f"), fmt.Sprint(len(all))})
+			of(func(f fanOut) float64 { return f.CPUMicros }, "%.1f"), of(func(f fanOut) float64 { return float64(f.Missed) }, "%.0f"), fmt.Sprint(len(all))})
 	})
 	return t
 }
