@@ -1,8 +1,8 @@
 package sim
 
 // treeMutants are bugs of sessions, locks, transactions and watches: of the tree, of who counts
-// how long a session was silent, and of the keepers. The last ones show that the oracles see
-// what a client may not do.
+// how long a session was silent, and of the keepers. The last one shows that the oracle
+// sees what a client may not do.
 var treeMutants = []mutant{
 	{"tree: a leader of the past expires sessions", "coordination/expiry.go",
 		"	case o.Epoch != t.claimed || o.Epoch == 0:\n", "	case o.Epoch == 0:\n"},
@@ -54,6 +54,4 @@ var treeMutants = []mutant{
 		"		r.tracker.Keep(id, now)\n", "		_ = id\n"},
 	{"tree: a client counts from the answer", "internal/sim/treehost.go",
 		"h.answered(c.connection, c.sign, s)", "h.answered(c.connection, h.sign(), s)"},
-	{"tree: the number of a place for a token", "internal/sim/treelock.go",
-		"token: r.Stat.CreateIndex}", "token: uint64(r.Path[len(r.Path)-1])}"},
 }
