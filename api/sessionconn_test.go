@@ -265,8 +265,8 @@ func FuzzSessionLine(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {
 		m, err := parseSessionLine(line)
-		if number, is := parseTouch(line); is && (err != nil || m.kind != lineTouch || m.number != number) {
-			t.Fatalf("%q is taken for sign of life %d, and for %+v, %v", line, number, m, err)
+		if rare, rareErr := parseRareLine(line); rare != m || (rareErr == nil) != (err == nil) {
+			t.Fatalf("%q is read as %+v, %v and as %+v, %v", line, m, err, rare, rareErr)
 		}
 		if err != nil {
 			if CodeOf(err) != CodeRequest {
