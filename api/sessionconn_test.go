@@ -95,6 +95,11 @@ func TestTheLinesOfASessionAreAsDocumented(t *testing.T) {
 	f.put(t, "a", []byte("w"))
 	w.say(`{"sync":3}`)
 	w.expect(`{"synced":3}`)
+	w.say(`{"watch":3,"path":"a","from":5}`) // of an index to come
+	w.expect(`{"watching":3,"index":4}`)
+	f.put(t, "a", []byte("x"))
+	f.put(t, "a", []byte("y"))
+	w.expect(`{"change":{"kind":"changed","path":"a","value":"y","version":4,"index":5},"watch":[3]}`)
 }
 
 func TestALineThatCannotBeReadEndsTheConnection(t *testing.T) {

@@ -250,3 +250,26 @@ func (s *Session) position() uint64 {
 	}
 	return 0
 }
+
+// A node may have said how far its watches are before it has taken note of another one.
+func TestAWatchThatTheNodeHasNotAcknowledgedIsNotMovedOn(t *testing.T) {
+	c := newTestClient(t, deadAddress(t))
+	s, err := c.newSession(openedJSON{Session: 1, Timeout: "1h", Linger: "1h"}, newPassword())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.alarm, s.until = time.AfterFunc(time.Hour, s.ring), clock()+time.Hour
+	link := &sessionLink{}
+	w := &sessionWatcher{number: 1, after: 3, known: true}
+	s.link, s.watches[1] = link, w
+	s.onAlive(link, 1, 10)
+	if w.after != 3 {
+		t.Errorf("the watch is at %d, want 3: the node did not know of it", w.after)
+	}
+	number := uint64(1)
+	s.onWatchLine(link, nodeLine{Watching: &number, Index: 3})
+	s.onAlive(link, 2, 10)
+	if w.after != 10 {
+		t.Errorf("the watch is at %d, want 10", w.after)
+	}
+}
