@@ -3,6 +3,7 @@ package coordination
 import (
 	"cmp"
 	"container/heap"
+	"slices"
 	"time"
 )
 
@@ -106,6 +107,16 @@ func (t *Tracker) Remove(id uint64) {
 	delete(t.sessions, id)
 	if !n.over {
 		heap.Remove(&t.queue, n.pos)
+	}
+}
+
+// Retain tells which sessions the tree has, by id: what the tracker knows beside them was
+// closed, which nobody else would tell it before their Timeout.
+func (t *Tracker) Retain(open []SessionInfo) {
+	for id := range t.sessions {
+		if _, found := slices.BinarySearchFunc(open, id, func(s SessionInfo, id uint64) int { return cmp.Compare(s.ID, id) }); !found {
+			t.Remove(id)
+		}
 	}
 }
 

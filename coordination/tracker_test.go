@@ -2,6 +2,7 @@ package coordination
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -294,6 +295,13 @@ func (p *plain) gone(id, connection uint64, now time.Duration) {
 	}
 }
 
+func (p *plain) open() (all []SessionInfo) {
+	for _, id := range slices.Sorted(maps.Keys(p.sessions)) {
+		all = append(all, SessionInfo{ID: id})
+	}
+	return all
+}
+
 func (p *plain) expire(now time.Duration) (ids []uint64) {
 	p.at(now)
 	for id, s := range p.sessions {
@@ -339,7 +347,11 @@ func compare(seed uint64) error {
 			real.Add(s, now)
 		case 1:
 			delete(p.sessions, id)
-			real.Remove(id)
+			if connection == 0 {
+				real.Retain(p.open())
+			} else {
+				real.Remove(id)
+			}
 		case 2:
 			p.gone(id, connection, now)
 			real.Gone(id, connection, now)

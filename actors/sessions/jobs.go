@@ -24,6 +24,7 @@ type (
 	looked struct {
 		reign    *reign
 		rounds   []*messages.SignsOfLife
+		all      bool // sessions are all there are
 		epoch    uint64
 		sessions []coordination.SessionInfo // opened since
 		absent   [][]uint32                 // places in rounds whose sessions are none
@@ -122,13 +123,17 @@ func (c *Config) readSessions(ctx context.Context, epoch uint64) (all []coordina
 
 // look reads what has changed in the tree. If rounds wait, it reads what holds after they
 // came: as long as the last claim is this reign's then, nobody else ends a session before it
-// has had its full Timeout once more.
+// has had its full Timeout once more. All sessions are read when many of those that are
+// tracked may have been closed since: the tree must not be older than what was tracked from it.
 func (k *keeper) look(r *reign) {
-	m := looked{reign: r, rounds: k.rounds, absent: make([][]uint32, len(k.rounds))}
+	m := looked{reign: r, rounds: k.rounds, absent: make([][]uint32, len(k.rounds)), all: r.tracker.Len() > 2*r.listed+pageSessions}
 	k.rounds, r.looking = nil, true
 	cursor := r.cursor
+	if m.all {
+		cursor = 0
+	}
 	k.beside(func(ctx context.Context) any {
-		m.err = k.cfg.Group.Read(ctx, len(m.rounds) > 0, func(tree Tree) { m.read(tree, cursor) })
+		m.err = k.cfg.Group.Read(ctx, len(m.rounds) > 0 || m.all, func(tree Tree) { m.read(tree, cursor) })
 		return m
 	})
 }

@@ -264,6 +264,25 @@ func TestASessionWhoseExpiryWasSurelyNotDoneMayLiveOn(t *testing.T) {
 	})
 }
 
+func TestSessionsThatWereClosedAreNotTrackedForTheirTimeout(t *testing.T) {
+	inTown(t, nil, func(t *testing.T, w *town) {
+		alive := w.open(time.Hour, time.Hour)
+		for range 12 {
+			for range pageSessions {
+				w.open(time.Hour, time.Hour)
+			}
+			time.Sleep(s) // the leader has looked
+			w.locked(func() { w.sessions = map[uint64]coordination.SessionInfo{alive: w.sessions[alive]} })
+		}
+		if n := w.homes[0].keeper.Metrics().Sessions; n > 5*pageSessions {
+			t.Fatalf("%d sessions are tracked, one is open", n)
+		}
+		if sign := w.touch(1, alive, 1); sign != coordination.Alive {
+			t.Fatalf("the open one: %v", sign)
+		}
+	})
+}
+
 func TestAClaimIsTriedAgainAsLongAsTheNodeLeads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newTown(t, 1, nil)

@@ -14,6 +14,7 @@ type reign struct {
 	epoch   uint64
 	tracker *coordination.Tracker // nil until the claim is applied
 	cursor  uint64                // the highest session that tracker was told
+	listed  int                   // how many sessions there were when all were last read
 
 	looking  bool
 	lookAt   time.Duration
@@ -198,6 +199,7 @@ func (k *keeper) onClaimed(now time.Duration, m claimed) {
 	k.failed = 0
 	r.epoch, r.tracker, r.lookAt = m.epoch, coordination.NewTracker(m.epoch, now), now
 	r.add(now, m.sessions)
+	r.listed = len(m.sessions)
 	k.handle.metrics.claims.Add(1)
 	k.handle.metrics.epoch.Store(m.epoch)
 	k.cfg.Logger.Info("claimed sessions", "group", k.cfg.Name, "epoch", m.epoch, "sessions", len(m.sessions))
@@ -231,6 +233,10 @@ func (k *keeper) onLooked(now time.Duration, m looked) {
 		return
 	}
 	r.unlooked = 0
+	if m.all {
+		r.listed = len(m.sessions)
+		r.tracker.Retain(m.sessions)
+	}
 	r.add(now, m.sessions)
 	r.ttl = m.ttl
 	for i, round := range m.rounds {

@@ -39,7 +39,7 @@ var treeMutants = []mutant{
 	{"tree: time counts that the process stood still", "coordination/tracker.go",
 		"gap > lateMost {", "false && gap > 0 {"},
 	{"tree: signs of life are confirmed without asking anybody", "actors/sessions/jobs.go",
-		"Read(ctx, len(m.rounds) > 0, ", "Read(ctx, false, "},
+		"Read(ctx, len(m.rounds) > 0 || m.all, ", "Read(ctx, false, "},
 	{"tree: signs of life are confirmed whoever has claimed", "actors/sessions/reign.go",
 		"	case m.epoch > r.epoch:\n", "	case false:\n"},
 	{"tree: signs of life are confirmed by the own node", "actors/sessions/gather.go",
