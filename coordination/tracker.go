@@ -53,7 +53,7 @@ type tracked struct {
 	timeout, linger time.Duration
 	deadline        time.Duration
 	// spared is up to when it does not end by its linger: a timeout from the claim, if it
-	// was opened before.
+	// was opened before, and from the last sign that came by itself.
 	spared time.Duration
 	// due is the deadline as of when the session was last moved in the queue. The true
 	// one may be later, never earlier, so that a sign of life need not touch the queue.
@@ -134,6 +134,9 @@ func (t *Tracker) Touch(id, connection uint64, now time.Duration) Sign {
 	}
 	n.connection = max(n.connection, connection)
 	n.deadline = at + n.timeout
+	if connection == 0 { // the end of a connection takes back only what was said over one
+		n.spared = n.deadline
+	}
 	return Alive
 }
 
@@ -142,6 +145,7 @@ func (t *Tracker) Touch(id, connection uint64, now time.Duration) Sign {
 // the first Timeout of a leadership it shortens no session that was opened before that:
 // the leader before may have confirmed a newer connection, whose next sign comes only
 // after the Linger, and late signs of the one that was closed look like those of a new one.
+// Nor does it take back a sign that came by itself.
 func (t *Tracker) Gone(id, connection uint64, now time.Duration) {
 	at := t.pass(now)
 	n := t.sessions[id]

@@ -145,6 +145,15 @@ func TestASessionOfBeforeKeepsItsTimeoutWhateverItsOldConnectionsSay(t *testing.
 	w.mustEndAt(1, 12*oneSecond)
 }
 
+func TestTheEndOfAConnectionTakesNoSignBackThatCameByItself(t *testing.T) {
+	w := newSteady(t, lasting(1, 10*oneSecond, oneSecond))
+	w.Touch(1, 5, 0)
+	w.until(oneSecond)
+	w.Touch(1, 0, w.now)
+	w.Gone(1, 5, w.now) // it came late, or twice
+	w.mustEndAt(1, 11*oneSecond)
+}
+
 func TestALingerNeverLengthensASession(t *testing.T) {
 	w := newSteady(t, lasting(1, 10*oneSecond, 5*oneSecond))
 	w.Touch(1, 1, 0)
@@ -284,6 +293,9 @@ func (p *plain) touch(id, connection uint64, now time.Duration) Sign {
 	}
 	s.connection = max(s.connection, connection)
 	s.deadline = now + s.timeout
+	if connection == 0 {
+		s.spared = s.deadline
+	}
 	return Alive
 }
 
