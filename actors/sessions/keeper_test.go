@@ -418,20 +418,39 @@ func TestFindAsksTheGroupWhenItsOwnTreeLacksTheSession(t *testing.T) {
 
 func TestTheAnswerToAnEarlierRoundCountsForNothing(t *testing.T) {
 	inTown(t, nil, func(t *testing.T, w *town) {
-		id := w.open(10*s, s)
-		w.touch(2, id, 1) // round 1
-		w.locked(func() { w.homes[0].deaf = true })
-		answers := make(chan coordination.Sign, 1)
-		go func() { sign, _ := w.homes[2].keeper.Touch(t.Context(), id, 1); answers <- sign }()
-		synctest.Wait()
-		w.homes[2].keeper.tell(&messages.SignsAnswered{From: 1, Group: 5, Round: 1})
-		synctest.Wait()
-		if len(answers) > 0 {
-			t.Fatalf("round 2 was answered by the answer to round 1: %v", <-answers)
-		}
-		w.locked(func() { w.homes[0].deaf = false })
-		if sign := <-answers; sign != coordination.Alive {
-			t.Fatal(sign)
-		}
+		w.answersTheLastRoundAgain(func() {})
 	})
+}
+
+func TestTheAnswerToARoundOfBeforeTheNodeBeganAgainCountsForNothing(t *testing.T) {
+	inTown(t, nil, func(t *testing.T, w *town) {
+		time.Sleep(s)
+		w.answersTheLastRoundAgain(func() {
+			w.homes[2].begin()
+			time.Sleep(s)
+		})
+	})
+}
+
+// answersTheLastRoundAgain lets the answer to a round of the third node come late: what happens
+// meanwhile is for the caller to say.
+func (w *town) answersTheLastRoundAgain(meanwhile func()) {
+	w.t.Helper()
+	id := w.open(10*s, s)
+	w.touch(2, id, 1)
+	late := &messages.SignsAnswered{From: 1, Group: 5, Round: w.homes[2].keeper.gather.round}
+	meanwhile()
+	w.locked(func() { w.homes[0].deaf = true })
+	answers := make(chan coordination.Sign, 1)
+	go func() { sign, _ := w.homes[2].keeper.Touch(w.t.Context(), id, 1); answers <- sign }()
+	synctest.Wait()
+	w.homes[2].keeper.tell(late)
+	synctest.Wait()
+	if len(answers) > 0 {
+		w.t.Fatalf("round %d was answered by the answer to round %d: %v", w.homes[2].keeper.gather.round, late.Round, <-answers)
+	}
+	w.locked(func() { w.homes[0].deaf = false })
+	if sign := <-answers; sign != coordination.Alive {
+		w.t.Fatal(sign)
+	}
 }

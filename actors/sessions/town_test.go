@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/synod-go/synod/actors"
@@ -20,8 +21,9 @@ import (
 // town is a group of nodes with one tree, whose operations are applied at once wherever
 // they are proposed, and their keepers.
 type town struct {
-	t     *testing.T
-	start time.Time
+	t      *testing.T
+	start  time.Time
+	system *actor.ActorSystem
 
 	mu       sync.Mutex
 	index    uint64
@@ -41,6 +43,7 @@ type town struct {
 type home struct {
 	*town
 	id     uint64
+	config Config
 	keeper *Handle
 
 	leads Leadership
@@ -56,31 +59,39 @@ var (
 )
 
 func newTown(t *testing.T, nodes int, adapt func(*Config)) *town {
-	w := &town{t: t, start: time.Now(), sessions: make(map[uint64]coordination.SessionInfo), ends: make(map[uint64]time.Duration)}
-	system := actors.NewSystem(nil)
-	strategy := actors.NewStrategy(actors.StrategyConfig{})
+	w := &town{t: t, start: time.Now(), system: actors.NewSystem(nil), sessions: make(map[uint64]coordination.SessionInfo), ends: make(map[uint64]time.Duration)}
 	for i := range nodes {
 		h := &home{town: w, id: uint64(i + 1)}
-		c := Config{ID: h.id, Number: 5, Name: "g", Group: h, Send: h.send, Clock: w.clock}
+		h.config = Config{ID: h.id, Number: 5, Name: "g", Group: h, Send: h.send, Clock: w.clock}
 		if adapt != nil {
-			adapt(&c)
+			adapt(&h.config)
 		}
-		keeper, err := Spawn(system, c, fmt.Sprintf("sessions/%d", h.id), strategy)
-		if err != nil {
-			t.Fatal(err)
-		}
-		h.keeper = keeper
 		w.homes = append(w.homes, h)
+		h.begin()
 	}
 	t.Cleanup(func() {
 		for _, h := range w.homes {
-			_ = system.Root.StopFuture(h.keeper.PID()).Wait()
+			h.stop()
 		}
-		system.Shutdown()
+		w.system.Shutdown()
 		time.Sleep(3 * time.Second) // protoactor's goroutines end
 	})
 	return w
 }
+
+// begin starts the keeper of a node, in the place of the one that it had.
+func (h *home) begin() {
+	if h.keeper != nil {
+		h.stop()
+	}
+	keeper, err := Spawn(h.system, h.config, fmt.Sprintf("sessions/%d", h.id), actors.NewStrategy(actors.StrategyConfig{}))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.keeper = keeper
+}
+
+func (h *home) stop() { _ = h.system.Root.StopFuture(h.keeper.PID()).Wait() }
 
 func (w *town) clock() time.Duration { return time.Since(w.start) }
 
