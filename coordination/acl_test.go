@@ -132,13 +132,21 @@ func TestTheTreeItselfDeletesWithoutPermission(t *testing.T) {
 
 func TestEqualAccessListsShareMemoryWithinABound(t *testing.T) {
 	r := newReplica(t, Limits{})
-	for i := range maxShared + 10 {
+	for i := range 5000 {
 		r.must(Operation{Kind: Create, Path: "/n", Sequential: true, ACL: ACL{{MayRead, principal("sasl", fmt.Sprint(i/2))}}})
 		r.must(Operation{Kind: Create, Path: "/m", Sequential: true, ACL: ACL{{MayRead, principal("sasl", fmt.Sprint("m", i))}}})
 	}
 	want(t, "shared", r.nodes["/n0000000000"].rules == r.nodes["/n0000000002"].rules, true)
-	if len(r.shared) > maxShared {
-		t.Fatalf("%d lists are kept to be shared, at most %d", len(r.shared), maxShared)
+	for i := range 1000 {
+		wide := ACL{{MayRead, principal("sasl", fmt.Sprintf("%01000d", i))}, {MayRead, principal("x509", fmt.Sprintf("%01000d", i))}}
+		want(t, "a list for nothing", r.do(Operation{Kind: Create, Path: "/", ACL: wide}).Code, CodeExists)
+	}
+	bytes := 0
+	for encoded := range r.shared {
+		bytes += len(encoded)
+	}
+	if bytes > maxShared {
+		t.Fatalf("%d lists of %d bytes are kept to be shared", len(r.shared), bytes)
 	}
 	before := r.bytes
 	root := Caller{Principals: []Principal{principal("super", "root")}}

@@ -59,9 +59,13 @@ func (n *node) list() ACL {
 	return n.rules.acl
 }
 
-// maxShared bounds how many different rules are known to be shared. It is no part
-// of the state.
-const maxShared = 4096
+// maxShared bounds the room of the rules that are known to be shared, whether a node
+// has them or they were only asked for: about as many bytes, each counting its encoding
+// and sharedOverhead. It is no part of the state.
+const (
+	maxShared      = 1 << 20
+	sharedOverhead = 192
+)
 
 // share returns rules equal to r, nil if they say nothing; in a typical tree all
 // nodes have one of few access lists.
@@ -74,8 +78,9 @@ func (t *Tree) share(r rules) *rules {
 		return known
 	}
 	r.sum, r.bytes = crc32.Checksum(encoded, castagnoli), len(encoded)
-	if len(t.shared) >= maxShared {
+	if t.sharedBytes += len(encoded) + sharedOverhead; t.sharedBytes > maxShared {
 		clear(t.shared)
+		t.sharedBytes = len(encoded) + sharedOverhead
 	}
 	t.shared[string(encoded)] = &r
 	return &r

@@ -24,6 +24,8 @@ type Tree struct {
 	ttls     ttls              // what is to be reaped
 	quotas   map[string]*usage // by path of the node that has one
 	shared   map[string]*rules // by encoding
+
+	sharedBytes int // of shared: see maxShared
 }
 
 // New returns a tree that has only a root.
