@@ -45,9 +45,11 @@
 //     the whole Timeout for every session from when it has seen its claim applied.
 //
 // So the session stays until Timeout after the sign was sent, by the clocks of the nodes,
-// which run nearly as fast as the client's. Terms, leases and who believes to lead have no
-// part in this, only the order of claims in the log. What it does not cover is who ends a
-// session on purpose: CloseSession, by its client or by an operator.
+// which run nearly as fast as the client's. Terms and who believes to lead have no part in
+// this, only the order of claims in the log; a lease has as far as the read rests on one.
+// What it does not cover is who ends a session on purpose, its client or an operator, and a
+// Linger shorter than the Timeout: a client whose connection somebody else has closed towards
+// its node, or which cannot come back in time, believes for longer.
 //
 // # Three failures
 //
