@@ -46,7 +46,7 @@ type SignsOfLife struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	From          uint64                 `protobuf:"fixed64,1,opt,name=from,proto3" json:"from,omitempty"` // the sender's storage incarnation
 	Group         uint32                 `protobuf:"varint,2,opt,name=group,proto3" json:"group,omitempty"`
-	Round         uint64                 `protobuf:"varint,3,opt,name=round,proto3" json:"round,omitempty"`                    // higher than all before it of the sender, and never 0
+	Round         uint64                 `protobuf:"varint,3,opt,name=round,proto3" json:"round,omitempty"`                    // grows, is none of before the sender began again, and never 0
 	Sessions      []uint64               `protobuf:"varint,4,rep,packed,name=sessions,proto3" json:"sessions,omitempty"`       // ids
 	Connections   []uint64               `protobuf:"varint,5,rep,packed,name=connections,proto3" json:"connections,omitempty"` // of the session of the same place: its number
 	Gone          []uint32               `protobuf:"varint,6,rep,packed,name=gone,proto3" json:"gone,omitempty"`               // places of those whose connection was closed, ascending

@@ -53,7 +53,7 @@ func (g *gather) begin(most int, now time.Duration) {
 	if most == 0 {
 		return
 	}
-	g.round = max(g.round+1, uint64(now)) // and so beyond those of before the node began again
+	g.round = max(g.round+1, uint64(now)) // and so none of before the node began again
 	g.sentAt = now
 	m := &messages.SignsOfLife{Round: g.round, Sessions: make([]uint64, len(g.flight)), Connections: make([]uint64, len(g.flight))}
 	for i, s := range g.flight {
