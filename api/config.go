@@ -39,7 +39,7 @@ type Config struct {
 	MaxBodies      int64         // bytes of all values that are being written; more is CodeOverloaded. Default 64 MiB
 	MaxAnswers     int64         // bytes of all answers that are being read, without short ones; more is CodeOverloaded. Default 64 MiB
 	MaxHeader      int           // bytes of a request's headers. Default 16 KiB
-	MaxConnections int           // open connections; when there are as many, idle ones are closed, and more wait to be accepted. Of more than 512 that have been idle for 5 s the rest is closed in any case. Default 4096
+	MaxConnections int           // open connections; when there are as many, idle ones are closed, and more wait to be accepted. Of more than 256 that have been idle for a second the rest is closed in any case. Default 4096
 	MaxWatches     int           // open watches and event streams; more are refused. Default 1024
 	MaxSessions    int           // connections of sessions, which count apart from others; more are refused. Default 20,000
 	HeaderTimeout  time.Duration // to send the headers, also of the first request of a new connection. Default 20 s

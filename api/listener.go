@@ -26,8 +26,8 @@ type limited struct {
 
 const (
 	// idleMost is how many connections may be idle for longer than idleSpared.
-	idleMost   = 512
-	idleSpared = 5 * time.Second
+	idleMost   = 256
+	idleSpared = time.Second
 )
 
 func limitListener(l net.Listener, n int) *limited {
