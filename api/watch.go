@@ -66,7 +66,7 @@ type viewing struct {
 
 	mu    sync.Mutex
 	woken uint64 // the first index told since the last look
-	blind bool   // or some may have been missed
+	blind bool   // or some before it may be of interest
 }
 
 func (v *viewing) wake(index uint64) {
@@ -92,6 +92,9 @@ func (v *viewing) begin(ctx context.Context, resumed bool) (leave func(), err er
 	}
 	leave = func() { d.remove(id, v.watch); d.leave(id) }
 	if resumed {
+		v.mu.Lock()
+		v.blind = true // it was not woken for what lies between after and now
+		v.mu.Unlock()
 		return leave, nil
 	}
 	if v.after, err = v.server.applied(ctx); err != nil {

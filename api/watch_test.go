@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -262,6 +263,35 @@ func TestAClientThatDoesNotReadIsDropped(t *testing.T) {
 		f.put(t, "a", value)
 		if time.Now().After(deadline) {
 			t.Fatal("the watch was not dropped")
+		}
+	}
+}
+
+func TestAWatchThatGoesOnIsToldWhatItMissedThoughItIsWokenBeforeItHasLooked(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	server, _ := serve(t, Config{Backend: f})
+	f.put(t, "a", []byte("1"))
+	f.put(t, "a", []byte("2"))
+	v := &viewing{server: server, watch: coordination.Watch{Path: "/a", Limit: changesPage}, wakes: make(chan struct{}, 1)}
+	leave, err := v.begin(t.Context(), true) // from index 1 on
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer leave()
+	f.put(t, "a", []byte("3"))
+	select {
+	case <-v.wakes:
+	case <-time.After(10 * time.Second):
+		t.Fatal("nobody has woken it")
+	}
+	answer := httptest.NewRecorder()
+	request := httptest.NewRequest(http.MethodGet, "/v1/kv/a?watch", nil)
+	if _, err := v.send(t.Context(), newStream(answer, request, time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	for index := 1; index <= 3; index++ {
+		if want := fmt.Sprintf(`"index":%d}`, index); !strings.Contains(answer.Body.String(), want) {
+			t.Errorf("the change at index %d is missing:\n%s", index, answer.Body)
 		}
 	}
 }
