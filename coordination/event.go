@@ -63,6 +63,7 @@ type history struct {
 	first  int // index in blocks[0] of the oldest event kept
 	count  int
 	bytes  int64
+	tail   int64 // bytes of the last block
 	// floor is the index of the last event dropped: whoever has seen all up to
 	// it has missed nothing.
 	floor uint64
@@ -70,18 +71,25 @@ type history struct {
 	total uint64 // of events ever
 }
 
-const blockEvents = 256
+// A block has at most blockEvents events, and no further one once it has blockBytes: what
+// is dropped of it stays in memory until all of it is.
+const (
+	blockEvents       = 256
+	blockBytes  int64 = 1 << 20
+)
 
 func (h *history) add(e Event) {
 	n := len(h.blocks)
-	if n == 0 || len(h.blocks[n-1]) == blockEvents {
+	if n == 0 || len(h.blocks[n-1]) == blockEvents || h.tail >= blockBytes {
 		h.blocks = append(h.blocks, make([]Event, 0, blockEvents))
+		h.tail = 0
 		n++
 	}
 	h.blocks[n-1] = append(h.blocks[n-1], e)
 	h.count++
 	h.total++
 	h.bytes += e.size()
+	h.tail += e.size()
 	h.last = e.Index
 }
 
@@ -93,7 +101,7 @@ func (h *history) trim(l Limits) {
 		h.bytes -= e.size()
 		h.count--
 		h.first++
-		if h.first == blockEvents {
+		if h.first == len(h.blocks[0]) {
 			h.blocks[0] = nil // lets go of the memory
 			h.blocks, h.first = h.blocks[1:], 0
 		}

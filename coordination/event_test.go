@@ -133,3 +133,20 @@ func TestALongScanComesInPages(t *testing.T) {
 	want(t, "found", found, 1)
 	want(t, "pages", pages, 3)
 }
+
+func TestDroppedEventsOfMuchDataDoNotStayInMemory(t *testing.T) {
+	const piece = 256 << 10
+	r := newReplica(t, Limits{HistoryBytes: 16 * piece})
+	for range 200 {
+		r.put("/a", strings.Repeat("x", piece))
+	}
+	held := 0
+	for _, block := range r.history.blocks {
+		for _, e := range block {
+			held += len(e.Data)
+		}
+	}
+	if held > 16*piece+2*int(blockBytes) {
+		t.Fatalf("%d bytes are held, the history may have %d", held, 16*piece)
+	}
+}

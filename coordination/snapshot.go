@@ -39,8 +39,8 @@ type picture struct {
 
 // Snapshot returns a picture of the present tree, whose WriteTo may run later
 // on another goroutine while the tree changes. It takes constant time, apart
-// from one slice header for each 256 events and one pointer for each chunk of
-// sessions: nodes are shared with the picture until they change and are only
+// from one slice header for each 256 events or MiB of them and one pointer for each
+// chunk of sessions: nodes are shared with the picture until they change and are only
 // then copied.
 func (t *Tree) Snapshot() (io.WriterTo, error) {
 	p := &picture{limits: t.limits, root: t.root, applied: t.applied, nodes: len(t.nodes), digest: t.Digest(),
