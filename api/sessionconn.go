@@ -189,9 +189,24 @@ func (c *sessionConn) send(lines []byte) error {
 }
 
 func (c *sessionConn) sendLocked(lines []byte) error {
-	_ = c.conn.SetWriteDeadline(time.Now().Add(c.server.config.SlowClient))
+	if err := c.giveTime(); err != nil {
+		return err
+	}
 	_, err := c.conn.Write(lines)
 	return slowOr(err)
+}
+
+// giveTime says how long the next write may take. The look comes after it, so that end, which
+// sets closed first, has the last word.
+func (c *sessionConn) giveTime() error {
+	_ = c.conn.SetWriteDeadline(time.Now().Add(c.server.config.SlowClient))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		_ = c.conn.SetWriteDeadline(time.Now().Add(farewell)) // for the last line
+		return net.ErrClosed
+	}
+	return nil
 }
 
 // slowly ends a connection to which nothing can be sent.

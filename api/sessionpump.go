@@ -234,6 +234,10 @@ func (c *sessionConn) watch(m sessionLine) error {
 			return err
 		}
 	}
+	// From its line on, what is said to have been sent is meant of this watch too.
+	c.mu.Lock()
+	p.sent = min(p.sent, w.after)
+	c.mu.Unlock()
 	return c.send(appendWatching(nil, w.number, w.after))
 }
 

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"time"
 
 	"github.com/synod-go/synod/coordination"
 )
@@ -90,11 +89,24 @@ func (c *sessionConn) endAll(why *Error) error {
 // writers are buffers for changes: a connection has one only while it sends.
 var writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, streamBuffer) }}
 
-// tell sends changes, each with the watches that to names; none: nobody wants it.
+// tell sends changes, each with the watches that to names; none: nobody wants it. Between two
+// portions a sign of life can be confirmed.
 func (c *sessionConn) tell(changes []Change, to func(change Change, told []uint64) []uint64) error {
-	if len(changes) == 0 {
-		return nil
+	for len(changes) > 0 {
+		n, size := 0, 0
+		for n < len(changes) && size < pieceBytes {
+			size += len(changes[n].Value)
+			n++
+		}
+		if err := c.tellPortion(changes[:n], to); err != nil {
+			return err
+		}
+		changes = changes[n:]
 	}
+	return nil
+}
+
+func (c *sessionConn) tellPortion(changes []Change, to func(change Change, told []uint64) []uint64) error {
 	c.out.Lock()
 	defer c.out.Unlock()
 	out := encoder{writers.Get().(*bufio.Writer)}
@@ -125,12 +137,15 @@ func (w encoder) told(change Change, watches []uint64) {
 	w.WriteString("]}\n")
 }
 
-// patient writes to a client piece by piece, each with a deadline of its own.
+// patient writes to a client piece by piece, each with a deadline of its own, as long as the
+// connection is not being closed.
 type patient struct{ *sessionConn }
 
 func (p patient) Write(data []byte) (written int, err error) {
 	for {
-		_ = p.conn.SetWriteDeadline(time.Now().Add(p.server.config.SlowClient))
+		if err := p.giveTime(); err != nil {
+			return written, err
+		}
 		n, err := p.conn.Write(data[written:min(len(data), written+pieceBytes)])
 		if written += n; err != nil || written == len(data) {
 			return written, err
