@@ -56,6 +56,7 @@ type Session struct {
 	links     uint64         // how many there were
 	lastWatch uint64
 	watches   map[uint64]*sessionWatcher
+	watching  int // calls of Watch
 }
 
 // sign is a sign of life.
@@ -117,7 +118,7 @@ func (s *Session) begin(ctx context.Context, began time.Duration) error {
 	s.until = began + s.belief()
 	fresh := clock()-began < s.timeout/2
 	if !fresh {
-		s.until = clock() + s.timeout
+		s.until = clock() + s.belief()
 	}
 	s.mu.Unlock()
 	go s.run()

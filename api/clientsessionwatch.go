@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"strconv"
 	"strings"
 )
 
@@ -40,7 +41,8 @@ type sessionWatcher struct {
 // Watch calls f with the changes around path, in order, one after the other, until ctx or the
 // session ends or f returns an error, which it returns. It goes over the session's own
 // connection; when that is made again, at whichever node, it goes on where it was: nothing is
-// missed and nothing comes twice. Errors are those of Client.Watch, and CodeSession.
+// missed and nothing comes twice. Errors are those of Client.Watch, CodeSession, and CodeOverloaded
+// when the session has 1024 watches.
 func (s *Session) Watch(ctx context.Context, path string, o WatchOptions, f func(Change) error) error {
 	scope, err := o.scope()
 	path = strings.TrimPrefix(path, "/")
@@ -53,6 +55,15 @@ func (s *Session) Watch(ctx context.Context, path string, o WatchOptions, f func
 	w := &sessionWatcher{path: path, scope: scope, once: o.Once, awaken: make(chan struct{}, 1)}
 	if o.From > 0 {
 		w.after, w.known = o.From-1, true
+	}
+	s.mu.Lock()
+	full := s.watching == maxSessionWatches
+	if !full {
+		s.watching++
+	}
+	s.mu.Unlock()
+	if full { // a node would end the connection
+		return &Error{Code: CodeOverloaded, Message: "the session has too many watches", Why: "the limit is " + strconv.Itoa(maxSessionWatches)}
 	}
 	s.start(w)
 	defer s.finish(w)
@@ -105,6 +116,7 @@ func (s *Session) finish(w *sessionWatcher) {
 	s.mu.Lock()
 	watched := s.watches[w.number] == w
 	delete(s.watches, w.number)
+	s.watching--
 	w.ended = true
 	link := s.link
 	s.mu.Unlock()

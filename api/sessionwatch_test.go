@@ -273,3 +273,20 @@ func TestAWatchThatTheNodeHasNotAcknowledgedIsNotMovedOn(t *testing.T) {
 		t.Errorf("the watch is at %d, want 10", w.after)
 	}
 }
+
+func TestASessionHasNoMoreWatchesThanANodeTakes(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	_, addr := serve(t, Config{Backend: f})
+	s := openSession(t, newTestClient(t, addr), SessionOptions{})
+	connected(t, s)
+	s.mu.Lock()
+	s.watching = maxSessionWatches
+	s.mu.Unlock()
+	err := s.Watch(t.Context(), "a", WatchOptions{}, func(Change) error { return nil })
+	if CodeOf(err) != CodeOverloaded {
+		t.Errorf("one watch too many ended with %v, want %s", err, CodeOverloaded)
+	}
+	if s.Err() != nil || !s.Connected() {
+		t.Error("it has cost the session its connection")
+	}
+}
