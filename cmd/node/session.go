@@ -43,7 +43,7 @@ func (a *app) endSession(ctx context.Context, s *api.Session) {
 	ctx, cancel := a.lastWords(ctx)
 	defer cancel()
 	if err := s.Close(ctx); err != nil {
-		a.hint("the session %x ends by itself in %v at most: %s", s.ID(), s.Timeout(), plain(err))
+		a.hint("the session %d ends by itself in %v at most: %s", s.ID(), s.Timeout(), plain(err))
 	}
 }
 
