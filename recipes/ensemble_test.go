@@ -2,7 +2,6 @@ package recipes_test
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"testing"
@@ -124,7 +123,7 @@ func within[T any](t *testing.T, d time.Duration, what string, c <-chan T) (v T)
 	case v = <-c:
 		return v
 	case <-time.After(d):
-		t.Fatal(fmt.Sprintf("%s: nothing in %v", what, d))
+		t.Fatalf("%s: nothing in %v", what, d)
 		return v
 	}
 }

@@ -348,3 +348,11 @@ func (c *Cluster) Close() error {
 	}
 	return errors.Join(errs...)
 }
+
+// all are the API addresses of the cluster.
+func (c *Cluster) all() (addresses []string) {
+	for _, node := range c.Nodes {
+		addresses = append(addresses, node.API)
+	}
+	return addresses
+}

@@ -31,14 +31,6 @@ const (
 // bound that is counted in entries has been reached by half of them.
 const fullWrites = 1_000_000
 
-// all are the API addresses of the cluster.
-func (c *Cluster) all() (addresses []string) {
-	for _, node := range c.Nodes {
-		addresses = append(addresses, node.API)
-	}
-	return addresses
-}
-
 // memories are what each node holds now.
 func (c *Cluster) memories() (list []Memory) {
 	for _, node := range c.Nodes {

@@ -97,22 +97,6 @@ func (c creation) stat() uint64 {
 // ephemeral reports whether an owner is a session.
 func ephemeral(owner uint64) bool { return owner != 0 && owner < coordination.ContainerOwner }
 
-func creations(op coordination.Operation, r coordination.Result) map[string]creation {
-	made := map[string]creation{}
-	add := func(o coordination.Operation, path string) {
-		if o.Kind == coordination.Create {
-			made[path] = creation{op: o, owner: op.Caller.Session}
-		}
-	}
-	add(op, r.Path)
-	for i, part := range op.Operations {
-		if i < len(r.Results) {
-			add(part, r.Results[i].Path)
-		}
-	}
-	return made
-}
-
 // guards are the tokens that a transaction stands on.
 func guards(op coordination.Operation) (checks []coordination.Operation) {
 	for _, part := range op.Operations {
