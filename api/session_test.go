@@ -267,3 +267,21 @@ func TestASessionThatTheClusterHasEndedIsLostAtOnce(t *testing.T) {
 		t.Error("the session was given up by its own clock, want told by the node")
 	}
 }
+
+func TestASessionWhoseTokenIsRefusedIsLost(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	_, addr := serve(t, Config{Backend: f})
+	f.sign = func(uint64, uint64) (coordination.Sign, error) { // nobody is told over the connection
+		return 0, &Error{Code: CodeNoLeader, Message: "no leader"}
+	}
+	s := openSession(t, newTestClient(t, addr), SessionOptions{Timeout: time.Hour})
+	if err := s.Client().do(t.Context(), call{method: "DELETE", path: "/v1/session", session: s.Token(), what: "the end"}, &Done{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Put(t.Context(), "a", nil, WriteOptions{}); CodeOf(err) != CodeSession {
+		t.Fatalf("a write: %v, want %s", err, CodeSession)
+	}
+	if err := s.Err(); CodeOf(err) != CodeSession {
+		t.Errorf("after the refusal: %v, want %s", err, CodeSession)
+	}
+}

@@ -123,7 +123,7 @@ func TestALineThatCannotBeReadEndsTheConnection(t *testing.T) {
 		"a bad scope":         `{"watch":1,"path":"a","scope":"all"}`,
 		"a number used twice": `{"watch":1,"path":"a"}` + "\n" + `{"watch":1,"path":"b"}`,
 		"too long a line":     `{"touch":` + strings.Repeat(" ", maxLine) + `1}`,
-		"too many watches":    many,
+		"too many watches":    strings.TrimSuffix(many, "\n"),
 	} {
 		w, _ := connectRaw(t, addr, token, "1")
 		go fmt.Fprintln(w.Conn, line) // it may be cut off amid it
@@ -283,4 +283,44 @@ func FuzzSessionLine(f *testing.F) {
 			t.Fatalf("%q is taken for %+v", line, m)
 		}
 	})
+}
+
+// onlyConn is the only connection of a session.
+func onlyConn(t *testing.T, s *Server) *sessionConn {
+	t.Helper()
+	s.sessions.mu.Lock()
+	defer s.sessions.mu.Unlock()
+	for c := range s.sessions.all {
+		return c
+	}
+	t.Fatal("no session is connected")
+	return nil
+}
+
+func TestASyncIsAnsweredBehindAllChangesHoweverMany(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	server, addr := serve(t, Config{Backend: f})
+	token, _ := rawSession(t, newTestClient(t, addr), "1m")
+	w, _ := connectRaw(t, addr, token, "1")
+	w.say(`{"watch":1,"path":"a"}`)
+	w.expect(`{"watching":1`)
+	c := onlyConn(t, server)
+	c.out.Lock() // as if the client did not read
+	const n = 4 * changesPage
+	for range n {
+		f.put(t, "a", nil)
+	}
+	w.say(`{"sync":%d}`, f.at)
+	for asked := false; !asked; {
+		c.mu.Lock()
+		asked = len(c.pump.orders) > 0
+		c.mu.Unlock()
+	}
+	c.out.Unlock()
+	for i := range n {
+		if line := w.line(); !strings.HasPrefix(line, `{"change":`) {
+			t.Fatalf("after %d of %d changes: %q", i, n, line)
+		}
+	}
+	w.expect(`{"synced":`)
 }
