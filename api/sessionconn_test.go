@@ -285,18 +285,6 @@ func FuzzSessionLine(f *testing.F) {
 	})
 }
 
-// onlyConn is the only connection of a session.
-func onlyConn(t *testing.T, s *Server) *sessionConn {
-	t.Helper()
-	s.sessions.mu.Lock()
-	defer s.sessions.mu.Unlock()
-	for c := range s.sessions.all {
-		return c
-	}
-	t.Fatal("no session is connected")
-	return nil
-}
-
 func TestASyncIsAnsweredBehindAllChangesHoweverMany(t *testing.T) {
 	f := newFake(t, coordination.Config{})
 	server, addr := serve(t, Config{Backend: f})
