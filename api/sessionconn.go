@@ -77,6 +77,9 @@ func (s *Server) connectSession(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := c.take(w); err != nil {
+		if errors.Is(err, http.ErrNotSupported) {
+			writeError(w, badRequest("this connection cannot become a session's", "that takes HTTP/1.1"))
+		}
 		s.sessions.remove(c)
 		s.config.Logger.Debug("session not connected", "reason", err)
 	}
@@ -113,15 +116,20 @@ func freeSlot(conn net.Conn) {
 	}
 }
 
+// survived ends the connection, and no more than that, when one of its goroutines has
+// panicked: net/http looks after its own only.
+func (c *sessionConn) survived(reason any) (panicked bool) {
+	if reason != nil {
+		c.server.config.Logger.Error("connection of a session failed", "session", c.caller.Session, "reason", reason)
+		c.end(nil)
+	}
+	return reason != nil
+}
+
 // serve reads lines until the connection ends, which it tells the leader if it was the
 // other side that closed it.
 func (c *sessionConn) serve(early []byte) {
-	defer func() {
-		if reason := recover(); reason != nil { // net/http looks after its own goroutines only
-			c.server.config.Logger.Error("connection of a session failed", "session", c.caller.Session, "reason", reason)
-			c.end(nil)
-		}
-	}()
+	defer func() { c.survived(recover()) }()
 	lines := lineReader{conn: c.conn, held: early}
 	for {
 		_ = c.conn.SetReadDeadline(time.Now().Add(c.timeout))
@@ -244,6 +252,7 @@ func (c *sessionConn) touch(number uint64) {
 
 // confirm asks the leader until it has answered, or the connection is closed.
 func (c *sessionConn) confirm(number uint64) {
+	defer func() { c.survived(recover()) }()
 	for {
 		ctx, cancel := context.WithTimeout(context.Background(), confirmTime)
 		sign, err := c.server.backend().Touch(ctx, c.caller.Session, c.number)

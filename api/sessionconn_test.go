@@ -2,6 +2,7 @@ package api
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -311,4 +312,56 @@ func TestASyncIsAnsweredBehindAllChangesHoweverMany(t *testing.T) {
 		}
 	}
 	w.expect(`{"synced":`)
+}
+
+// panicking is a node of which one method fails in a way that nobody planned for.
+type panicking struct {
+	*fake
+	touch, view bool
+	armed       chan struct{} // closed: from now on
+}
+
+func (p *panicking) fail(wanted bool) {
+	select {
+	case <-p.armed:
+		if wanted {
+			panic("planted")
+		}
+	default:
+	}
+}
+
+func (p *panicking) Touch(ctx context.Context, session, connection uint64) (coordination.Sign, error) {
+	p.fail(p.touch)
+	return p.fake.Touch(ctx, session, connection)
+}
+
+func (p *panicking) View(ctx context.Context, o ReadOptions, g func(*coordination.Tree, uint64)) error {
+	p.fail(p.view)
+	return p.fake.View(ctx, o, g)
+}
+
+func TestAPanicEndsTheConnectionOfASessionAlone(t *testing.T) {
+	for what, say := range map[string]string{"touch": `{"touch":1}`, "view": `{"watch":1,"path":"a","scope":"node"}`} {
+		t.Run(what, func(t *testing.T) {
+			p := &panicking{fake: newFake(t, coordination.Config{}), touch: what == "touch", view: what == "view", armed: make(chan struct{})}
+			_, addr := serve(t, Config{Backend: p})
+			client := newTestClient(t, addr)
+			token, _ := rawSession(t, client, "10s")
+			w, status := connectRaw(t, addr, token, "1")
+			if status != "HTTP/1.1 101 Switching Protocols" {
+				t.Fatal(status)
+			}
+			close(p.armed)
+			w.say("%s", say)
+			for w.lines.Scan() {
+			}
+			if err := w.lines.Err(); err != nil {
+				t.Fatalf("the connection ends with %v", err)
+			}
+			if _, err := client.Status(t.Context(), true); err != nil {
+				t.Errorf("the node does not answer any more: %v", err)
+			}
+		})
+	}
 }

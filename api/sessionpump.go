@@ -107,6 +107,11 @@ func (c *sessionConn) reached() uint64 {
 
 // runPump does what there is to do and ends.
 func (c *sessionConn) runPump() {
+	defer func() {
+		if c.survived(recover()) {
+			c.letGo()
+		}
+	}()
 	p := &c.pump
 	for {
 		at := c.server.dispatcher.at.Load()

@@ -58,8 +58,8 @@ func (p *proxy) check() error {
 		e.Why = "--election must name the election to follow"
 	case p.listen == "":
 		e.Why = "--listen must say where to listen"
-	case p.wait < 0:
-		e.Why = "--wait must not be below 0"
+	case p.wait <= 0:
+		e.Why = "--wait must be above 0"
 	case p.most < 1 || p.most > 65536:
 		e.Why = fmt.Sprintf("--max is 1 to 65536, not %d", p.most)
 	default:

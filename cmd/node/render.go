@@ -96,7 +96,9 @@ func (r *renderer) follow(ctx context.Context, index uint64) error {
 		if err == nil || api.CodeOf(err) == api.CodeGone { // gone: what has changed is not known, so look at all
 			var at uint64
 			at, err = r.update(ctx)
-			index = max(index, at)
+			if api.CodeOf(err) != api.CodeData { // else the file lacks it still: it is a change to come
+				index = max(index, at)
+			}
 		}
 		if err != nil {
 			r.hint("%s", plain(err))
