@@ -23,6 +23,7 @@ func (n *Node) ReadIndex(ref uint64) error {
 		return ErrOverloaded
 	}
 	f.waiting = append(f.waiting, forwarded{ref: ref, until: n.now + n.cfg.Election})
+	f.at = max(f.at, n.now) // it was not due before it came
 	return nil
 }
 
