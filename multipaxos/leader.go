@@ -18,10 +18,9 @@ type leadership struct {
 	peers     []*progress // everybody else, by ID
 
 	heartbeatAt Time
-	tellAt      Time // when to tell idle replicas what else is chosen: at least telling
+	tellAt      Time // when to tell idle replicas what else is chosen
 	preferAt    Time // when to look again for a proposer with a higher priority
 	renewAt     Time // when to prepare again for an acceptor that has promised more
-	telling     Index
 
 	uncommitted int // bytes beyond the chosen prefix
 	reads       reads
@@ -197,31 +196,14 @@ func (n *Node) sendHeartbeat(p *progress, safe Index) {
 		Round: n.lead.reads.round, Sent: n.now, Match: p.acked, Safe: safe})
 }
 
-// tellPart: what is newly chosen waits so many times shorter than a heartbeat for an
-// Accept to go with. Who watches the state of an idle group on a replica that does not
-// lead waits as long.
-const tellPart = 50
-
-// tellSoon has the chosen prefix told to those who do not learn it from an Accept in the
-// meantime, so that an idle group's replicas do not wait for the next heartbeat.
-func (n *Node) tellSoon() {
-	if l := n.lead; l.tellAt == never {
-		l.tellAt, l.telling = n.now+n.cfg.Heartbeat/tellPart, n.chosen
-	}
-}
-
-// tellChosen leaves out what was chosen since tellSoon: under load the next Accept is
-// about to leave.
+// tellChosen tells those who have not learned it from an Accept in the meantime,
+// so that an idle group's replicas do not wait for the next heartbeat.
 func (n *Node) tellChosen() {
-	l := n.lead
-	l.tellAt = never
-	for _, p := range l.peers {
-		if l.telling > p.told {
+	n.lead.tellAt = never
+	for _, p := range n.lead.peers {
+		if n.chosen > p.told {
 			n.sendHeartbeat(p, 0)
 		}
-	}
-	if n.chosen > l.telling {
-		n.tellSoon()
 	}
 }
 

@@ -110,7 +110,7 @@ func (n *Node) learn(entries []Entry) {
 func (n *Node) progressed() {
 	n.pull.stuckSince = n.now
 	if n.role == Leader {
-		n.tellSoon()
+		n.lead.tellAt = min(n.lead.tellAt, n.now+n.cfg.Heartbeat/8)
 		n.advanceMembership()
 	}
 }

@@ -12,9 +12,8 @@ type leadership struct {
 	peers []*progress // everybody else, by ID
 
 	heartbeatAt Time
-	tellAt      Time // when to tell idle followers a newer commit index: at least telling
+	tellAt      Time // when to tell idle followers a newer commit index
 	preferAt    Time // when to look again for a voter with a higher priority
-	telling     Index
 
 	uncommitted int // bytes beyond the commit index
 	reads       reads
@@ -183,31 +182,15 @@ func (n *Node) sendHeartbeat(p *progress) {
 	})
 }
 
-// tellPart: a new commit index waits so many times shorter than a heartbeat for an
-// AppendEntries to go with. Who watches the state of an idle group on a follower waits
-// as long.
-const tellPart = 50
-
-// tellSoon has the commit index told to those who do not learn it from AppendEntries
-// in the meantime, so that an idle group's followers do not wait for the next heartbeat.
-func (n *Node) tellSoon() {
-	if l := n.lead; l.tellAt == never {
-		l.tellAt, l.telling = n.now+n.cfg.Heartbeat/tellPart, n.commit
-	}
-}
-
-// tellCommit leaves out what was committed since tellSoon: under load the next
-// AppendEntries is about to leave.
+// tellCommit tells the commit index to those who have not learned it from
+// AppendEntries in the meantime, so that an idle group's followers do not wait
+// for the next heartbeat.
 func (n *Node) tellCommit() {
-	l := n.lead
-	l.tellAt = never
-	for _, p := range l.peers {
-		if min(l.telling, p.match) > p.told {
+	n.lead.tellAt = never
+	for _, p := range n.lead.peers {
+		if min(n.commit, p.match) > p.told {
 			n.sendHeartbeat(p)
 		}
-	}
-	if n.commit > l.telling {
-		n.tellSoon()
 	}
 }
 

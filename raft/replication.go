@@ -279,9 +279,6 @@ func (n *Node) accept(p *progress, match Index) {
 		p.probe(p.match + 1)
 	}
 	n.advanceCommit()
-	if n.lead != nil && min(n.commit, p.match) > p.told { // what was committed without it
-		n.tellSoon()
-	}
 }
 
 // backUp moves next to the last place where the logs may agree. Of our entries
@@ -326,7 +323,7 @@ func (n *Node) advanceCommit() {
 	}
 	l.uncommitted -= n.log.size(n.commit+1, index)
 	n.commitTo(index)
-	n.tellSoon()
+	l.tellAt = min(l.tellAt, n.now+n.cfg.Heartbeat/8)
 	n.advanceMembership()
 }
 
