@@ -51,7 +51,24 @@ func (c *keepers) open(ctx context.Context, timeout time.Duration) uint64 {
 	caller.Session = r.Session.ID
 	propose(coordination.Operation{Kind: coordination.Create, Path: fmt.Sprintf("/s/%d", caller.Session), MakeParents: true,
 		Mode: coordination.Ephemeral, Caller: caller})
+	for i := range 3 { // a follower may have applied the first of the two only
+		if err := c.Node(i).await(ctx, func() bool { return c.exists(i, caller.Session) }); err != nil {
+			c.t.Fatal(err)
+		}
+	}
 	return caller.Session
+}
+
+// exists reports whether a node's tree has the session's ephemeral node.
+func (c *keepers) exists(i int, id uint64) (yes bool) {
+	err := c.Node(i).Group("g").Read(c.t.Context(), Stale, func(machine StateMachine, _ uint64) {
+		_, err := machine.(*coordination.Tree).Exists(fmt.Sprintf("/s/%d", id))
+		yes = err == nil
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return yes
 }
 
 // has reports whether a node's tree has the session, and its ephemeral node.

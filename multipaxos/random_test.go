@@ -57,7 +57,7 @@ type host struct {
 	writer  Writer
 	disk    []Record
 	snap    SnapshotMeta
-	snapped []Entry // the state in the snapshot
+	snapped []byte  // the state in the snapshot, encoded
 	state   []Entry // what is applied
 	saves   []saveUnderWay
 	down    Time
@@ -113,7 +113,7 @@ func (w *world) start(h *host) {
 	if err != nil {
 		w.fatalf("start of %d: %v", h.id, err)
 	}
-	h.state = slices.Clone(h.snapped)
+	h.state = decodeState(h.snapped)
 	h.saves, h.pending, h.down, h.recv = nil, map[Index]Entry{}, 0, nil
 	w.turn(h)
 }
@@ -159,7 +159,7 @@ func (w *world) turn(h *host) {
 }
 
 func (w *world) sendChunk(h *host, r SnapshotRequest) {
-	body := encodeState(h.snapped)
+	body := h.snapped
 	at := min(int(r.Offset), len(body))
 	if r.Index != h.snap.Index {
 		at = 0
@@ -176,7 +176,10 @@ func encodeState(entries []Entry) (b []byte) {
 }
 
 func decodeState(data []byte) (entries []Entry) {
-	for _, part := range bytes.Split(bytes.TrimSuffix(data, []byte(";")), []byte(";")) {
+	for part := range bytes.SplitSeq(data, []byte(";")) {
+		if len(part) == 0 {
+			continue
+		}
 		var e Entry
 		f := bytes.SplitN(part, []byte(","), 4)
 		fmt.Sscan(string(f[0]), &e.Term)
@@ -202,7 +205,7 @@ func (w *world) chunk(h *host, c Chunk) {
 		return
 	}
 	w.logf("%d installs snapshot %d", h.id, c.Snapshot.Index)
-	h.state, h.snapped, h.snap = state, slices.Clone(state), c.Snapshot
+	h.state, h.snapped, h.snap = state, slices.Clone(h.recv), c.Snapshot
 	h.node.SnapshotInstalled(c.Snapshot)
 }
 
@@ -235,9 +238,10 @@ func (w *world) apply(h *host, entries []Entry) {
 	h.node.Applied(Index(len(h.state)))
 	if Index(len(h.state)) > h.snap.Index+40 && w.rand.IntN(4) == 0 {
 		if meta, ok := h.node.MetaAt(Index(len(h.state))); ok {
-			meta.Size = int64(len(encodeState(h.state)))
+			h.snapped = encodeState(h.state)
+			meta.Size = int64(len(h.snapped))
 			meta.Checksum = uint32(meta.Size)
-			h.snap, h.snapped = meta, slices.Clone(h.state)
+			h.snap = meta
 			h.node.SnapshotTaken(meta)
 		}
 	}
