@@ -96,6 +96,7 @@ var shapes = [...]shape{
 	ClaimSessions:  {known: true},
 	ExpireSessions: {known: true, extras: 1<<tagSessions | 1<<tagEpoch},
 	Reap:           {known: true, extras: 1 << tagEpoch},
+	AttachSessions: {known: true, extras: 1<<tagSessions | 1<<tagEpoch | 1<<tagConnections},
 }
 
 // fits reports whether o has only fields that its kind may have.
@@ -105,7 +106,8 @@ func (o *Operation) fits(present extras, path int) bool {
 	}
 	s := &shapes[o.Kind]
 	return s.known && (s.path || path == 0) && (s.data || len(o.Data) == 0) && (s.recursive || !o.Recursive) &&
-		o.Version >= s.lowest && o.Version <= s.highest && present&^s.extras == 0
+		o.Version >= s.lowest && o.Version <= s.highest && present&^s.extras == 0 &&
+		(o.Kind != AttachSessions || len(o.Connections) == len(o.Sessions))
 }
 
 func appendString(dst []byte, s string) []byte {

@@ -26,7 +26,8 @@ func fullOperations() []Operation {
 	}
 	caller.Session = 0
 	return append(all, Operation{Kind: OpenSession, Timeout: 5, Linger: 1<<63 - 1, Caller: caller}, Operation{Kind: ClaimSessions},
-		Operation{Kind: ExpireSessions, Sessions: []uint64{1, 1<<64 - 1}, Epoch: 9}, Operation{Kind: Reap, Epoch: 9})
+		Operation{Kind: ExpireSessions, Sessions: []uint64{1, 1<<64 - 1}, Epoch: 9}, Operation{Kind: Reap, Epoch: 9},
+		Operation{Kind: AttachSessions, Sessions: []uint64{1, 7}, Connections: []uint64{0, 1<<64 - 1}, Epoch: 9})
 }
 
 func TestOperationsAreReadBackAsTheyWere(t *testing.T) {
@@ -70,6 +71,7 @@ func TestFieldsThatAKindDoesNotHaveAreRefused(t *testing.T) {
 		SetACL: "Path Version CreateIndex ACL" + caller, SetQuota: "Path QuotaNodes QuotaBytes" + caller,
 		Multi: "Operations" + caller, OpenSession: "Timeout Linger Key Principals", CloseSession: caller, ClaimSessions: "",
 		ExpireSessions: "Sessions Epoch", Reap: "Epoch",
+		AttachSessions: "Epoch", // and as many Sessions as Connections
 	}
 	fields := map[string]Operation{
 		"Path": {Path: "/"}, "Data": {Data: []byte("x")}, "Version": {Version: 1}, "Unwritten": {Version: Unwritten},
@@ -77,7 +79,8 @@ func TestFieldsThatAKindDoesNotHaveAreRefused(t *testing.T) {
 		"Sequential": {Sequential: true}, "MakeParents": {MakeParents: true}, "ACL": {ACL: ACL{}}, "QuotaNodes": {QuotaNodes: 1},
 		"QuotaBytes": {QuotaBytes: 1}, "Operations": {Operations: []Operation{{Kind: Put}}}, "Timeout": {Timeout: 1}, "Linger": {Linger: 1},
 		"Sessions": {Sessions: []uint64{1}}, "Epoch": {Epoch: 1}, "Session": {Caller: Caller{Session: 1}},
-		"Key": {Caller: Caller{Key: testKey}}, "Principals": {Caller: Caller{Principals: []Principal{ann}}},
+		"Connections": {Connections: []uint64{1}},
+		"Key":         {Caller: Caller{Key: testKey}}, "Principals": {Caller: Caller{Principals: []Principal{ann}}},
 	}
 	for kind, names := range has {
 		for name, o := range fields {
@@ -97,6 +100,8 @@ func TestOperationsBeyondTheBoundsAreRefused(t *testing.T) {
 		"a caller in a Multi":   {Kind: Multi, Operations: []Operation{{Kind: Put, Path: "/a", Caller: Caller{Session: 1}}}},
 		"operations":            {Kind: Multi, Operations: make([]Operation, MaxOperations+1)},
 		"sessions":              {Kind: ExpireSessions, Sessions: make([]uint64, MaxExpired+1)},
+		"connections":           {Kind: AttachSessions, Sessions: make([]uint64, MaxExpired+1), Connections: make([]uint64, MaxExpired+1)},
+		"too few connections":   {Kind: AttachSessions, Sessions: []uint64{1, 2}, Connections: []uint64{1}},
 		"principals":            {Kind: Put, Path: "/a", Caller: Caller{Principals: make([]Principal, MaxPrincipals+1)}},
 		"a long principal":      {Kind: Put, Path: "/a", Caller: Caller{Principals: []Principal{{"sasl", strings.Repeat("x", MaxPrincipalBytes+1)}}}},
 		"a TTL":                 {Kind: Create, Path: "/a", Mode: TTL, TTL: MaxTTL + 1},
@@ -104,7 +109,7 @@ func TestOperationsBeyondTheBoundsAreRefused(t *testing.T) {
 		"a negative timeout":    {Kind: OpenSession, Timeout: -1},
 		"a negative quota":      {Kind: SetQuota, Path: "/a", QuotaBytes: -1},
 		"a session that opens":  {Kind: OpenSession, Caller: Caller{Session: 1}},
-		"a kind":                {Kind: Reap + 1},
+		"a kind":                {Kind: AttachSessions + 1},
 		"a kind between others": {Kind: Multi + 1},
 	} {
 		if _, err := DecodeOperation(o.Append(nil)); !errors.Is(err, ErrMalformed) {
@@ -125,7 +130,7 @@ func TestOperationsBeyondTheBoundsAreRefused(t *testing.T) {
 func TestResultsAreReadBackAsTheyWere(t *testing.T) {
 	stat := Stat{1, 2, 3, 4, 5, 6, 7, ContainerOwner, 1<<63 - 1, 9, 10}
 	part := Result{Code: CodeVersion, Index: 7, Stat: stat, Path: "/a"}
-	for _, r := range []Result{{}, part, {Index: 3, Session: SessionInfo{1, 2, 3, 4, 5}}, {Expired: MaxExpired, Nodes: 1<<64 - 1},
+	for _, r := range []Result{{}, part, {Index: 3, Session: SessionInfo{1, 2, 3, 4, 5, 6, true}}, {Expired: MaxExpired, Nodes: 1<<64 - 1},
 		{Code: CodeNotFound, Failed: 2, Results: []Result{{}, {Index: 7, Nodes: 2}, part, {Code: CodeMulti}}}} {
 		encoded := r.appendTo(nil)
 		got, err := DecodeResult(encoded)

@@ -188,7 +188,7 @@ func (m *model) draw(t *rapid.T) Operation {
 		o.Caller = m.drawCaller(t)
 		o.Caller.Principals = rapid.SampledFrom(drawnPrincipals).Draw(t, "principals")
 	}
-	if o.Kind == ExpireSessions || o.Kind == Reap {
+	if o.Kind == ExpireSessions || o.Kind == Reap || o.Kind == AttachSessions {
 		o.Epoch = m.claimed
 		if rapid.IntRange(0, 4).Draw(t, "old") == 0 {
 			o.Epoch++
@@ -198,7 +198,14 @@ func (m *model) draw(t *rapid.T) Operation {
 }
 
 func (m *model) drawKind(t *rapid.T) Operation {
-	switch rapid.IntRange(0, 24).Draw(t, "kind") { // small numbers are drawn more often
+	switch rapid.IntRange(0, 25).Draw(t, "kind") { // small numbers are drawn more often
+	case 25:
+		o := Operation{Kind: AttachSessions}
+		for range rapid.IntRange(0, 3).Draw(t, "attached") {
+			o.Sessions = append(o.Sessions, m.drawCaller(t).Session)
+			o.Connections = append(o.Connections, rapid.Uint64Range(0, 4).Draw(t, "connection"))
+		}
+		return o
 	case 24, 23:
 		return Operation{Kind: OpenSession, Caller: Caller{Key: testKey}}
 	case 22:

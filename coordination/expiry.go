@@ -37,6 +37,8 @@ func (c *change) sessionOperation(o *Operation) Result {
 		return Result{Code: CodeEpoch}
 	case o.Kind == ExpireSessions:
 		return c.expireSessions(o)
+	case o.Kind == AttachSessions:
+		return c.attachSessions(o)
 	default:
 		return c.reap()
 	}
@@ -51,6 +53,21 @@ func (c *change) openSession(o *Operation) Result {
 	t.sessions.add(s, t.epoch)
 	t.digest += s.digest()
 	return Result{Session: s.info()}
+}
+
+func (c *change) attachSessions(o *Operation) Result {
+	t := c.tree
+	for i, id := range o.Sessions {
+		s := t.sessions.get(id)
+		if s == nil {
+			continue
+		}
+		if n := s.attached(o.Connections[i]); n != s {
+			t.sessions.replace(n, t.epoch)
+			t.digest += n.digest() - s.digest()
+		}
+	}
+	return Result{}
 }
 
 // expireSessions ends the first sessions named, as many as have no more nodes together

@@ -22,6 +22,8 @@ const (
 	tagSession     = 14 // Caller.Session
 	tagKey         = 15 // 16 bytes
 	tagPrincipals  = 16
+	tagConnections = 17
+	lastTag        = tagConnections
 
 	tagsCaller extras = 1<<tagSession | 1<<tagKey | 1<<tagPrincipals
 )
@@ -51,14 +53,10 @@ func (o *Operation) appendExtras(dst []byte) []byte {
 	}
 	dst = appendField(dst, tagTimeout, uint64(o.Timeout))
 	dst = appendField(dst, tagLinger, uint64(o.Linger))
-	if len(o.Sessions) > 0 {
-		dst = binary.AppendUvarint(append(dst, tagSessions), uint64(len(o.Sessions)))
-		for _, id := range o.Sessions {
-			dst = binary.AppendUvarint(dst, id)
-		}
-	}
+	dst = appendNumbers(dst, tagSessions, o.Sessions)
 	dst = appendField(dst, tagEpoch, o.Epoch)
-	return o.Caller.appendTo(dst)
+	dst = o.Caller.appendTo(dst)
+	return appendNumbers(dst, tagConnections, o.Connections)
 }
 
 func (c *Caller) appendTo(dst []byte) []byte {
@@ -82,6 +80,17 @@ func appendField(dst []byte, tag byte, value uint64) []byte {
 	return binary.AppendUvarint(append(dst, tag), value)
 }
 
+func appendNumbers(dst []byte, tag byte, numbers []uint64) []byte {
+	if len(numbers) == 0 {
+		return dst
+	}
+	dst = binary.AppendUvarint(append(dst, tag), uint64(len(numbers)))
+	for _, n := range numbers {
+		dst = binary.AppendUvarint(dst, n)
+	}
+	return dst
+}
+
 func appendFlag(dst []byte, tag byte, set bool) []byte {
 	if !set {
 		return dst
@@ -97,7 +106,7 @@ func (p Principal) appendTo(dst []byte) []byte {
 func (d *decoder) extras(o *Operation) (present extras) {
 	last := uint64(0)
 	for {
-		tag := d.upTo(tagPrincipals)
+		tag := d.upTo(lastTag)
 		if d.bad || tag == 0 {
 			return present
 		}
@@ -136,9 +145,7 @@ func (d *decoder) extra(o *Operation, tag uint64) {
 	case tagLinger:
 		o.Linger = int64(d.upTo(most))
 	case tagSessions:
-		for n := d.upTo(MaxExpired); n > 0 && !d.bad; n-- {
-			o.Sessions = append(o.Sessions, d.number())
-		}
+		o.Sessions = d.numbers(MaxExpired)
 	case tagEpoch:
 		o.Epoch = d.number()
 	case tagSession:
@@ -149,7 +156,17 @@ func (d *decoder) extra(o *Operation, tag uint64) {
 		for n := d.upTo(MaxPrincipals); n > 0 && !d.bad; n-- {
 			o.Caller.Principals = append(o.Caller.Principals, d.principal())
 		}
+	case tagConnections:
+		o.Connections = d.numbers(MaxExpired)
 	}
+}
+
+// numbers reads a list of at most so many.
+func (d *decoder) numbers(most uint64) (all []uint64) {
+	for n := d.upTo(most); n > 0 && !d.bad; n-- {
+		all = append(all, d.number())
+	}
+	return all
 }
 
 // operations reads the parts of a Multi.

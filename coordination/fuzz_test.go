@@ -67,6 +67,7 @@ func fuzzOperations() []Operation {
 			{Kind: Delete, Path: "/a", Recursive: true}, {Kind: Check, Path: "/a/b"}}},
 		{Kind: Reap, Epoch: 2}, {Kind: Delete, Path: "/a/b", Version: 1}, {Kind: Delete, Path: "/x", Recursive: true},
 		{Kind: ExpireSessions, Sessions: []uint64{1, 7}, Epoch: 2}, {Kind: CloseSession, Caller: me},
+		{Kind: AttachSessions, Sessions: []uint64{1, 7}, Connections: []uint64{2, 0}, Epoch: 2},
 	}
 }
 

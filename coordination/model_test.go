@@ -104,7 +104,7 @@ func (m *model) apply(index uint64, now int64, o Operation) outcome {
 		*m = before
 		return out
 	}
-	if o.Kind != ClaimSessions && o.Kind != OpenSession && o.Kind != Check {
+	if o.Kind != ClaimSessions && o.Kind != OpenSession && o.Kind != AttachSessions && o.Kind != Check {
 		out.nodes = m.touched
 	}
 	return out
@@ -129,19 +129,22 @@ func (m *model) run(o Operation) outcome {
 		if len(m.sessions) >= m.limits.Sessions {
 			return outcome{code: CodeTooManySessions}
 		}
-		m.sessions[m.index] = SessionInfo{ID: m.index, Timeout: 10_000, Linger: 10_000, Opened: m.now}
+		m.sessions[m.index] = SessionInfo{ID: m.index, Timeout: 10_000, Linger: 10_000, Opened: m.now, Connection: 1}
 		m.keys[m.index] = o.Caller.Key
 	case CloseSession:
 		m.end(o.Caller.Session)
 	case ClaimSessions:
 		m.claimed = m.index
-	case ExpireSessions, Reap:
+	case ExpireSessions, Reap, AttachSessions:
 		if o.Epoch != m.claimed || m.claimed == 0 {
 			return outcome{code: CodeEpoch}
 		}
-		if o.Kind == Reap {
+		switch o.Kind {
+		case Reap:
 			m.reap()
-		} else {
+		case AttachSessions:
+			m.attach(o.Sessions, o.Connections)
+		default:
 			return outcome{expired: m.expire(o.Sessions)}
 		}
 	default:

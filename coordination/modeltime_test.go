@@ -5,6 +5,15 @@ import (
 	"slices"
 )
 
+func (m *model) attach(sessions, connections []uint64) {
+	for i, id := range sessions {
+		if s, open := m.sessions[id]; open {
+			s.Connection, s.Unbound = max(s.Connection, connections[i]), s.Unbound || connections[i] == 0
+			m.sessions[id] = s
+		}
+	}
+}
+
 func (m *model) end(session uint64) {
 	for _, path := range m.owned(session) {
 		m.remove(path)

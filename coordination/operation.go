@@ -36,6 +36,11 @@ const (
 	// Reap deletes nodes whose TTL has passed by log time, at most
 	// Limits.DeleteNodes of them. Epoch is as for ExpireSessions.
 	Reap OperationKind = 20
+	// AttachSessions notes for each of Sessions that the connection of the same place in
+	// Connections has shown itself, or with 0 a sign of life without one. Sessions that are
+	// over are passed by, and so are connections lower than the highest. Epoch is as for
+	// ExpireSessions.
+	AttachSessions OperationKind = 21
 )
 
 // What [Operation.Version] may be apart from a version.
@@ -70,7 +75,7 @@ const (
 	// MaxSequence is the highest number in a sequential node's name. ZooKeeper's
 	// clients read it as a signed number of 32 bits.
 	MaxSequence = 1<<31 - 1
-	// MaxExpired is how many sessions one ExpireSessions may name.
+	// MaxExpired is how many sessions one ExpireSessions or AttachSessions may name.
 	MaxExpired = 1024
 	// MaxOperations is the most that Limits.MultiOperations may be.
 	MaxOperations = 4096
@@ -128,9 +133,11 @@ type Operation struct {
 
 	// Timeout and Linger are for OpenSession, in milliseconds: see [SessionInfo].
 	Timeout, Linger int64
-	// Sessions are those to expire, at most MaxExpired, and Epoch who says so.
-	Sessions []uint64
-	Epoch    uint64
+	// Sessions are those to expire or attach, at most MaxExpired, and Epoch who says so.
+	// Connections, as many, are for AttachSessions.
+	Sessions    []uint64
+	Connections []uint64
+	Epoch       uint64
 
 	// Caller is who asks.
 	Caller Caller

@@ -247,14 +247,16 @@ func (d *restorer) rules(t *Tree) *rules {
 }
 
 func (d *restorer) session(t *Tree) {
-	s := &session{id: d.number(), timeout: int64(d.number()), linger: int64(d.number()), opened: int64(d.number())}
+	s := &session{id: d.number(), timeout: int64(d.number()), linger: int64(d.number()), opened: int64(d.number()), connection: d.number()}
+	unbound := d.number()
+	s.unbound = unbound == 1
 	copy(s.key[:], d.read(len(s.key)))
 	if d.err != nil {
 		return
 	}
 	if s.id == 0 || s.id >= ContainerOwner || s.id > t.applied || s.id <= t.sessions.newest() ||
-		s.timeout < MinTimeout || s.timeout > MaxTimeout || s.linger < MinLinger || s.linger > s.timeout {
-		d.corrupt("session %d with timeout %d and linger %d", s.id, s.timeout, s.linger)
+		s.timeout < MinTimeout || s.timeout > MaxTimeout || s.linger < MinLinger || s.linger > s.timeout || s.connection == 0 || unbound > 1 {
+		d.corrupt("session %d with timeout %d, linger %d and connection %d", s.id, s.timeout, s.linger, s.connection)
 		return
 	}
 	t.sessions.add(s, t.epoch)

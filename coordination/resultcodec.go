@@ -20,7 +20,7 @@ const (
 	tagStat        = 1
 	tagACLVersion  = 2
 	tagPath        = 3
-	tagOpened      = 4 // id, timeout, linger, time of opening, number of ephemerals
+	tagOpened      = 4 // SessionInfo's fields
 	tagFailed      = 5
 	tagResults     = 6 // each with its length before it
 	tagExpired     = 7
@@ -59,7 +59,8 @@ func (r *Result) appendExtras(dst []byte) []byte {
 	}
 	if s := &r.Session; s.ID != 0 {
 		dst = append(dst, tagOpened)
-		for _, v := range [...]uint64{s.ID, uint64(s.Timeout), uint64(s.Linger), uint64(s.Opened), uint64(s.Ephemerals)} {
+		for _, v := range [...]uint64{s.ID, uint64(s.Timeout), uint64(s.Linger), uint64(s.Opened), uint64(s.Ephemerals),
+			s.Connection, bit(s.Unbound)} {
 			dst = binary.AppendUvarint(dst, v)
 		}
 	}
@@ -124,7 +125,7 @@ func (d *decoder) resultExtra(r *Result, tag uint64) {
 		r.Path = string(d.bytes(MaxPathBytes))
 	case tagOpened:
 		r.Session = SessionInfo{ID: d.number(), Timeout: int64(d.number()), Linger: int64(d.number()),
-			Opened: int64(d.number()), Ephemerals: int(d.number())}
+			Opened: int64(d.number()), Ephemerals: int(d.number()), Connection: d.number(), Unbound: d.upTo(1) == 1}
 		if r.Session.ID == 0 {
 			d.fail()
 		}

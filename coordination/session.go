@@ -19,6 +19,11 @@ type SessionInfo struct {
 	Opened int64
 	// Ephemerals is how many nodes it owns.
 	Ephemerals int
+	// Connection is the highest number of a connection that was confirmed to its client,
+	// from the beginning 1. Unbound tells that a sign of life was confirmed that came without
+	// one: the end of a connection then says less of the client.
+	Connection uint64
+	Unbound    bool
 }
 
 // Bounds of a session's times, in milliseconds. What is asked for is brought between
@@ -31,19 +36,21 @@ const (
 )
 
 // session is a session in the tree. All but paths stays as it is, and so pictures
-// share it.
+// share it; one that is attached is replaced.
 type session struct {
 	id              uint64
 	timeout, linger int64
 	opened          int64
 	key             SessionKey
+	connection      uint64
+	unbound         bool
 	// paths are those of its ephemeral nodes, sorted. They follow from the nodes; no
 	// picture looks at them.
 	paths []string
 }
 
 func newSession(o *Operation, index uint64, now int64) *session {
-	s := &session{id: index, timeout: o.Timeout, linger: o.Linger, opened: now, key: o.Caller.Key}
+	s := &session{id: index, timeout: o.Timeout, linger: o.Linger, opened: now, key: o.Caller.Key, connection: 1}
 	if s.timeout == 0 {
 		s.timeout = DefaultTimeout
 	}
@@ -56,7 +63,8 @@ func newSession(o *Operation, index uint64, now int64) *session {
 }
 
 func (s *session) info() SessionInfo {
-	return SessionInfo{ID: s.id, Timeout: s.timeout, Linger: s.linger, Opened: s.opened, Ephemerals: len(s.paths)}
+	return SessionInfo{ID: s.id, Timeout: s.timeout, Linger: s.linger, Opened: s.opened, Ephemerals: len(s.paths),
+		Connection: s.connection, Unbound: s.unbound}
 }
 
 // digest is the session's share of the tree's; which nodes it owns is in theirs.
@@ -65,7 +73,26 @@ func (s *session) digest() uint64 {
 	d = mix(d, uint64(s.linger))
 	d = mix(d, uint64(s.opened))
 	d = mix(d, binary.BigEndian.Uint64(s.key[:8]))
-	return mix(d, binary.BigEndian.Uint64(s.key[8:]))
+	d = mix(d, binary.BigEndian.Uint64(s.key[8:]))
+	return mix(mix(d, s.connection), bit(s.unbound))
+}
+
+func bit(set bool) uint64 {
+	if set {
+		return 1
+	}
+	return 0
+}
+
+// attached returns the session after a sign of life over a connection, or with 0 without
+// one: itself if that tells nothing new.
+func (s *session) attached(connection uint64) *session {
+	if connection != 0 && connection <= s.connection || connection == 0 && s.unbound {
+		return s
+	}
+	n := *s
+	n.connection, n.unbound = max(s.connection, connection), s.unbound || connection == 0
+	return &n
 }
 
 // own notes that a node belongs to the session. A sequential node's path is mostly
@@ -155,6 +182,12 @@ func (t *sessions) add(s *session, epoch uint64) {
 	}
 	k := t.own(last, epoch)
 	k.sessions = append(k.sessions, s)
+}
+
+// replace puts a session in the place of another one with its id.
+func (t *sessions) replace(s *session, epoch uint64) {
+	i, j, _ := t.find(s.id)
+	t.own(i, epoch).sessions[j] = s
 }
 
 // remove takes out a session that is there. Chunks that have become small are joined.

@@ -65,7 +65,7 @@ func TestASessionsTimesAreBroughtIntoBounds(t *testing.T) {
 	} {
 		result := r.must(Operation{Kind: OpenSession, Timeout: c.timeout, Linger: c.linger})
 		want(t, "session", result.Session,
-			SessionInfo{ID: r.index, Timeout: c.gotTimeout, Linger: c.gotLinger, Opened: r.now})
+			SessionInfo{ID: r.index, Timeout: c.gotTimeout, Linger: c.gotLinger, Opened: r.now, Connection: 1})
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 //	         the history's floor, last index and total; index of the last claim of
 //	         the sessions; count of sessions
 //	8 bytes  digest of the tree, big endian
-//	..       sessions, by id: id, timeout, linger, time of opening, 16 bytes of key
+//	..       sessions, by id: id, timeout, linger, time of opening, connection, 1 if unbound, 16 bytes of key
 //	..       nodes, each before its children, these by name: depth (of the root
 //	         0), length of the name, name, the Stat's fields but ACLVersion, length
 //	         of the rules, rules, data
@@ -111,7 +111,7 @@ func (e *encoder) header(p *picture) {
 }
 
 func (e *encoder) session(s *session) {
-	e.numbers(s.id, uint64(s.timeout), uint64(s.linger), uint64(s.opened))
+	e.numbers(s.id, uint64(s.timeout), uint64(s.linger), uint64(s.opened), s.connection, bit(s.unbound))
 	e.buf = append(e.buf, s.key[:]...)
 	e.flush()
 }

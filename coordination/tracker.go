@@ -30,7 +30,6 @@ const (
 // time: signs of life may have come that it has not seen. That time then counts for no
 // session.
 type Tracker struct {
-	epoch    uint64
 	sessions map[uint64]*tracked
 	queue    dueQueue // those that are not over, the earliest due first
 	last     time.Duration
@@ -49,11 +48,11 @@ const (
 // tracked is a session. Its times are those of the caller less what was stalled.
 type tracked struct {
 	id              uint64
-	connection      uint64 // the highest that has shown itself
+	connection      uint64 // the highest that has shown itself, or had under a leader before
 	timeout, linger time.Duration
 	deadline        time.Duration
-	// spared is up to when it does not end by its linger: a timeout from the claim, if it
-	// was opened before, and from the last sign that came by itself.
+	// spared is up to when it does not end by its linger: a timeout from the last sign that
+	// came without a connection, and from the claim, if any came under a leader before.
 	spared time.Duration
 	// due is the deadline as of when the session was last moved in the queue. The true
 	// one may be later, never earlier, so that a sign of life need not touch the queue.
@@ -62,14 +61,11 @@ type tracked struct {
 	over bool // it is being expired, and not in the queue
 }
 
-// NewTracker begins a leadership: epoch is the index of its ClaimSessions, now the
-// time at which that was seen to be applied, or later.
-func NewTracker(epoch uint64, now time.Duration) *Tracker {
-	return &Tracker{epoch: epoch, sessions: make(map[uint64]*tracked), last: now}
+// NewTracker begins a leadership: now is the time at which its ClaimSessions was seen to
+// be applied, or later.
+func NewTracker(now time.Duration) *Tracker {
+	return &Tracker{sessions: make(map[uint64]*tracked), last: now}
 }
-
-// Epoch is the one that the tracker was made with.
-func (t *Tracker) Epoch() uint64 { return t.epoch }
 
 // Len is how many sessions it knows.
 func (t *Tracker) Len() int { return len(t.sessions) }
@@ -89,9 +85,9 @@ func (t *Tracker) Add(s SessionInfo, now time.Duration) {
 	if t.sessions[s.ID] != nil {
 		return
 	}
-	n := &tracked{id: s.ID, timeout: time.Duration(s.Timeout) * time.Millisecond,
+	n := &tracked{id: s.ID, connection: s.Connection, timeout: time.Duration(s.Timeout) * time.Millisecond,
 		linger: time.Duration(s.Linger) * time.Millisecond}
-	if n.deadline = at + n.timeout; s.ID < t.epoch {
+	if n.deadline = at + n.timeout; s.Unbound {
 		n.spared = n.deadline
 	}
 	t.sessions[s.ID] = n
@@ -122,7 +118,8 @@ func (t *Tracker) Retain(open []SessionInfo) {
 
 // Touch notes a sign of life that arrived at the time now from the connection with the
 // given number: one that was made later has a higher one. 0 is no connection: a sign that
-// came by itself.
+// came by itself. A sign that is Alive must not be confirmed to the client before the tree
+// knows of its connection, by AttachSessions: the next leader's Tracker is filled from there.
 func (t *Tracker) Touch(id, connection uint64, now time.Duration) Sign {
 	at := t.pass(now)
 	n := t.sessions[id]
@@ -141,15 +138,12 @@ func (t *Tracker) Touch(id, connection uint64, now time.Duration) Sign {
 }
 
 // Gone notes that the connection was closed: the session ends after its Linger unless
-// it shows itself. It counts for nothing before any connection has shown itself, and in
-// the first Timeout of a leadership it shortens no session that was opened before that:
-// the leader before may have confirmed a newer connection, whose next sign comes only
-// after the Linger, and late signs of the one that was closed look like those of a new one.
-// Nor does it take back a sign that came by itself.
+// it shows itself. It counts for nothing if a newer connection was confirmed, and it does
+// not take back a sign that came by itself.
 func (t *Tracker) Gone(id, connection uint64, now time.Duration) {
 	at := t.pass(now)
 	n := t.sessions[id]
-	if n == nil || n.over || n.connection == 0 || connection < n.connection {
+	if n == nil || n.over || connection < n.connection {
 		return
 	}
 	n.connection = connection

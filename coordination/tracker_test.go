@@ -22,12 +22,7 @@ type steady struct {
 }
 
 func newSteady(t *testing.T, sessions ...SessionInfo) *steady {
-	return newReign(t, 1, sessions...)
-}
-
-// newReign has sessions of which those with an id below epoch were opened before.
-func newReign(t *testing.T, epoch uint64, sessions ...SessionInfo) *steady {
-	w := &steady{Tracker: NewTracker(epoch, 0), t: t}
+	w := &steady{Tracker: NewTracker(0), t: t}
 	for _, s := range sessions {
 		w.Add(s, 0)
 	}
@@ -56,7 +51,19 @@ func (w *steady) mustEndAt(id uint64, at time.Duration) {
 }
 
 func lasting(id uint64, timeout, linger time.Duration) SessionInfo {
-	return SessionInfo{ID: id, Timeout: timeout.Milliseconds(), Linger: linger.Milliseconds()}
+	return SessionInfo{ID: id, Timeout: timeout.Milliseconds(), Linger: linger.Milliseconds(), Connection: 1}
+}
+
+// attached is a session of which the leader before has confirmed a connection.
+func attached(s SessionInfo, connection uint64) SessionInfo {
+	s.Connection = connection
+	return s
+}
+
+// unbound is one of which it has confirmed a sign of life without a connection.
+func unbound(s SessionInfo) SessionInfo {
+	s.Unbound = true
+	return s
 }
 
 func TestASilentSessionEndsAfterItsTimeoutAndNotBefore(t *testing.T) {
@@ -123,8 +130,11 @@ func TestAClosedConnectionThatWasReplacedCountsForNothing(t *testing.T) {
 }
 
 func TestANewLeaderDoesNotTakeTheEndOfAnOldConnectionForThatOfTheClient(t *testing.T) {
-	w := newSteady(t, lasting(1, 10*oneSecond, oneSecond))
-	w.Gone(1, 2, 0) // it was replaced by number 3, under the leader before
+	w := newSteady(t, attached(lasting(1, 10*oneSecond, oneSecond), 3))
+	if s := w.Touch(1, 2, 0); s != Moved { // a late sign of one that was replaced
+		t.Fatalf("the connection before: %v", s)
+	}
+	w.Gone(1, 2, 0)
 	w.until(3 * oneSecond)
 	if s := w.Touch(1, 3, w.now); s != Alive {
 		t.Fatalf("the connection that replaced it: %v", s)
@@ -132,17 +142,17 @@ func TestANewLeaderDoesNotTakeTheEndOfAnOldConnectionForThatOfTheClient(t *testi
 	w.mustEndAt(1, 13*oneSecond)
 }
 
-func TestASessionOfBeforeKeepsItsTimeoutWhateverItsOldConnectionsSay(t *testing.T) {
-	w := newReign(t, 7, lasting(1, 10*oneSecond, oneSecond))
-	w.Touch(1, 2, 0) // late signs of a connection that was replaced by number 3
-	w.Gone(1, 2, 0)
-	w.until(3 * oneSecond)
-	if s := w.Touch(1, 3, w.now); s != Alive {
-		t.Fatalf("the connection that replaced it: %v", s)
-	}
-	w.until(11 * oneSecond)
-	w.Gone(1, 3, w.now) // every other connection has had its time
-	w.mustEndAt(1, 12*oneSecond)
+func TestTheEndOfTheLastConnectionCountsUnderANewLeader(t *testing.T) {
+	w := newSteady(t, attached(lasting(1, 10*oneSecond, oneSecond), 3))
+	w.until(oneSecond)
+	w.Gone(1, 3, w.now)
+	w.mustEndAt(1, 2*oneSecond)
+}
+
+func TestANewLeaderLetsNoSessionEndByAConnectionThatShowedItselfWithoutOne(t *testing.T) {
+	w := newSteady(t, unbound(lasting(1, 10*oneSecond, oneSecond)))
+	w.Gone(1, 1, 0) // the leader before may have confirmed a sign just now
+	w.mustEndAt(1, 10*oneSecond)
 }
 
 func TestTheEndOfAConnectionTakesNoSignBackThatCameByItself(t *testing.T) {
@@ -301,7 +311,7 @@ func (p *plain) touch(id, connection uint64, now time.Duration) Sign {
 
 func (p *plain) gone(id, connection uint64, now time.Duration) {
 	p.at(now)
-	if s := p.sessions[id]; s != nil && !s.over && s.connection > 0 && connection >= s.connection {
+	if s := p.sessions[id]; s != nil && !s.over && connection >= s.connection {
 		s.connection = connection
 		s.deadline = min(s.deadline, max(now+s.linger, s.spared))
 	}
@@ -337,7 +347,7 @@ func TestTheTrackerDoesWhatTheRulesSay(t *testing.T) {
 // compare does the same at random to a Tracker and to a plain one.
 func compare(seed uint64) error {
 	random := rand.New(rand.NewPCG(seed, 1))
-	p, real := &plain{sessions: make(map[uint64]*plainSession)}, NewTracker(6, 0)
+	p, real := &plain{sessions: make(map[uint64]*plainSession)}, NewTracker(0)
 	now := time.Duration(0)
 	for step := range 400 {
 		now += time.Duration(random.Int64N(int64(300 * time.Millisecond)))
@@ -348,11 +358,13 @@ func compare(seed uint64) error {
 		switch random.IntN(8) {
 		case 0:
 			s := lasting(id, oneSecond+time.Duration(random.IntN(4))*oneSecond, time.Duration(random.IntN(3))*halfSecond)
+			s.Connection, s.Unbound = 1+random.Uint64N(2), random.IntN(4) == 0
 			p.at(now)
 			if p.sessions[id] == nil {
 				timeout := time.Duration(s.Timeout) * time.Millisecond
-				p.sessions[id] = &plainSession{timeout: timeout, linger: time.Duration(s.Linger) * time.Millisecond, deadline: now + timeout}
-				if id < 6 {
+				p.sessions[id] = &plainSession{timeout: timeout, linger: time.Duration(s.Linger) * time.Millisecond, deadline: now + timeout,
+					connection: s.Connection}
+				if s.Unbound {
 					p.sessions[id].spared = now + timeout
 				}
 			}
@@ -396,7 +408,7 @@ func compare(seed uint64) error {
 // 10 s in which each shows itself three times.
 func BenchmarkTracker(b *testing.B) {
 	const sessions = 100_000
-	tracker := NewTracker(1, 0)
+	tracker := NewTracker(0)
 	for id := uint64(1); id <= sessions; id++ {
 		tracker.Add(lasting(id, 10*oneSecond, oneSecond), 0)
 	}

@@ -63,7 +63,7 @@ func BenchmarkTrackerMemory(b *testing.B) {
 		var before, after runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&before)
-		tracker := coordination.NewTracker(1, 0)
+		tracker := coordination.NewTracker(0)
 		for id := uint64(1); id <= sessions; id++ {
 			tracker.Add(coordination.SessionInfo{ID: id, Timeout: 10_000, Linger: 500}, 0)
 		}

@@ -17,7 +17,6 @@ import (
 // Tree is what a keeper reads of the replicated tree: *coordination.Tree.
 type Tree interface {
 	Session(id uint64) (coordination.SessionInfo, bool)
-	HoldsKey(id uint64, key coordination.SessionKey) bool
 	SessionsAfter(id uint64, limit int) []coordination.SessionInfo
 	Epoch() uint64
 	NextTTL() (deadline int64, ok bool)
@@ -68,7 +67,7 @@ type Config struct {
 	RoundSigns int
 	// ExpireSessions is how many sessions one operation ends at most, and ExpireNodes how
 	// many ephemeral nodes they may have together, unless one session alone has more.
-	// Defaults 256 and 2048.
+	// Defaults 256, at most 1024, and 2048.
 	ExpireSessions, ExpireNodes int
 	// RepeatAfter is how long an answer may take before a round is sent again. Default 1 s.
 	RepeatAfter time.Duration
@@ -124,6 +123,9 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.LookEvery, 500*time.Millisecond)
 	if c.RoundSigns > maxRoundSigns {
 		return c, fmt.Errorf("sessions: Config.RoundSigns is %d, at most %d fit into a message", c.RoundSigns, maxRoundSigns)
+	}
+	if c.ExpireSessions > coordination.MaxExpired {
+		return c, fmt.Errorf("sessions: Config.ExpireSessions is %d, one operation names at most %d", c.ExpireSessions, coordination.MaxExpired)
 	}
 	if min(c.MaxWaiting, c.RoundSigns, c.ExpireSessions, c.ExpireNodes) < 1 ||
 		min(c.RepeatAfter, c.ProposeTimeout, c.LookEvery) < 0 {

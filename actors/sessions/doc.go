@@ -8,27 +8,27 @@
 //	jobs ── claimed, looked, expired ────▶┘        └─▶ jobs: claim, look, expire, reap
 //
 // It leaves to others what a session is (package coordination), whose connection it has
-// (the HTTP API) and the log (a [Group], which package synod makes of its own). Nothing
-// but the end of a session goes through the log: signs of life are in memory alone, and
-// what is known of them is lost with the leadership.
+// (the HTTP API) and the log (a [Group], which package synod makes of its own). Of a
+// session's life the log has its end and each new connection; signs of life are in memory
+// alone, and what is known of them is lost with the leadership.
 //
 // # One session's life
 //
 // A client proposes OpenSession; the index of that operation is the session's id. It makes
-// one connection to any node, whose API checks its key ([Handle.Find]) and calls
-// [Handle.Touch] for each sign of life. The keeper of that node sends what came during the
+// one connection to any node, whose API checks its key and calls [Handle.Touch] for each
+// sign of life. The keeper of that node sends what came during the
 // last round to the keeper of the leader. This one notes the time in its Tracker, reads the
 // tree as it is after that moment, and if the last claim there is its own it answers; only
-// then does the client hear that its sign was confirmed. When the Tracker says that the
+// then does the client hear that its sign was confirmed. If the tree does not know the
+// connection yet it first proposes AttachSessions, for all new ones of a round at once. When the Tracker says that the
 // session was silent for its Timeout, the leader's keeper proposes ExpireSessions, at most
 // Config.ExpireSessions sessions at once and one operation at a time, so that other writes
 // find their way between. From that moment a sign of life is answered with Over.
 //
 // A client whose connection was closed by its own side has its Linger instead ([Handle.Gone]).
 // If it lives it comes back at once, at any node, with a higher number of connection. What
-// comes late from the older one then counts for nothing (Moved). A new leader does not know
-// which connection the one before has confirmed last, so in its first Timeout it lets none of the
-// sessions that it found end by a Linger.
+// comes late from the older one then counts for nothing (Moved). This holds across leaders:
+// the tree has the highest number that was ever confirmed.
 //
 // # Why a client never believes for longer than the tree holds
 //
@@ -38,11 +38,14 @@
 // last one it saw was E. Who could have the session expired?
 //
 //   - The same keeper, under E: not before its Tracker has counted the whole Timeout from
-//     when the sign was noted, if Touch said Alive.
+//     when the sign was noted, if Touch said Alive. The end of an older connection does not
+//     change that: it has a lower number, which the tree knows before the client hears.
 //   - A keeper with a lower epoch: its operations are refused behind E in the log, and a
 //     session that ended before E was not in the tree that the Tracker was filled from.
-//   - A keeper with a higher epoch: its claim is applied after that read began. It counts
-//     the whole Timeout for every session from when it has seen its claim applied.
+//   - A keeper with a higher epoch: its claim is applied after that read began, and after
+//     the sign's connection was attached, since an attachment with the epoch E is refused
+//     behind it. It counts the whole Timeout for every session from when it has seen its
+//     claim applied, and passes over the ends of connections before the one attached.
 //
 // So the session stays until Timeout after the sign was sent, by the clocks of the nodes,
 // which run nearly as fast as the client's. Terms and who believes to lead have no part in
@@ -56,7 +59,8 @@
 // The leader is killed. The others' views change, each keeper sends the round that was under
 // way to the new leader, whose keeper has proposed its claim; rounds that come earlier wait
 // for that. Every session has its full Timeout from there (storm control): clients that live
-// are not even told, and those that are dead stay for at most one Timeout longer.
+// are not even told, and those that died unseen stay for at most one Timeout longer. Whose
+// connection a node has seen closed has its Linger, as ever.
 //
 // The leader is paused for 30 s and wakes up. A new one has claimed meanwhile and has perhaps
 // ended sessions and opened others. The old keeper's Tracker sees that time has passed

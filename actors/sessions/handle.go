@@ -116,24 +116,6 @@ func (h *Handle) Gone(id, connection uint64) {
 	_ = h.put(&sign{id: id, connection: connection, gone: true}) // a bound: see above
 }
 
-// Find returns the session if it is open and key its own. Where the tree of this node has
-// no such session, it asks the group whether another has.
-func (h *Handle) Find(ctx context.Context, id uint64, key coordination.SessionKey) (info coordination.SessionInfo, ok bool, err error) {
-	look := func(tree Tree) {
-		if info, ok = tree.Session(id); ok {
-			ok = tree.HoldsKey(id, key)
-		}
-	}
-	if err = h.cfg.Group.Read(ctx, false, look); err != nil || ok {
-		return info, ok, err
-	}
-	err = h.cfg.Group.Read(ctx, true, look)
-	if err != nil || !ok {
-		info = coordination.SessionInfo{}
-	}
-	return info, ok, err
-}
-
 func (h *Handle) put(s *sign) error {
 	h.mu.Lock()
 	switch {

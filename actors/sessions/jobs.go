@@ -28,6 +28,7 @@ type (
 		epoch    uint64
 		sessions []coordination.SessionInfo // opened since
 		absent   [][]uint32                 // places in rounds whose sessions are none
+		attach   coordination.Operation     // of connections that the tree does not know
 		ttl      int64
 		err      error
 	}
@@ -134,8 +135,30 @@ func (k *keeper) look(r *reign) {
 	}
 	k.beside(func(ctx context.Context) any {
 		m.err = k.cfg.Group.Read(ctx, len(m.rounds) > 0 || m.all, func(tree Tree) { m.read(tree, cursor) })
+		if m.err == nil && m.epoch == r.epoch {
+			m.err = k.cfg.attach(ctx, m.attach, r.epoch)
+		}
 		return m
 	})
+}
+
+// attach notes in the tree which connections are about to be confirmed, so that the next
+// leader takes none that came before them for the last one.
+func (c *Config) attach(ctx context.Context, o coordination.Operation, epoch uint64) error {
+	part := coordination.Operation{Kind: coordination.AttachSessions, Epoch: epoch}
+	for sessions, connections := o.Sessions, o.Connections; len(sessions) > 0; {
+		n := min(len(sessions), coordination.MaxExpired)
+		part.Sessions, part.Connections = sessions[:n], connections[:n]
+		sessions, connections = sessions[n:], connections[n:]
+		result, err := c.propose(ctx, part)
+		if err == nil {
+			err = result.Err()
+		}
+		if err != nil {
+			return fmt.Errorf("sessions: attach %d: %w", n, err)
+		}
+	}
+	return nil
 }
 
 // read may run twice: the second time counts.
@@ -151,12 +174,28 @@ func (m *looked) read(tree Tree, cursor uint64) {
 	if deadline, ok := tree.NextTTL(); ok {
 		m.ttl = deadline
 	}
+	m.attach = coordination.Operation{}
 	for i, round := range m.rounds {
 		m.absent[i] = m.absent[i][:0]
-		for place, id := range round.GetSessions() {
-			if _, open := tree.Session(id); !open {
-				m.absent[i] = append(m.absent[i], uint32(place))
-			}
+		m.readRound(tree, i, round)
+	}
+}
+
+func (m *looked) readRound(tree Tree, i int, round *messages.SignsOfLife) {
+	gone := round.GetGone()
+	for place, id := range round.GetSessions() {
+		s, open := tree.Session(id)
+		if !open {
+			m.absent[i] = append(m.absent[i], uint32(place))
+		}
+		if len(gone) > 0 && gone[0] == uint32(place) {
+			gone = gone[1:]
+			continue
+		}
+		connection := round.GetConnections()[place]
+		if open && (connection > s.Connection || connection == 0 && !s.Unbound) {
+			m.attach.Sessions = append(m.attach.Sessions, id)
+			m.attach.Connections = append(m.attach.Connections, connection)
 		}
 	}
 }

@@ -91,6 +91,50 @@ func TestAClosedConnectionEndsTheSessionAfterItsLinger(t *testing.T) {
 	})
 }
 
+func TestANewLeaderKnowsWhichConnectionIsTheLast(t *testing.T) {
+	inTown(t, nil, func(t *testing.T, w *town) {
+		dead, moved, unbound := w.open(10*s, s), w.open(10*s, s), w.open(10*s, s)
+		w.touch(1, dead, 2)
+		w.touch(1, moved, 1)
+		w.touch(2, moved, 2)
+		w.touch(1, unbound, 0)
+		w.lead(1, 2, 0, 1, 2)
+		w.homes[1].keeper.Gone(dead, 2)
+		w.homes[1].keeper.Gone(moved, 1) // it comes late
+		w.homes[1].keeper.Gone(unbound, 1)
+		if sign, err := w.homes[1].keeper.Touch(t.Context(), moved, 1); sign != coordination.Moved || err != nil {
+			t.Fatalf("a sign of the connection before the last: %v, %v", sign, err)
+		}
+		time.Sleep(1200 * time.Millisecond)
+		if w.isOpen(dead) || !w.isOpen(moved) || !w.isOpen(unbound) {
+			t.Fatalf("open: %v, %v and %v, want the last two alone", w.isOpen(dead), w.isOpen(moved), w.isOpen(unbound))
+		}
+	})
+}
+
+func TestAConnectionIsConfirmedOnlyWhenTheTreeKnowsIt(t *testing.T) {
+	inTown(t, nil, func(t *testing.T, w *town) {
+		id := w.open(10*s, s)
+		w.homes[0].onPropose(func(o coordination.Operation) error {
+			if o.Kind == coordination.AttachSessions && w.clock()%s < s/2 {
+				return errUnknown
+			}
+			return nil
+		})
+		for connection := range uint64(3) {
+			time.Sleep(s - w.clock()%s) // to the next second, in which half a second is refused
+			at := w.clock()
+			w.touch(1, id, 2-connection)
+			if took, waits := w.clock()-at, connection != 1; (took >= s/2) != waits {
+				t.Fatalf("connection %d is confirmed after %v", 2-connection, took)
+			}
+		}
+		if session := w.sessions[id]; session.Connection != 2 || !session.Unbound {
+			t.Fatalf("%+v", session)
+		}
+	})
+}
+
 func TestANewLeaderGivesEverySessionItsFullTimeout(t *testing.T) {
 	inTown(t, nil, func(t *testing.T, w *town) {
 		silent, alive := w.open(10*s, s), w.open(10*s, s)
@@ -395,23 +439,6 @@ func TestMalformedRoundsAreIgnored(t *testing.T) {
 		}
 		if w.homes[0].keeper.Metrics().Claims != 1 {
 			t.Fatal("the keeper has begun again")
-		}
-	})
-}
-
-func TestFindAsksTheGroupWhenItsOwnTreeLacksTheSession(t *testing.T) {
-	inTown(t, nil, func(t *testing.T, w *town) {
-		id := w.open(10*s, s)
-		k := w.homes[1].keeper
-		if _, ok, err := k.Find(t.Context(), id, coordination.SessionKey{byte(id)}); !ok || err != nil {
-			t.Fatal(ok, err)
-		}
-		if info, ok, err := k.Find(t.Context(), id, coordination.SessionKey{77}); ok || err != nil || info.ID != 0 {
-			t.Fatal("a wrong key", info, ok, err)
-		}
-		w.locked(func() { w.homes[1].unread = true })
-		if _, _, err := k.Find(t.Context(), 1<<60, coordination.SessionKey{}); !errors.Is(err, errNotLeader) {
-			t.Fatalf("a session that this node has not seen: %v", err)
 		}
 	})
 }

@@ -197,7 +197,7 @@ func (k *keeper) onClaimed(now time.Duration, m claimed) {
 	}
 	r := m.reign
 	k.failed = 0
-	r.epoch, r.tracker, r.lookAt = m.epoch, coordination.NewTracker(m.epoch, now), now
+	r.epoch, r.tracker, r.lookAt = m.epoch, coordination.NewTracker(now), now
 	r.add(now, m.sessions)
 	r.listed = len(m.sessions)
 	k.handle.metrics.claims.Add(1)

@@ -116,7 +116,7 @@ func (w *town) open(timeout, linger time.Duration) uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.index++
-	w.sessions[w.index] = coordination.SessionInfo{ID: w.index, Timeout: timeout.Milliseconds(), Linger: linger.Milliseconds()}
+	w.sessions[w.index] = coordination.SessionInfo{ID: w.index, Timeout: timeout.Milliseconds(), Linger: linger.Milliseconds(), Connection: 1}
 	return w.index
 }
 
@@ -218,6 +218,13 @@ func (w *town) apply(o coordination.Operation) coordination.Result {
 		if w.ttl != 0 {
 			r.Nodes, w.ttl = 1, 0
 		}
+	case o.Kind == coordination.AttachSessions:
+		for i, id := range o.Sessions {
+			if s, open := w.sessions[id]; open {
+				s.Connection, s.Unbound = max(s.Connection, o.Connections[i]), s.Unbound || o.Connections[i] == 0
+				w.sessions[id] = s
+			}
+		}
 	case o.Kind == coordination.ExpireSessions:
 		if w.fits > 0 {
 			o.Sessions = o.Sessions[:min(w.fits, len(o.Sessions))]
@@ -258,13 +265,11 @@ func (h *home) Leadership() Leadership {
 // LogTime is the clock's.
 func (h *home) LogTime() int64 { return h.clock().Milliseconds() }
 
-// Session, HoldsKey, SessionsAfter, Epoch and NextTTL are Tree's.
+// Session, SessionsAfter, Epoch and NextTTL are Tree's.
 func (w *town) Session(id uint64) (coordination.SessionInfo, bool) {
 	s, ok := w.sessions[id]
 	return s, ok
 }
-
-func (w *town) HoldsKey(id uint64, key coordination.SessionKey) bool { return key[0] == byte(id) }
 
 func (w *town) SessionsAfter(id uint64, limit int) []coordination.SessionInfo {
 	var found []coordination.SessionInfo

@@ -235,9 +235,6 @@ func (c *Contest) end(ctx context.Context) error {
 	if err := c.await(ctx, afterBoth, "a key for each contender", c.oneKeyEach); err != nil {
 		return err
 	}
-	if err := c.settled(ctx); err != nil {
-		return err
-	}
 	for n, s := range c.contenders {
 		if n%2 == 0 {
 			s.process.Signal(syscall.SIGTERM)

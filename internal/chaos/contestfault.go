@@ -91,38 +91,9 @@ func (c *Contest) named(name string) *Speaker {
 	return c.contenders[slices.IndexFunc(c.contenders, func(s *Speaker) bool { return s.Name == name })]
 }
 
-// settled waits until one leader has led for longer than a session's timeout. A new one does
-// not know the connections that were made before it, so it gives every session its whole
-// timeout once, whatever becomes of its connection.
-func (c *Contest) settled(ctx context.Context) error {
-	term, since := uint64(0), Now()
-	return poll(recoverLimit, func() error {
-		leader, err := c.cluster.Leader(ctx)
-		if err != nil {
-			return err
-		}
-		status, err := c.cluster.Status(ctx, leader)
-		if err != nil {
-			return err
-		}
-		if status.Term != term {
-			term, since = status.Term, Now()
-		}
-		if led := Now() - since; led < sessionTimeout+time.Second {
-			return fmt.Errorf("chaos: node %d leads for %v only", leader, led.Round(time.Millisecond))
-		}
-		return nil
-	})
-}
-
 // harm strikes one contender, waits until the next one has been let in, or until its
 // key is gone if it waited, and lets it live again.
 func (c *Contest) harm(ctx context.Context, f Fault) (who string, err error) {
-	if f.Kind == KillHolder || f.Kind == KillWaiter {
-		if err := c.settled(ctx); err != nil {
-			return "", err
-		}
-	}
 	leader, err := c.cluster.WaitLeader(ctx, recoverLimit)
 	if err != nil {
 		return "", err
