@@ -23,6 +23,9 @@ const (
 	linkBuffer = 1 << 10
 	// linkPatience bounds one write to a node.
 	linkPatience = 5 * time.Second
+	// dialPatience bounds how long a connection is waited for, and half of how long its
+	// upgrade may take. The kernel repeats what was lost of it after one second.
+	dialPatience = 1500 * time.Millisecond
 )
 
 // sessionLink is one connection of a session.
@@ -32,6 +35,7 @@ type sessionLink struct {
 	addr      string
 	gone      chan struct{} // closed when nothing comes any more
 	confirmed bool          // a sign of life; guarded by Session.mu
+	spread    time.Duration // what the node asks for, should the connection end; guarded by Session.mu
 
 	write sync.Mutex
 }
@@ -63,19 +67,51 @@ func (s *Session) run() {
 		avoid = link.addr
 		if failures++; worked {
 			failures = 0
+			s.pause(s.share(link))
 			continue
 		}
 		s.rest(failures)
 	}
 }
 
-// rest pauses between attempts to connect, so that nodes that start are not run over.
+// rest pauses between attempts to connect, longer with each, so that nodes that start, or
+// have too much to do, are not run over.
 func (s *Session) rest(failures int) {
-	pause := min(time.Duration(failures)*20*time.Millisecond, s.timeout/6, time.Second)
+	pause := min(10*time.Millisecond<<min(failures, 10), s.timeout/10, time.Second)
+	s.pause(pause/2 + rand.N(pause))
+}
+
+func (s *Session) pause(d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
 	select {
-	case <-time.After(pause/2 + rand.N(pause)):
+	case <-timer.C:
 	case <-s.ctx.Done():
 	}
+}
+
+// share is how long this session waits, by chance, when its connection has ended: with the
+// node that is gone all its sessions look for another at the same moment, and what they want
+// of the others must not stand in the way of an election. It costs a part only of the time that the
+// session has: a fifth of its timeout beside the third between two signs of life, and a
+// fourth of its linger, should the other side still be there. One whose node is only silent
+// has waited already.
+func (s *Session) share(link *sessionLink) time.Duration {
+	select {
+	case <-link.gone:
+	default:
+		return 0
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	spread := min(link.spread, s.timeout/5, s.linger/4)
+	if spread <= 0 {
+		return 0
+	}
+	return rand.N(spread)
 }
 
 // interval is between two signs of life: a third of the timeout, so that a lost one is
@@ -122,7 +158,7 @@ func (s *Session) dial(addr string) (*sessionLink, error) {
 	s.links++
 	number := s.links
 	s.mu.Unlock()
-	limit := min(max(s.timeout/6, 200*time.Millisecond), time.Second)
+	limit := min(max(s.timeout/6, 200*time.Millisecond), dialPatience)
 	ctx, cancel := context.WithTimeout(s.ctx, limit)
 	defer cancel()
 	conn, err := (&net.Dialer{KeepAlive: -1}).DialContext(ctx, "tcp", addr)
@@ -293,6 +329,7 @@ type nodeLine struct {
 	Alive     *uint64  `json:"alive"`
 	Watching  *uint64  `json:"watching"`
 	Index     uint64   `json:"index"`
+	Spread    uint64   `json:"spread"`
 	Change    *Change  `json:"change"`
 	Watch     []uint64 `json:"watch"`
 	Synced    *uint64  `json:"synced"`
@@ -315,7 +352,7 @@ func (s *Session) onLine(link *sessionLink, text []byte) bool {
 	case line.Bye != nil:
 		return false
 	case line.Alive != nil:
-		s.onAlive(link, *line.Alive, line.Index)
+		s.onAlive(link, line)
 	default:
 		s.onWatchLine(link, line)
 	}
@@ -323,15 +360,16 @@ func (s *Session) onLine(link *sessionLink, text []byte) bool {
 }
 
 // onAlive notes that the leader has confirmed a sign of life, and so all before it.
-func (s *Session) onAlive(link *sessionLink, number, index uint64) {
+func (s *Session) onAlive(link *sessionLink, line nodeLine) {
 	s.mu.Lock()
-	for len(s.signs) > 0 && s.signs[0].number <= number {
+	link.spread = time.Duration(min(line.Spread, maxSpread)) * time.Millisecond
+	for len(s.signs) > 0 && s.signs[0].number <= *line.Alive {
 		s.until = max(s.until, s.signs[0].sent+s.belief())
 		s.signs = s.signs[1:]
 	}
 	s.confirmed, link.confirmed = true, true
 	if s.link == link {
-		s.reachedLocked(index)
+		s.reachedLocked(line.Index)
 		for _, old := range s.old {
 			old.conn.Close()
 		}

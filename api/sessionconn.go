@@ -283,8 +283,9 @@ func (c *sessionConn) confirm(number uint64) {
 // confirmed tells the client, and how far its watches have come: that must not change
 // between the look and the line.
 func (c *sessionConn) confirmed(number uint64) {
+	spread := spreadOf(c.server.sessions.connected())
 	c.out.Lock()
-	line := appendAlive(nil, number, c.reached())
+	line := appendAlive(nil, number, c.reached(), spread)
 	err := c.sendLocked(line)
 	c.out.Unlock()
 	if err != nil {

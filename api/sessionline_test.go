@@ -1,6 +1,9 @@
 package api
 
-import "testing"
+import (
+	"encoding/json"
+	"testing"
+)
 
 func TestASignOfLifeIsReadTheSameBothWays(t *testing.T) {
 	short := 0
@@ -20,5 +23,17 @@ func TestASignOfLifeIsReadTheSameBothWays(t *testing.T) {
 	}
 	if short != 3 {
 		t.Errorf("%d lines were read the short way, want the first 3", short)
+	}
+}
+
+func TestANodeAsksItsSessionsToSpreadIfTheyAreMany(t *testing.T) {
+	for sessions, want := range map[int]uint64{0: 0, 3: 0, 124: 0, 125: 50, 3300: 1320, 10_000: 4000} {
+		if got := spreadOf(sessions); got != want {
+			t.Errorf("%d sessions are to spread over %d ms, want %d", sessions, got, want)
+		}
+		var line nodeLine
+		if text := appendAlive(nil, 7, 8, want); json.Unmarshal(text, &line) != nil || *line.Alive != 7 || line.Index != 8 || line.Spread != want {
+			t.Errorf("a client reads %+v from %s, want 7, 8 and %d", line, text, want)
+		}
 	}
 }

@@ -62,3 +62,47 @@ func TestAConnectionThatShowedNothingIsNotTheEndOfTheClientWhenItIsClosed(t *tes
 		t.Error("the node told nothing of a client that closed its connection")
 	}
 }
+
+func TestASessionOfACrowdedNodeWaitsItsShareWhenTheNodeIsGone(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	server, addr := serve(t, Config{Backend: f})
+	server.sessions.mu.Lock()
+	server.sessions.count += 10_000
+	server.sessions.mu.Unlock()
+	s := openSession(t, newTestClient(t, addr), SessionOptions{Timeout: 5 * time.Second, Linger: 2 * time.Second})
+	connected(t, s)
+	s.mu.Lock()
+	spread := s.link.spread
+	s.mu.Unlock()
+	if spread != 4*time.Second {
+		t.Errorf("10,000 sessions are asked to spread over %v, want 4s", spread)
+	}
+
+	ended := make(chan struct{})
+	close(ended)
+	for _, c := range []struct {
+		spread          time.Duration
+		gone            chan struct{}
+		timeout, linger string
+		most            time.Duration
+		because         string
+	}{
+		{400 * time.Millisecond, ended, "1m", "1m", 400 * time.Millisecond, "the node has asked for that"},
+		{time.Minute, ended, "10s", "10s", 2 * time.Second, "the timeout is 10 s"},
+		{time.Minute, ended, "1m", "1s", 250 * time.Millisecond, "the linger is 1 s"},
+		{0, ended, "1m", "1m", 0, "the node has few sessions"},
+		{time.Minute, make(chan struct{}), "1m", "1m", 0, "the node is silent, and time has passed"},
+	} {
+		s, err := s.client.newSession(openedJSON{Session: 1, Timeout: c.timeout, Linger: c.linger}, newPassword())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var longest time.Duration
+		for range 200 {
+			longest = max(longest, s.share(&sessionLink{gone: c.gone, spread: c.spread}))
+		}
+		if longest > c.most || longest < c.most/2 {
+			t.Errorf("of 200 shares the longest is %v, want nearly %v: %s", longest, c.most, c.because)
+		}
+	}
+}

@@ -262,13 +262,13 @@ func TestAWatchThatTheNodeHasNotAcknowledgedIsNotMovedOn(t *testing.T) {
 	link := &sessionLink{}
 	w := &sessionWatcher{number: 1, after: 3, known: true}
 	s.link, s.watches[1] = link, w
-	s.onAlive(link, 1, 10)
+	s.onAlive(link, nodeLine{Alive: new(uint64(1)), Index: 10})
 	if w.after != 3 {
 		t.Errorf("the watch is at %d, want 3: the node did not know of it", w.after)
 	}
 	number := uint64(1)
 	s.onWatchLine(link, nodeLine{Watching: &number, Index: 3})
-	s.onAlive(link, 2, 10)
+	s.onAlive(link, nodeLine{Alive: new(uint64(2)), Index: 10})
 	if w.after != 10 {
 		t.Errorf("the watch is at %d, want 10", w.after)
 	}

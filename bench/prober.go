@@ -85,7 +85,9 @@ type adriftWatch struct {
 	half, all time.Duration
 }
 
-const adriftInterval = 20 * time.Millisecond
+// adriftInterval is between two counts. To ask 10,000 sessions costs a millisecond or two of
+// the same cores.
+const adriftInterval = 50 * time.Millisecond
 
 func watchAdrift(h *holder, begun time.Time) *adriftWatch {
 	w := &adriftWatch{holder: h, begun: begun, quit: make(chan struct{})}
