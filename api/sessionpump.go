@@ -358,7 +358,7 @@ func (c *sessionConn) advance() error {
 	}
 	err = c.tell(page.changes, func(change Change, told []uint64) []uint64 {
 		p.each(change.Kind, "/"+change.Path, func(w *sessionWatch) {
-			if change.Index > w.catchUp && change.Index > w.after {
+			if change.Index > w.catchUp && change.Index > w.after && change.shows(w.watch) {
 				told = w.take(change, told)
 			}
 		})

@@ -130,6 +130,10 @@ type Change struct {
 	Index   uint64 // log index; a recursive delete makes several changes at one index
 	// Denied: there is a value, which the watcher may not read.
 	Denied bool
+
+	// inside is the length of the longest path above, with its slash in front, that the caller may
+	// not look into, as far up as somebody watches; 0: there is none. Only on the server.
+	inside int
 }
 
 type changeJSON struct {
@@ -163,7 +167,7 @@ func (c *Change) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &j); err != nil {
 		return err
 	}
-	*c = Change{j.Kind, j.Path, j.bytes(), j.Version, j.Index, j.Denied}
+	*c = Change{Kind: j.Kind, Path: j.Path, Value: j.bytes(), Version: j.Version, Index: j.Index, Denied: j.Denied}
 	return nil
 }
 

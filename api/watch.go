@@ -15,7 +15,8 @@ import (
 // watchKV streams the changes of a path. Each change is an event
 // "created", "changed" or "deleted" whose data is a Change. The id of an event is its log index; where
 // one index has several changes only the last carries it, so that a client that
-// reconnects with Last-Event-ID never misses half of them. Because the
+// reconnects with Last-Event-ID never misses half of them. What a listing would hide from the
+// caller is left out, and the ids pass it over. Because the
 // server reads the tree's history at the client's pace, it keeps no queue a
 // watch: a client that falls behind the history gets a final event "gone".
 func (s *Server) watchKV(w http.ResponseWriter, r *http.Request) {
@@ -193,8 +194,8 @@ func (p *portion) onlyFirst() {
 	}
 }
 
-// changes reads what has happened after an index, as the caller may see it, and of that
-// what is wanted: nil wants all.
+// changes reads what has happened after an index, as the caller may see it. wanted says what of
+// it several watches want, of which each then asks Change.shows; nil: it is for watch alone.
 func (s *Server) changes(ctx context.Context, o ReadOptions, caller coordination.Caller, watch coordination.Watch, after uint64,
 	wanted func(coordination.Event) bool) (p portion, err error) {
 	var failed error
@@ -206,8 +207,11 @@ func (s *Server) changes(ctx context.Context, o ReadOptions, caller coordination
 			p.next = max(after, index)
 		}
 		for _, e := range page.Events {
-			if wanted == nil || wanted(e) {
-				p.changes = append(p.changes, shown(tree, e, caller))
+			if wanted != nil && !wanted(e) {
+				continue
+			}
+			if c := shown(tree, e, watch.Path, caller); wanted != nil || c.shows(watch) {
+				p.changes = append(p.changes, c)
 			}
 		}
 	})
@@ -220,14 +224,24 @@ func (s *Server) changes(ctx context.Context, o ReadOptions, caller coordination
 	return p, nil
 }
 
-// shown is an event as the caller may see it.
-func shown(tree *coordination.Tree, e coordination.Event, caller coordination.Caller) Change {
+// shown is an event as the caller may see it from top, which is where it happened or above.
+func shown(tree *coordination.Tree, e coordination.Event, top string, caller coordination.Caller) Change {
 	c := changeOf(e)
 	if e.Kind != coordination.Deleted && !tree.Permits(e.Path, coordination.MayRead, caller) {
 		c.Value, c.Denied = nil, true
 	}
+	for at := e.Path; len(at) > len(top) && c.inside == 0; {
+		if at = parentOf(at); !tree.Permits(at, coordination.MayRead, caller) {
+			c.inside = len(at)
+		}
+	}
 	return c
 }
+
+// shows reports whether a watch that wants the change may tell of it: like a listing, none looks
+// into a key that the caller may not read. A watch that begins below such a key knows the
+// names that lead there.
+func (c Change) shows(w coordination.Watch) bool { return len(w.Path) > c.inside }
 
 func sendChanges(out *stream, changes []Change) error {
 	for i, change := range changes {
