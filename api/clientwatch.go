@@ -3,11 +3,13 @@ package api
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,7 +29,8 @@ type WatchOptions struct {
 
 // Watch calls f with every change of path, in order, until ctx ends or f returns an
 // error, which it returns. A lost connection is made again at any node, and
-// goes on where it broke off: no change is missed and none comes twice.
+// goes on where it broke off: no change is missed and none comes twice. Only if the rest of an index
+// is hidden from the client meanwhile, the last change that it was told comes again, without More.
 // CodeGone: the history does not go back that far; list again, then watch from
 // the listing's index. CodeReach: no node has answered from the beginning on.
 func (c *Client) Watch(ctx context.Context, path string, o WatchOptions, f func(Change) error) error {
@@ -73,15 +76,16 @@ type watcher struct {
 	f       func(Change) error
 	id      uint64 // the last id seen: all changes up to here were delivered
 	hasID   bool
-	// delivered counts the changes of the index after id that were delivered
-	// before the connection broke; they come again and are skipped.
-	delivered int
-	skip      int
-	stopped   error // what f returned
-	done      bool  // it was to end after one index, whose changes have all come
-	connected bool  // once at least
-	lost      error // the last failure to connect
-	at        string
+	// delivered are the changes of the index after id that were delivered. Those of them that
+	// were before the connection broke come again, unless somebody has hidden them meanwhile,
+	// and are skipped. last is the last of them.
+	delivered, again []told
+	last             Change
+	stopped          error // what f returned
+	done             bool  // it was to end after one index, whose changes have all come
+	connected        bool  // once at least
+	lost             error // the last failure to connect
+	at               string
 }
 
 func (w *watcher) reconnects(err error) bool {
@@ -140,7 +144,7 @@ func (w *watcher) read(response *http.Response, cancel context.CancelFunc) error
 	defer response.Body.Close()
 	alarm := time.AfterFunc(silence, cancel)
 	defer alarm.Stop()
-	w.skip, w.delivered = w.delivered, 0
+	w.again = w.delivered
 	lines := bufio.NewScanner(response.Body)
 	lines.Buffer(nil, maxEvent)
 	var e sentEvent
@@ -169,11 +173,9 @@ func (w *watcher) dispatch(e sentEvent) error {
 		if err := json.Unmarshal(e.data.Bytes(), &change); err != nil {
 			return errNoAnswer
 		}
+		change.More = !e.hasID
 		if err := w.deliver(change); err != nil {
 			return err
-		}
-		if w.done = w.options.Once && e.hasID; w.done { // the last of its index
-			return errNoAnswer
 		}
 	case "gone", "end":
 		var failure Error
@@ -182,19 +184,42 @@ func (w *watcher) dispatch(e sentEvent) error {
 		}
 		return &failure
 	}
-	if e.hasID && (!w.hasID || e.id > w.id) {
-		w.id, w.hasID, w.delivered, w.skip = e.id, true, 0, 0
+	if !e.hasID || w.hasID && e.id <= w.id {
+		return nil
 	}
-	return nil
+	if w.done = w.options.Once && (len(w.delivered) > 0 || e.name == "done"); w.done {
+		return cmp.Or(w.complete(e.id), errNoAnswer)
+	}
+	return w.complete(e.id)
+}
+
+// told is what tells the changes of one index apart.
+type told struct {
+	kind, path string
+	version    uint64
 }
 
 func (w *watcher) deliver(change Change) error {
-	w.delivered++
-	if w.skip > 0 {
-		w.skip--
+	this := told{change.Kind, change.Path, change.Version}
+	if i := slices.Index(w.again, this); i >= 0 {
+		w.again = w.again[i+1:]
 		return nil
 	}
+	w.delivered = append(w.delivered, this)
+	w.last = change
 	w.stopped = w.f(change)
+	return w.stopped
+}
+
+// complete notes that all changes up to an index have come.
+func (w *watcher) complete(id uint64) error {
+	last := w.last
+	w.id, w.hasID, w.delivered, w.again, w.last = id, true, w.delivered[:0], nil, Change{}
+	if !last.More {
+		return nil
+	}
+	last.More = false
+	w.stopped = w.f(last)
 	return w.stopped
 }
 

@@ -130,6 +130,8 @@ type Change struct {
 	Index   uint64 // log index; a recursive delete makes several changes at one index
 	// Denied: there is a value, which the watcher may not read.
 	Denied bool
+	// More: others of the same index follow. Client.Watch says so; Session.Watch does not know.
+	More bool
 
 	// inside is the length of the longest path above, with its slash in front, that the caller may
 	// not look into, as far up as somebody watches; 0: there is none. Only on the server.

@@ -20,8 +20,9 @@ type Leader struct {
 
 // Observe calls f with who leads the election at path, now and after each change, until ctx ends or
 // f returns an error, which it returns. If there are several changes while f runs, it is told the
-// last. It needs no session. It goes on at another node when a connection is lost; as long as there
-// is none it knows no better than the last leader. The first reading fails as Client.List does.
+// last; who goes at the same index as the leader before never led, and is not told. It needs no
+// session. It goes on at another node when a connection is lost; as long as there is none it knows
+// no better than the last leader. The first reading fails as Client.List does.
 func Observe(ctx context.Context, c *api.Client, path string, f func(Leader) error) error {
 	return observe(ctx, c, path, f)
 }

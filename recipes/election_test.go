@@ -144,6 +144,43 @@ func TestAnObserverGoesOnOverLostConnectionsAndALostHistory(t *testing.T) {
 	})
 }
 
+func TestWhoGoesAtTheSameIndexAsTheOneBeforeNeverLed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		a, b := w.session(), w.session()
+		for _, value := range []string{"1", "2", "3"} {
+			mustJoin(t, a, "e", value)
+		}
+		mustJoin(t, b, "e", "4")
+		w.failing(func(op, _ string) fault {
+			if op == "told" { // the observer has all the time it wants
+				return fault{before: func() { time.Sleep(time.Millisecond) }}
+			}
+			return fault{}
+		})
+		o := observing(t, w, "e")
+		o.want(t, "in the beginning", "1 true")
+		a.end()
+		o.want(t, "three go at one index", "4 true")
+		mustJoin(t, b, "e", "5")
+		b.end()
+		o.want(t, "all go, and the path with them", " false")
+		o.stop()
+		<-o.ended
+	})
+}
+
+func TestAnIndexOfWhichOnlyAPartHasComeIsForgottenWhenTheQueueIsListedAnew(t *testing.T) {
+	b := &board{path: "e", changed: make(chan struct{}, 1)}
+	b.set(nil)
+	b.apply(api.Change{Kind: "created", Path: "e/" + api.NewRequestID().String(), Index: 1, More: true})
+	b.set(nil) // it has gone
+	b.apply(api.Change{Kind: "deleted", Path: "e", Index: 3})
+	if list := b.list(); len(list) > 0 {
+		t.Errorf("the queue is %v, want nobody", list)
+	}
+}
+
 func TestWhatAnObserverReturnsEndsTheObserving(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, enough := newWorld(), errors.New("enough")

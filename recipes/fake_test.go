@@ -26,7 +26,8 @@ type world struct {
 	page    int // entries of a listing's page; 0: 1000
 
 	faults sync.Mutex
-	// fault says what becomes of an operation: "create", "delete", "commit", "get", "list" or "watch".
+	// fault says what becomes of an operation: "create", "delete", "commit", "get", "list", "watch", or
+	// "told" for what comes between two changes of a watch.
 	fault func(op, path string) fault
 }
 
@@ -347,13 +348,17 @@ func (w *world) Watch(ctx context.Context, path string, o api.WatchOptions, f fu
 		if from <= floor {
 			return failure(api.CodeGone)
 		}
-		for _, c := range changes {
+		wanted := slices.DeleteFunc(slices.Clone(changes), func(c api.Change) bool {
 			child := strings.HasPrefix(c.Path, path+"/") && c.Kind != "changed"
-			if c.Index < from || c.Path != path && !(o.Children && child) {
-				continue
-			}
+			return c.Index < from || c.Path != path && !(o.Children && child)
+		})
+		for i, c := range wanted {
+			c.More = i+1 < len(wanted) && wanted[i+1].Index == c.Index
 			if err := f(c); err != nil {
 				return err
+			}
+			if told := w.look("told", c.Path); told.before != nil {
+				told.before()
 			}
 		}
 		if n := len(changes); n > 0 {

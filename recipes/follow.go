@@ -48,6 +48,8 @@ type board struct {
 
 	mu     sync.Mutex
 	places map[string]place
+	// heldBack are changes of an index that is not complete: nobody may see a part of it.
+	heldBack []api.Change
 }
 
 // follow keeps the board up to date from an index on.
@@ -75,6 +77,7 @@ func (b *board) follow(ctx context.Context, r reader, index uint64) error {
 func (b *board) set(list []place) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.heldBack = nil
 	b.places = make(map[string]place, len(list))
 	for _, p := range list {
 		b.places[p.key] = p
@@ -82,19 +85,29 @@ func (b *board) set(list []place) {
 	b.raise()
 }
 
+// apply takes note of a change once all of its index have come, as far as the reader knows that.
 func (b *board) apply(c api.Change) {
-	if !isPlace(c.Path, b.path) {
-		return
-	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	switch c.Kind {
-	case "created":
-		b.places[c.Path] = place{c.Path, c.Index, c.Value}
-	case "deleted":
-		delete(b.places, c.Path)
+	if b.heldBack = append(b.heldBack, c); c.More {
+		return
 	}
-	b.raise()
+	concerned := false
+	for _, c := range b.heldBack {
+		if !isPlace(c.Path, b.path) {
+			continue
+		}
+		concerned = true
+		switch c.Kind {
+		case "created":
+			b.places[c.Path] = place{c.Path, c.Index, c.Value}
+		case "deleted":
+			delete(b.places, c.Path)
+		}
+	}
+	if b.heldBack = nil; concerned {
+		b.raise()
+	}
 }
 
 func (b *board) raise() {
