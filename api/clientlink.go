@@ -34,10 +34,23 @@ type sessionLink struct {
 	reader    *bufio.Reader
 	addr      string
 	gone      chan struct{} // closed when nothing comes any more
+	leave     chan struct{} // has a value once the node has asked for that
 	confirmed bool          // a sign of life; guarded by Session.mu
+	leaves    bool          // for another one, though nothing is wrong with it; guarded by Session.mu
 	spread    time.Duration // what the node asks for, should the connection end; guarded by Session.mu
 
 	write sync.Mutex
+}
+
+// left reports whether the connection is as good as before, but for another that is being
+// made. The caller holds Session.mu.
+func (l *sessionLink) left() bool {
+	select {
+	case <-l.gone:
+		return false
+	default:
+		return l.leaves && l.confirmed
+	}
 }
 
 // send writes lines. What goes wrong is found by the reader, or by silence.
@@ -72,46 +85,6 @@ func (s *Session) run() {
 		}
 		s.rest(failures)
 	}
-}
-
-// rest pauses between attempts to connect, longer with each, so that nodes that start, or
-// have too much to do, are not run over.
-func (s *Session) rest(failures int) {
-	pause := min(10*time.Millisecond<<min(failures, 10), s.timeout/10, time.Second)
-	s.pause(pause/2 + rand.N(pause))
-}
-
-func (s *Session) pause(d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-s.ctx.Done():
-	}
-}
-
-// share is how long this session waits, by chance, when its connection has ended: with the
-// node that is gone all its sessions look for another at the same moment, and what they want
-// of the others must not stand in the way of an election. It costs a part only of the time that the
-// session has: a fifth of its timeout beside the third between two signs of life, and a
-// fourth of its linger, should the other side still be there. One whose node is only silent
-// has waited already.
-func (s *Session) share(link *sessionLink) time.Duration {
-	select {
-	case <-link.gone:
-	default:
-		return 0
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	spread := min(link.spread, s.timeout/5, s.linger/4)
-	if spread <= 0 {
-		return 0
-	}
-	return rand.N(spread)
 }
 
 // interval is between two signs of life: a third of the timeout, so that a lost one is
@@ -214,7 +187,7 @@ func (s *Session) upgrade(conn net.Conn, addr string, number uint64, deadline ti
 		return nil, notSynod(response)
 	}
 	_ = conn.SetDeadline(time.Time{})
-	return &sessionLink{conn: conn, reader: reader, addr: addr, gone: make(chan struct{})}, nil
+	return &sessionLink{conn: conn, reader: reader, addr: addr, gone: make(chan struct{}), leave: make(chan struct{}, 1)}, nil
 }
 
 // keep shows itself over a connection until that is lost or says nothing any more. It
@@ -228,22 +201,24 @@ func (s *Session) keep(link *sessionLink) (worked bool) {
 	link.send(lines)
 	s.news.raise()
 	for {
-		number := s.show(link)
+		number, leaves := s.show(link), false
 		next := time.NewTimer(s.interval())
 		select {
 		case <-next.C:
+		case <-link.leave:
+			leaves = true
 		case <-link.gone:
 		case <-s.ctx.Done():
 		}
 		next.Stop()
 		s.mu.Lock()
-		worked = link.confirmed
+		worked, link.leaves = link.confirmed, leaves
 		silent := len(s.signs) > 0 && s.signs[0].number <= number
 		s.mu.Unlock()
 		select {
 		case <-link.gone:
 		default:
-			if !silent && s.ctx.Err() == nil {
+			if !(silent || leaves) && s.ctx.Err() == nil {
 				continue
 			}
 		}
@@ -269,8 +244,8 @@ func (s *Session) show(link *sessionLink) (number uint64) {
 // maxSigns is how many signs of life may wait for their confirmation: those of a timeout.
 const maxSigns = 16
 
-// replaced lets go of a connection. One that is only silent stays open until a later one
-// is confirmed: by closing it the client would say itself that it is gone.
+// replaced lets go of a connection. One that is only silent, or to be left, stays open until
+// a later one is confirmed: by closing it the client would say itself that it is gone.
 func (s *Session) replaced(link *sessionLink) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -337,6 +312,7 @@ type nodeLine struct {
 	Error     *Error   `json:"error"`
 	Over      *Error   `json:"over"`
 	Bye       *Error   `json:"bye"`
+	Move      bool     `json:"move"`
 }
 
 // onLine takes note of a line; false: the connection is of no use any more.
@@ -351,6 +327,8 @@ func (s *Session) onLine(link *sessionLink, text []byte) bool {
 		return false
 	case line.Bye != nil:
 		return false
+	case line.Move:
+		s.onMove(link)
 	case line.Alive != nil:
 		s.onAlive(link, line)
 	default:

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -54,6 +55,7 @@ type Session struct {
 	link      *sessionLink   // the connection in use; nil while there is none
 	old       []*sessionLink // those before: see replaced
 	links     uint64         // how many there were
+	moved     time.Duration  // the clock's when it last left one because the node asked; 0: never
 	lastWatch uint64
 	watches   map[uint64]*sessionWatcher
 	watching  int // calls of Watch
@@ -179,7 +181,7 @@ func (s *Session) Err() error {
 func (s *Session) Connected() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.err == nil && s.link != nil && s.link.confirmed
+	return s.err == nil && (s.link != nil && s.link.confirmed || slices.ContainsFunc(s.old, (*sessionLink).left))
 }
 
 // Close ends the session and deletes its ephemeral keys. It is no error that it had ended.

@@ -39,6 +39,7 @@ type sessionConn struct {
 	caller  coordination.Caller
 	number  uint64 // connections that were made later have higher ones
 	timeout time.Duration
+	asked   bool // to move; guarded by sessionConns.mu
 
 	out sync.Mutex // held while something is sent; mu may be taken while it is held
 
@@ -102,8 +103,12 @@ func (c *sessionConn) take(w http.ResponseWriter) error {
 	if _, err := io.WriteString(conn, answer); err != nil {
 		return errors.Join(err, conn.Close())
 	}
-	if err := c.server.sessions.enter(c); err != nil {
+	crowd, err := c.server.sessions.enter(c)
+	if err != nil {
 		return errors.Join(err, conn.Close())
+	}
+	if crowd {
+		go c.server.keepShare()
 	}
 	go c.serve(append([]byte(nil), early...))
 	return nil
@@ -302,6 +307,7 @@ type sessionConns struct {
 	mu      sync.Mutex
 	count   int
 	all     map[*sessionConn]struct{} // those that are connected
+	sharing bool                      // keepShare runs
 	stopped bool
 }
 
@@ -320,18 +326,21 @@ func (s *sessionConns) add(most int) error {
 	return nil
 }
 
-// enter makes it known that one is connected, or refuses that.
-func (s *sessionConns) enter(c *sessionConn) error {
+// enter makes it known that one is connected, or refuses that. crowd: there are many now,
+// and the caller begins keepShare.
+func (s *sessionConns) enter(c *sessionConn) (crowd bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopped {
-		return nodeStops
+		return false, nodeStops
 	}
 	if s.all == nil {
 		s.all = map[*sessionConn]struct{}{}
 	}
 	s.all[c] = struct{}{}
-	return nil
+	crowd = len(s.all) >= shareLeast && !s.sharing
+	s.sharing = s.sharing || crowd
+	return crowd, nil
 }
 
 func (s *sessionConns) remove(c *sessionConn) {

@@ -205,6 +205,9 @@ func appendSynced(b []byte, index uint64) []byte {
 	return append(strconv.AppendUint(append(b, `{"synced":`...), index, 10), "}\n"...)
 }
 
+// moveLine asks the client to go to another node: this one has more than its share.
+const moveLine = `{"move":true}` + "\n"
+
 // appendOver says that the session is over, appendBye that another connection may go on.
 func appendOver(b []byte, why *Error) []byte {
 	return append(append(append(b, `{"over":`...), encodeError(why)...), "}\n"...)

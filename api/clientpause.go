@@ -1,0 +1,67 @@
+package api
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// movePause is between two moves of a session because nodes ask for them.
+const movePause = 30 * time.Second
+
+// rest pauses between attempts to connect, longer with each, so that nodes that start, or
+// have too much to do, are not run over.
+func (s *Session) rest(failures int) {
+	pause := min(10*time.Millisecond<<min(failures, 10), s.timeout/10, time.Second)
+	s.pause(pause/2 + rand.N(pause))
+}
+
+func (s *Session) pause(d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.ctx.Done():
+	}
+}
+
+// share is how long this session waits, by chance, when its connection has ended: with the
+// node that is gone all its sessions look for another at the same moment, and what they want
+// of the others must not stand in the way of an election. It costs a part only of the time that the
+// session has: a fifth of its timeout beside the third between two signs of life, and a
+// fourth of its linger, should the other side still be there. One whose node is only silent
+// has waited already.
+func (s *Session) share(link *sessionLink) time.Duration {
+	select {
+	case <-link.gone:
+	default:
+		return 0
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	spread := min(link.spread, s.timeout/5, s.linger/4)
+	if spread <= 0 {
+		return 0
+	}
+	return rand.N(spread)
+}
+
+// onMove leaves the connection if there are other nodes, but not again and again: they may
+// be crowded too.
+func (s *Session) onMove(link *sessionLink) {
+	s.mu.Lock()
+	now := clock()
+	moves := len(s.client.config.Addrs) > 1 && (s.moved == 0 || now-s.moved > movePause)
+	if moves {
+		s.moved = now
+	}
+	s.mu.Unlock()
+	if moves {
+		select {
+		case link.leave <- struct{}{}:
+		default: // it does already
+		}
+	}
+}

@@ -1,0 +1,127 @@
+package api
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/synod-go/synod/coordination"
+)
+
+const (
+	// shareLeast is how many connections of sessions a node has in any case before it asks
+	// one to go to another node.
+	shareLeast = 500
+	// shareEvery is between two looks at how many there should be, and at most a fourth of
+	// what is too much is then asked to go: where it went shows in the next look.
+	shareEvery, shareParts = time.Second, 4
+	// askAtOnce are asked and then none for askPause: a connection costs the new node and
+	// the client a part of a millisecond, and nothing is in a hurry.
+	askAtOnce, askPause = 10, 50 * time.Millisecond
+)
+
+// keepShare asks sessions to go to other nodes while this one has more than its share of
+// them: after other nodes were away theirs are here, and stay when those are back. It runs
+// while there are many.
+func (s *Server) keepShare() {
+	for s.sessions.crowded() {
+		if !s.after(shareEvery) {
+			return
+		}
+		share, err := s.sessionShare()
+		if err != nil {
+			s.config.Logger.Debug("share of the sessions not known", "reason", err)
+			continue
+		}
+		for asked := range slices.Chunk(s.sessions.tooMany(share), askAtOnce) {
+			for _, c := range asked {
+				go c.askToMove()
+			}
+			if !s.after(askPause) {
+				return
+			}
+		}
+	}
+}
+
+// after waits; false: the server stops.
+func (s *Server) after(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-s.stopping:
+		return false
+	}
+}
+
+// sessionShare is how many sessions each node has that is there, if all have the same.
+func (s *Server) sessionShare() (int, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), confirmTime)
+	defer cancel()
+	list, err := s.backend().Members(ctx)
+	if err != nil {
+		return 0, err
+	}
+	nodes := 0
+	for _, m := range list.Members {
+		if takesSessions(m) {
+			nodes++
+		}
+	}
+	sessions := 0
+	for full, cursor := true, uint64(0); full; {
+		if err := s.backend().View(ctx, ReadOptions{Level: Stale}, func(tree *coordination.Tree, _ uint64) {
+			page := tree.SessionsAfter(cursor, MaxPage)
+			if full = len(page) == MaxPage; len(page) > 0 {
+				cursor = page[len(page)-1].ID
+			}
+			sessions += len(page)
+		}); err != nil {
+			return 0, err
+		}
+	}
+	return sessions / max(nodes, 1), nil
+}
+
+// takesSessions reports whether a node is there and has the tree: one that is an acceptor
+// alone has not.
+func takesSessions(m MemberStatus) bool {
+	return m.Role != "-" && m.Gossip == "alive" && !slices.Equal(m.PaxosRoles, []string{"acceptor"})
+}
+
+// askToMove asks the client to go on at another node and to leave this connection when it
+// does.
+func (c *sessionConn) askToMove() {
+	defer func() { c.survived(recover()) }()
+	if err := c.send([]byte(moveLine)); err != nil {
+		c.slowly(err)
+	}
+}
+
+// crowded reports whether there are many. If not, the next enter may begin keepShare again.
+func (s *sessionConns) crowded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sharing = len(s.all) >= shareLeast && !s.stopped
+	return s.sharing
+}
+
+// tooMany returns some of those above the share and a twentieth, each only once: who stays
+// has no other node.
+func (s *sessionConns) tooMany(share int) (list []*sessionConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	above := len(s.all) - max(share+share/20, shareLeast)
+	for c := range s.all { // in no order
+		if len(list)*shareParts >= above {
+			break
+		}
+		if !c.asked {
+			c.asked = true
+			list = append(list, c)
+		}
+	}
+	return list
+}

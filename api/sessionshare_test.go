@@ -1,0 +1,152 @@
+package api
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/synod-go/synod/coordination"
+)
+
+// among is a fake that is one of several nodes.
+type among struct {
+	*fake
+	members []MemberStatus
+}
+
+func (a among) Members(context.Context) (MemberList, error) {
+	return MemberList{Members: a.members}, nil
+}
+
+func TestTheShareOfANodeCountsTheNodesThatAreThereAndHaveTheTree(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	server, _ := serve(t, Config{Backend: among{f, []MemberStatus{
+		{Name: "n1", Role: "leader", Gossip: "alive", PaxosRoles: []string{"proposer", "acceptor", "learner"}},
+		{Name: "n2", Role: "non-voter", Gossip: "alive"},
+		{Name: "n3", Role: "follower", Gossip: "dead"},
+		{Name: "n4", Role: "follower", Gossip: "alive", PaxosRoles: []string{"acceptor"}},
+		{Name: "n5", Role: "-", Gossip: "alive"},
+	}}})
+	const sessions = 2*MaxPage + 4 // more than one page
+	for range sessions {
+		if r, err := f.Propose(t.Context(), coordination.Operation{Kind: coordination.OpenSession, Timeout: 10_000, Linger: 10_000}, RequestID{}); err != nil || r.Err() != nil {
+			t.Fatal(err, r.Err())
+		}
+	}
+	if got, err := server.sessionShare(); err != nil || got != sessions/2 {
+		t.Errorf("the share is %d, %v; want half of %d: n1 and n2 take sessions", got, err, sessions)
+	}
+}
+
+func TestANodeAsksNoMoreToMoveThanItHasTooMany(t *testing.T) {
+	for _, c := range []struct{ connected, share, want int }{
+		{1000, 600, 93}, // a fourth of those above 630
+		{1000, 960, 0},  // not worth it
+		{600, 10, 25},   // a fourth of those above 500
+		{499, 10, 0},
+	} {
+		var conns sessionConns
+		begun := 0
+		for range c.connected {
+			crowd, err := conns.enter(&sessionConn{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if crowd {
+				begun++
+			}
+		}
+		if crowded := c.connected >= shareLeast; begun > 1 || crowded != (begun == 1) || conns.crowded() != crowded {
+			t.Errorf("%d are connected: keepShare was begun %d times", c.connected, begun)
+		}
+		first, asked := conns.tooMany(c.share), map[*sessionConn]bool{}
+		if len(first) != c.want {
+			t.Errorf("of %d with a share of %d the first %d are asked to move, want %d", c.connected, c.share, len(first), c.want)
+		}
+		for list := first; len(list) > 0; list = conns.tooMany(c.share) {
+			for _, conn := range list {
+				if asked[conn] {
+					t.Fatalf("of %d with a share of %d one was asked twice", c.connected, c.share)
+				}
+				asked[conn] = true
+			}
+		}
+	}
+}
+
+func TestASessionLeavesACrowdedNodeWithoutAGap(t *testing.T) {
+	f := newFake(t, coordination.Config{})
+	gone := make(chan uint64, 10)
+	f.gone = func(_, connection uint64) { gone <- connection }
+	backend := among{f, []MemberStatus{{Role: "leader", Gossip: "alive"}, {Role: "follower", Gossip: "alive"}}}
+	one, first := serve(t, Config{Backend: backend})
+	two, second := serve(t, Config{Backend: backend})
+	s := openSession(t, newTestClient(t, first, second), SessionOptions{})
+	connected(t, s)
+	from, to := one, two
+	if two.sessions.connected() > 0 {
+		from, to = two, one
+	}
+
+	// The others here stay, whatever they are asked.
+	var others []*sessionConn
+	for range shareLeast {
+		c := &sessionConn{asked: true}
+		others = append(others, c)
+		if _, err := from.sessions.enter(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ended, apart := make(chan struct{}), make(chan bool, 1)
+	f.sign = func(_, connection uint64) (coordination.Sign, error) {
+		if connection > 1 {
+			select {
+			case apart <- !s.Connected(): // before the new connection is confirmed
+			default:
+			}
+		}
+		return coordination.Alive, nil
+	}
+	go func() { defer close(ended); from.keepShare() }()
+	select {
+	case number := <-gone: // the old connection, closed by its client
+		if number != 1 {
+			t.Errorf("connection %d was closed first, want 1", number)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the session is still at the crowded node")
+	}
+	if <-apart {
+		t.Error("the session was not connected before its new connection was confirmed")
+	}
+	if !s.Connected() || to.sessions.connected() != 1 {
+		t.Errorf("the old connection was closed while the session was connected: %v, with %d connections to the other node",
+			s.Connected(), to.sessions.connected())
+	}
+	for _, c := range others {
+		from.sessions.remove(c)
+	}
+	<-ended // few are left
+}
+
+func TestASessionMovesOnlyIfItCanAndNotAllTheTime(t *testing.T) {
+	for _, c := range []struct {
+		addrs int
+		want  []bool
+	}{{1, []bool{false, false}}, {2, []bool{true, false}}} {
+		var addrs []string
+		for range c.addrs {
+			addrs = append(addrs, deadAddress(t))
+		}
+		s, err := newTestClient(t, addrs...).newSession(openedJSON{Session: 1, Timeout: "1m", Linger: "1m"}, newPassword())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range c.want {
+			link := &sessionLink{leave: make(chan struct{}, 1)}
+			if s.onLine(link, []byte(moveLine)); len(link.leave) > 0 != want {
+				t.Errorf("with %d addresses a session that is asked to move for the %d. time moves: %v, want %v", c.addrs, i+1, !want, want)
+			}
+		}
+	}
+}
