@@ -15,6 +15,8 @@ const (
 	// shareEvery is between two looks at how many there should be, and at most a fourth of
 	// what is too much is then asked to go: where it went shows in the next look.
 	shareEvery, shareParts = time.Second, 4
+	// shareRest is for how many looks nobody is asked after many have come.
+	shareRest = 10
 	// askAtOnce are asked and then none for askPause: a connection costs the new node and
 	// the client a part of a millisecond, and nothing is in a hurry.
 	askAtOnce, askPause = 10, 50 * time.Millisecond
@@ -24,9 +26,13 @@ const (
 // them: after other nodes were away theirs are here, and stay when those are back. It runs
 // while there are many.
 func (s *Server) keepShare() {
+	recent := influx{before: s.sessions.entered()}
 	for s.sessions.crowded() {
 		if !s.after(shareEvery) {
 			return
+		}
+		if recent.high(s.sessions.entered()) {
+			continue
 		}
 		share, err := s.sessionShare()
 		if err != nil {
@@ -42,6 +48,21 @@ func (s *Server) keepShare() {
 			}
 		}
 	}
+}
+
+// influx tells when many connections have come of late: a node was lost then, which gossip may
+// still hold for alive, and those who are left have enough to do.
+type influx struct {
+	before int // connections at the last look
+	looks  int // that are to pass
+}
+
+func (i *influx) high(connections int) bool {
+	if i.looks--; connections > i.before+i.before/20 {
+		i.looks = shareRest
+	}
+	i.before, i.looks = connections, max(i.looks, 0)
+	return i.looks > 0
 }
 
 // after waits; false: the server stops.
@@ -106,6 +127,13 @@ func (s *sessionConns) crowded() bool {
 	defer s.mu.Unlock()
 	s.sharing = len(s.all) >= shareLeast && !s.stopped
 	return s.sharing
+}
+
+// entered is how many are connected.
+func (s *sessionConns) entered() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.all)
 }
 
 // tooMany returns some of those above the share and a twentieth, each only once: who stays

@@ -74,6 +74,21 @@ func TestANodeAsksNoMoreToMoveThanItHasTooMany(t *testing.T) {
 	}
 }
 
+func TestNobodyIsAskedToMoveSoonAfterManyHaveCome(t *testing.T) {
+	i := influx{before: 3000}
+	if i.high(3000) || i.high(3100) || i.high(2000) {
+		t.Error("a few more, or fewer, are many")
+	}
+	for look := range shareRest {
+		if !i.high(5000) {
+			t.Errorf("look %d after 3000 have come is calm, want %d that are not", look+1, shareRest)
+		}
+	}
+	if i.high(5100) {
+		t.Errorf("look %d after 3000 have come is not calm", shareRest+1)
+	}
+}
+
 func TestASessionLeavesACrowdedNodeWithoutAGap(t *testing.T) {
 	f := newFake(t, coordination.Config{})
 	gone := make(chan uint64, 10)
