@@ -222,3 +222,21 @@ func TestAnOperatorSeesAndEndsSessions(t *testing.T) {
 		t.Errorf("ended twice: %v, want %s", err, CodeNotFound)
 	}
 }
+
+func TestAQuotaForWhichTooMuchWouldBeCountedIsRefusedWithAnAdvice(t *testing.T) {
+	f := newFake(t, coordination.Config{Limits: coordination.Limits{DeleteNodes: 2}})
+	_, addr := serve(t, Config{Backend: f})
+	for _, path := range []string{"a/x/1", "b/x/1"} {
+		f.put(t, path, nil)
+	}
+	c := newTestClient(t, addr)
+	err := c.SetQuota(t.Context(), Quota{Path: "a", Nodes: 9})
+	if CodeOf(err) != CodeTooLarge || !strings.Contains(err.Error(), "quota") {
+		t.Errorf("got %v, want %s", err, CodeTooLarge)
+	}
+	for _, path := range []string{"a/x", "a"} {
+		if err := c.SetQuota(t.Context(), Quota{Path: path, Nodes: 9}); err != nil {
+			t.Errorf("from below, %s: %v", path, err)
+		}
+	}
+}

@@ -216,6 +216,7 @@ var treeErrors = []struct {
 	{coordination.ErrHistoryGone, CodeGone, "the history of %q does not go back that far", false, "list the keys again, then watch from the index of the listing"},
 	{coordination.ErrDataTooLarge, CodeTooLarge, "the change of %q is too large", true, ""},
 	{coordination.ErrDeleteTooLarge, CodeTooLarge, "the change of %q is too large", true, ""},
+	{coordination.ErrQuotaTooLarge, CodeTooLarge, "the quota of %q was not set", true, "set quotas of keys below it first: what they count counts as one"},
 	{coordination.ErrTooManyNodes, CodeTreeFull, "there is no room for %q: the tree holds as much as it may", true, "delete keys that are not needed"},
 	{coordination.ErrTreeFull, CodeTreeFull, "there is no room for %q: the tree holds as much as it may", true, "delete keys that are not needed"},
 	{coordination.ErrSequence, CodeTreeFull, "there is no room for %q", true, "use another parent"},

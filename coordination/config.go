@@ -22,7 +22,8 @@ type Limits struct {
 	DataBytes int
 	// DeleteNodes is how many nodes one operation may remove: the recursive deletions
 	// of a Multi together, a Reap, an ExpireSessions unless a session has more. Parents
-	// that vanish with their last child are not counted. Default 10,000.
+	// that vanish with their last child are not counted. It is also how many nodes a
+	// SetQuota counts at once. Default 10,000.
 	DeleteNodes int
 	// HistoryEvents is how many events are kept for watchers to resume from.
 	// Default 131,072.

@@ -157,7 +157,7 @@ func TestTreeAgreesWithTheModel(t *testing.T) {
 	if testing.Short() {
 		return // too few operations to meet every code
 	}
-	for c := CodeOK; c <= CodeMultiTooLarge; c++ {
+	for c := CodeOK; c <= CodeQuotaTooLarge; c++ {
 		// Tests of their own have those that need giants; CodeMulti is only in parts.
 		apart := []Code{CodeTreeFull, CodeSequence, CodeMulti}
 		if codes[c] == 0 && !slices.Contains(apart, c) {

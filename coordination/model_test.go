@@ -206,6 +206,9 @@ func (m *model) one(o Operation) outcome {
 	case SetACL:
 		n.acl, n.aclVersion = settledInTests(o.ACL, m.caller), n.aclVersion+1
 	case SetQuota:
+		if n.quota == [2]int64{} && o.QuotaNodes+o.QuotaBytes > 0 && !m.countable(o.Path) {
+			return outcome{code: CodeQuotaTooLarge}
+		}
 		n.quota = [2]int64{o.QuotaNodes, o.QuotaBytes}
 	default:
 		return outcome{}
@@ -307,14 +310,6 @@ func (m *model) room(path string, data []byte) Code {
 			return CodeOK
 		}
 	}
-}
-
-func (m *model) used(path string) (used [2]int64) {
-	for _, at := range append(m.below(path), path) {
-		used[0]++
-		used[1] += int64(len(m.nodes[at].data))
-	}
-	return used
 }
 
 // add makes a node, and its parents, and puts data there.

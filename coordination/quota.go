@@ -9,15 +9,20 @@ import (
 // and so is in no snapshot.
 type usage struct{ nodes, bytes int64 }
 
+func (u *usage) add(nodes, bytes int64) {
+	u.nodes += nodes
+	u.bytes += bytes
+}
+
 // use notes that what stands at path has grown, in all quotas around it.
 func (t *Tree) use(path string, nodes, bytes int64) {
+	t.all.add(nodes, bytes)
 	if len(t.quotas) == 0 {
 		return
 	}
 	for {
 		if u := t.quotas[path]; u != nil {
-			u.nodes += nodes
-			u.bytes += bytes
+			u.add(nodes, bytes)
 		}
 		if path == Root {
 			return
@@ -48,8 +53,8 @@ func (t *Tree) affords(path string, nodes, bytes int64) bool {
 
 func exceeds(used, grown, bound int64) bool { return bound > 0 && grown > 0 && used+grown > bound }
 
-// setQuota bounds what stands at and below n, nil if there is no node. It takes as
-// long as there are nodes below n, once.
+// setQuota bounds what stands at and below n, nil if there is no node. A new quota takes as
+// long as there are nodes to count.
 func (c *change) setQuota(o *Operation, n *node) Result {
 	switch {
 	case n == nil:
@@ -59,28 +64,68 @@ func (c *change) setQuota(o *Operation, n *node) Result {
 	}
 	t := c.tree
 	r := rules{acl: n.list(), aclVersion: n.fullStat().ACLVersion, quotaNodes: o.QuotaNodes, quotaBytes: o.QuotaBytes}
-	had := n.rules.quota()
+	used := t.quotas[n.path]
+	if used == nil && r.quota() {
+		if used = t.used(n); used == nil {
+			return Result{Code: CodeQuotaTooLarge}
+		}
+	}
 	result := c.setRules(n, r)
 	switch {
 	case result.Code != CodeOK:
 	case !r.quota():
 		delete(t.quotas, n.path)
-	case !had:
-		u := &usage{}
-		t.nodes[n.path].measure(u)
-		t.quotas[n.path] = u
+	default:
+		t.quotas[n.path] = used
 	}
 	return result
 }
 
-// measure adds n and all below it.
-func (n *node) measure(u *usage) {
-	u.nodes++
-	u.bytes += int64(len(n.data))
-	n.children.from("", func(child *node) bool {
-		child.measure(u)
+// used counts what stands at and below n, which has no quota: directly, or else as what the quota
+// around it, or the tree, counts besides the rest. It returns nil if Limits.DeleteNodes nodes are
+// too few for either: whoever may set an access list must not make all others wait.
+func (t *Tree) used(n *node) *usage {
+	if n == t.root {
+		return &usage{t.all.nodes, t.all.bytes}
+	}
+	inside := census{quotas: t.quotas, left: t.limits.DeleteNodes}
+	if inside.add(n) {
+		return &inside.usage
+	}
+	around, whole := t.root, &t.all
+	for path := n.path; path != Root && around == t.root; {
+		path, _ = split(path)
+		if u := t.quotas[path]; u != nil {
+			around, whole = t.nodes[path], u
+		}
+	}
+	rest := census{quotas: t.quotas, left: t.limits.DeleteNodes, top: around, except: n}
+	if rest.add(around) {
+		return &usage{whole.nodes - rest.nodes, whole.bytes - rest.bytes}
+	}
+	return nil
+}
+
+// census counts nodes, as long as it may look at any more. What has a quota is counted already.
+type census struct {
+	usage
+	quotas map[string]*usage
+	left   int   // how many more it may look at
+	top    *node // which it looks into though it has a quota
+	except *node // with all below it
+}
+
+// add adds n and all below it, and returns false if that is too much.
+func (c *census) add(n *node) bool {
+	if c.left--; c.left < 0 {
+		return false
+	}
+	if known := c.quotas[n.path]; known != nil && n != c.top {
+		c.usage.add(known.nodes, known.bytes)
 		return true
-	})
+	}
+	c.usage.add(1, int64(len(n.data)))
+	return n.children.from("", func(child *node) bool { return child == c.except || c.add(child) })
 }
 
 // Quota is the bound on what stands at and below Path, and what stands there. It goes

@@ -38,3 +38,28 @@ func TestAQuotaBoundsWhatStandsBelowIt(t *testing.T) {
 	same(t, "gone with its node, and taken away", r.Quotas(), []Quota(nil))
 	want(t, "free again", r.do(Operation{Kind: Put, Path: "/q/a/b/c", Data: []byte("12345")}).Code, CodeOK)
 }
+
+func TestAQuotaIsRefusedWhereTooManyNodesWouldHaveToBeCounted(t *testing.T) {
+	r := newReplica(t, Limits{DeleteNodes: 4})
+	for _, path := range []string{"/a/1", "/a/2", "/a/3", "/b/x/1", "/b/x/2", "/b/x/3", "/b/y/1"} {
+		r.put(path, "1")
+	}
+	set := func(path string) Code { return r.do(Operation{Kind: SetQuota, Path: path, QuotaNodes: 99}).Code }
+	want(t, "seven, and five others", set("/b"), CodeQuotaTooLarge)
+	same(t, "quotas", r.Quotas(), []Quota(nil))
+	want(t, "none needs no count", r.do(Operation{Kind: SetQuota, Path: "/b"}).Code, CodeOK)
+	want(t, "four", set("/a"), CodeOK)
+	want(t, "seven, but two around a counted one", set("/b"), CodeOK)
+	want(t, "the tree", set("/"), CodeOK)
+	same(t, "all", r.Quotas(), []Quota{{"/", 99, 0, 12, 7}, {"/a", 99, 0, 4, 3}, {"/b", 99, 0, 7, 4}})
+
+	r.put("/b/x/4", "1")
+	r.put("/b/x/5", "1")
+	want(t, "six, but three around them within a quota", set("/b/x"), CodeOK)
+	r.put("/b/x/6", "1")
+	other := newReplica(t, Limits{})
+	other.restore(r.snapshot())
+	same(t, "all", r.Quotas(), []Quota{{"/", 99, 0, 15, 10}, {"/a", 99, 0, 4, 3}, {"/b", 99, 0, 10, 7}, {"/b/x", 99, 0, 7, 6}})
+	same(t, "restored", other.Quotas(), r.Quotas())
+	want(t, "another bound needs no count", set("/b/x"), CodeOK)
+}

@@ -59,6 +59,11 @@ var (
 	ErrMulti = errors.New("coordination: an earlier operation of the transaction was refused")
 	// ErrMultiTooLarge tells that a Multi has more than Limits.MultiOperations.
 	ErrMultiTooLarge = errors.New("coordination: too many operations in one transaction")
+	// ErrQuotaTooLarge tells that a quota was not set because more than Limits.DeleteNodes
+	// nodes would have to be counted at once, both of what stands there and of what stands
+	// around it within a quota or the tree. What has a quota counts as one: set those of
+	// parts first.
+	ErrQuotaTooLarge = errors.New("coordination: too many nodes to count at once for a quota")
 
 	// ErrHistoryGone tells that events after the index asked for have been
 	// dropped: read the tree anew and watch from there.
@@ -99,13 +104,14 @@ const (
 	CodeEpoch             Code = 22 // ErrEpoch
 	CodeMulti             Code = 23 // ErrMulti
 	CodeMultiTooLarge     Code = 24 // ErrMultiTooLarge
+	CodeQuotaTooLarge     Code = 25 // ErrQuotaTooLarge
 )
 
 var codeErrors = [...]error{nil, ErrMalformed, ErrInvalidPath, ErrNotFound, ErrVersion, ErrHasChildren,
 	ErrDataTooLarge, ErrTooManyNodes, ErrTreeFull, ErrDeleteTooLarge, ErrRoot,
 	ErrExists, ErrNoParent, ErrEphemeralParent, ErrSequence, ErrAccess, ErrInvalidACL, ErrQuota,
 	ErrSession, ErrSessionKey, ErrTooManySessions, ErrTooManyEphemerals, ErrEpoch, ErrMulti,
-	ErrMultiTooLarge}
+	ErrMultiTooLarge, ErrQuotaTooLarge}
 
 // Err is nil for CodeOK and otherwise the error that the code stands for.
 func (c Code) Err() error {

@@ -22,6 +22,7 @@ type Tree struct {
 	sessions sessions
 	claimed  uint64            // index of the last ClaimSessions
 	ttls     ttls              // what is to be reaped
+	all      usage             // of the root, with or without a quota
 	quotas   map[string]*usage // by path of the node that has one
 	shared   map[string]*rules // by encoding
 

@@ -344,7 +344,7 @@ func TestConfigIsChecked(t *testing.T) {
 
 func TestEachCodeHasItsError(t *testing.T) {
 	seen := make(map[string]Code)
-	for c := CodeMalformed; c <= CodeMultiTooLarge+1; c++ {
+	for c := CodeMalformed; c <= CodeQuotaTooLarge+1; c++ {
 		err := c.Err()
 		if err == nil {
 			t.Fatalf("code %d has no error", c)
