@@ -19,7 +19,7 @@ const (
 	shareRest = 10
 	// askAtOnce are asked and then none for askPause: a connection costs the new node and
 	// the client a part of a millisecond, and nothing is in a hurry.
-	askAtOnce, askPause = 10, 50 * time.Millisecond
+	askAtOnce, askPause = 5, 100 * time.Millisecond
 )
 
 // keepShare asks sessions to go to other nodes while this one has more than its share of
