@@ -91,7 +91,7 @@ func (s *Session) run() {
 // noticed while there is time for another way.
 func (s *Session) interval() time.Duration {
 	third := min(s.timeout/3, longestSilence)
-	return third - rand.N(third/10)
+	return third - rand.N(third/10+1)
 }
 
 // connect makes a connection to any node, at best another one than that to avoid.

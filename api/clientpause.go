@@ -12,7 +12,7 @@ const movePause = 30 * time.Second
 // have too much to do, are not run over.
 func (s *Session) rest(failures int) {
 	pause := min(10*time.Millisecond<<min(failures, 10), s.timeout/10, time.Second)
-	s.pause(pause/2 + rand.N(pause))
+	s.pause(pause/2 + rand.N(pause+1))
 }
 
 func (s *Session) pause(d time.Duration) {

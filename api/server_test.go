@@ -111,9 +111,36 @@ func TestAnIdleConnectionGivesUpItsPlace(t *testing.T) {
 		}
 		all = append(all, reader)
 	}
-	for i, reader := range all[:3] {
-		if _, err := reader.ReadByte(); err != io.EOF {
-			t.Errorf("connection %d, idle longest: %v, want its end", i+1, err)
+	ended := make(chan error, len(all)) // which ones depends on when the server saw them idle
+	for _, reader := range all {
+		go func() {
+			_, err := reader.ReadByte()
+			ended <- err
+		}()
+	}
+	for range 3 {
+		if err := <-ended; err != io.EOF {
+			t.Errorf("an idle connection: %v, want its end", err)
+		}
+	}
+}
+
+func TestTheConnectionThatHasBeenIdleLongestLosesItsPlace(t *testing.T) {
+	l := limitListener(nil, 2)
+	var far []net.Conn
+	for range 2 {
+		near, end := net.Pipe()
+		l.slots <- struct{}{}
+		onConnState(&limitedConn{Conn: near, listener: l, free: func() { <-l.slots }}, http.StateIdle)
+		far = append(far, end)
+	}
+	for i, conn := range far {
+		l.makeRoom()
+		if len(l.slots) != 1-i {
+			t.Fatalf("%d places are taken after %d were made free", len(l.slots), i+1)
+		}
+		if _, err := conn.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("connection %d: %v, want its end", i+1, err)
 		}
 	}
 }
