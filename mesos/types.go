@@ -1,0 +1,113 @@
+package mesos
+
+import (
+	"encoding/hex"
+	"fmt"
+	"time"
+)
+
+// Names of things. They are chosen by: the master (agents, frameworks, offers, containers),
+// the framework (tasks). None is used a second time. What they may be says CheckName; a
+// task's is unique within its framework.
+type (
+	AgentID     string
+	FrameworkID string
+	TaskID      string
+	OfferID     string
+)
+
+// MaxNameBytes is how long a name may be.
+const MaxNameBytes = 255
+
+// CheckName tells what is wrong with a name, if anything: it has 1 to MaxNameBytes bytes of
+// printable ASCII without slashes and is not . or .., so that it can name a directory.
+// Roles keep to it as well.
+func CheckName(name string) error {
+	if name == "" || len(name) > MaxNameBytes {
+		return fmt.Errorf("mesos: a name of %d bytes, must be 1 to %d", len(name), MaxNameBytes)
+	}
+	for i := range len(name) {
+		if c := name[i]; c < ' ' || c > '~' || c == '/' {
+			return fmt.Errorf("mesos: name %q has the byte %#02x", name, c)
+		}
+	}
+	if name == "." || name == ".." {
+		return fmt.Errorf("mesos: the name %q is a directory of every file system", name)
+	}
+	return nil
+}
+
+// ContainerID names one start of one task, for ever.
+type ContainerID [16]byte
+
+// String is its 32 hexadecimal digits, as in the names of directories.
+func (c ContainerID) String() string { return hex.EncodeToString(c[:]) }
+
+// UpdateID names a status update of an agent. The zero value is that of an update that
+// a master made: it is not to be acknowledged.
+type UpdateID [16]byte
+
+// Term counts the masters of a cluster: a later one has a higher. 0 is none.
+type Term uint64
+
+// TaskKey names a task in a cluster.
+type TaskKey struct {
+	Framework FrameworkID
+	Task      TaskID
+}
+
+// FrameworkInfo is what a framework says of itself. ID, User and Principal do not change.
+type FrameworkInfo struct {
+	ID        FrameworkID // empty on the first subscription
+	Name      string
+	User      string
+	Principal string
+	Hostname  string
+	// Roles are those that it is offered resources of. Default "*".
+	Roles []string
+	// FailoverTimeout is how long its tasks live on while no scheduler is connected. 0 ends
+	// them at once. At most a year.
+	FailoverTimeout time.Duration
+	Labels          map[string]string
+}
+
+// AgentInfo is what an agent says of itself.
+type AgentInfo struct {
+	ID       AgentID // empty on the first registration
+	Hostname string
+	// Address is where masters reach it.
+	Address    string
+	Resources  Resources
+	Attributes map[string]string
+}
+
+// TaskInfo is what a scheduler wants to run.
+type TaskInfo struct {
+	ID        TaskID
+	Name      string
+	Agent     AgentID
+	Resources Resources
+	// Role is that of the offer. The master sets it.
+	Role    string
+	Command Command
+	// KillGrace is how long the task has after TERM until it is killed. Default 3 s.
+	KillGrace time.Duration
+	// StopAfter is how long the task may run while the agent is not surely connected to a
+	// leading master: it is dead by then, KillGrace included, if the agent lives. 0 is for
+	// ever, otherwise more than KillGrace. Who replaces an unreachable task after longer
+	// than that does not run it twice.
+	StopAfter time.Duration
+	Labels    map[string]string
+	// Data is the scheduler's own, at most 64 KiB.
+	Data []byte
+}
+
+// Command is a process to run. Value is given to /bin/sh -c if Shell, otherwise it is the
+// program and Arguments are its arguments from 1 on.
+type Command struct {
+	Value       string
+	Shell       bool
+	Arguments   []string
+	Environment map[string]string
+	User        string
+}
