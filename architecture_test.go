@@ -22,6 +22,7 @@ var mayImport = map[string][]string{
 	"raft":             {"consensus"},
 	"replica":          {},
 	"coordination":     {},
+	"mesos":            {},
 	"storage":          {},
 	"messages":         {},
 	"actors":           {},
@@ -52,7 +53,7 @@ var mayImport = map[string][]string{
 // pure packages import nothing but the standard library, and of that nothing
 // that could bring in a clock, a disk, a network or a goroutine's disorder.
 var (
-	pure      = []string{"consensus", "paxos", "paxos/founding", "multipaxos", "raft", "replica", "coordination"}
+	pure      = []string{"consensus", "paxos", "paxos/founding", "multipaxos", "raft", "replica", "coordination", "mesos"}
 	forbidden = []string{"os", "net", "net/http", "log", "log/slog", "os/exec", "syscall", "context"}
 )
 
