@@ -45,6 +45,9 @@ var mayImport = map[string][]string{
 	// What no node of ours would send, for the tests of the root and of internal/chaos.
 	"internal/stranger": {},
 	"internal/explore":  {},
+	"internal/shim":     {"internal/shim/process"},
+	// See early.
+	"internal/shim/process": {},
 	// Models of the log's rules, which are tests: see its doc.go.
 	"multipaxos/models": {},
 	"cmd/node":          {"", "api", "recipes", "coordination", "cluster", "storage", "raft", "multipaxos", "consensus", "actors/raftnode", "actors/acceptor", "actors/decree", "actors/learner", "internal/sim/flight", "paxos", "paxos/founding"},
@@ -56,6 +59,25 @@ var (
 	pure      = []string{"consensus", "paxos", "paxos/founding", "multipaxos", "raft", "replica", "coordination", "mesos"}
 	forbidden = []string{"os", "net", "net/http", "log", "log/slog", "os/exec", "syscall", "context"}
 )
+
+// early is all that the shim's process may import: Go initialises its package before the
+// program around it only as long as what it imports comes before that too.
+var early = []string{"runtime", "strconv", "syscall", "unsafe"}
+
+func TestTheShimIsInitialisedBeforeTheRest(t *testing.T) {
+	for _, p := range listPackages(t) {
+		if p.ImportPath != module+"/internal/shim/process" {
+			continue
+		}
+		for _, i := range p.Imports {
+			if !slices.Contains(early, i) {
+				t.Errorf("%s imports %s, which makes each shim larger: only %v", p.ImportPath, i, early)
+			}
+		}
+		return
+	}
+	t.Error("there is no internal/shim/process")
+}
 
 type goPackage struct {
 	ImportPath string
