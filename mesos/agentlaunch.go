@@ -1,0 +1,239 @@
+package mesos
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// maxTaskData bounds TaskInfo.Data.
+const maxTaskData = 64 << 10
+
+// isAgentName reports whether s may be a name: see MaxNameBytes.
+func isAgentName(s string) bool {
+	if s == "" || len(s) > MaxNameBytes {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' || s[i] == '/' {
+			return false
+		}
+	}
+	return true
+}
+
+// onLaunch starts a container if that was never seen. Of one that was it says again what the
+// scheduler has not acknowledged: the rest is known.
+func (a *Agent) onLaunch(m Launch) {
+	key := TaskKey{m.Framework.ID, m.Task.ID}
+	switch {
+	case a.recovering || a.leaving || a.cfg.Recover != Reconnect:
+		return // the master asks for it, as missing, once the agent has registered
+	case m.Task.Agent != a.agent.ID || a.agent.ID == "" || m.Container == ContainerID{} || m.Sequence == 0:
+		return
+	case !isAgentName(string(key.Framework)) || !isAgentName(string(key.Task)):
+		return
+	case a.knows(m.Container):
+		if t := a.tasks[m.Container]; t != nil {
+			a.forward(t)
+		}
+		return
+	case !(launchMark{m.Term, m.Sequence}).after(a.forgotten):
+		if a.link.registered {
+			a.registerAnew()
+		}
+		return
+	case len(a.order) >= 2*a.cfg.MaxTasks:
+		return
+	}
+	task := a.taskOf(m, key)
+	if no := a.refusal(m, task); no != nil {
+		a.refuse(m.Framework, Task{Key: key, Agent: task.Agent, Container: task.Container, Term: task.Term, Sequence: task.Sequence}, *no)
+		return
+	}
+	t := a.stage(m.Framework, task)
+	if t.StopAfter > 0 {
+		a.noteContact(t.StopAfter)
+	}
+	a.out.Start = append(a.out.Start, StartContainer{Container: m.Container, Framework: m.Framework, Task: m.Task})
+}
+
+func (a *Agent) taskOf(m Launch, key TaskKey) Task {
+	t := Task{Key: key, Name: m.Task.Name, Agent: m.Task.Agent, Container: m.Container, Term: m.Term, Sequence: m.Sequence,
+		Resources: m.Task.Resources, Role: m.Task.Role, KillGrace: m.Task.KillGrace, StopAfter: m.Task.StopAfter, Labels: m.Task.Labels}
+	if t.KillGrace == 0 {
+		t.KillGrace = a.cfg.KillGrace
+	}
+	return t
+}
+
+// stage saves a task, and its framework if that is new or has changed.
+func (a *Agent) stage(f FrameworkInfo, task Task) *agentTask {
+	r := Record{Kind: RecordFramework, Framework: f}
+	known, ok := a.frameworks[f.ID]
+	if !ok || string(r.Append(nil)) != string(Record{Kind: RecordFramework, Framework: known}.Append(nil)) {
+		a.save(r)
+	}
+	a.save(Record{Kind: RecordTask, Task: task})
+	t := a.tasks[task.Container]
+	t.observed = true
+	return t
+}
+
+// refusal says why a task is not started, nil if it is.
+func (a *Agent) refusal(m Launch, t Task) *TaskStatus {
+	no := func(state TaskState, reason Reason, format string, args ...any) *TaskStatus {
+		return &TaskStatus{State: state, Reason: reason, Message: fmt.Sprintf(format, args...)}
+	}
+	if _, killed := a.killed[t.Key]; killed {
+		return no(Killed, ReasonTaskKilledDuringLaunch, "killed before it came")
+	}
+	for _, o := range a.order {
+		if o.Key == t.Key {
+			return no(Errored, ReasonTaskInvalid, "the framework has a task of this id here, in container %v", o.Container)
+		}
+	}
+	size := len(Record{Kind: RecordTask, Task: t}.Append(nil))
+	if n := len(Record{Kind: RecordFramework, Framework: m.Framework}.Append(nil)); max(n, size) > MaxRecordBytes {
+		return no(Errored, ReasonTaskInvalid, "the description has more than %d bytes", MaxRecordBytes)
+	}
+	switch left := a.left(); {
+	case t.KillGrace < 0 || t.KillGrace > a.cfg.MaxKillGrace:
+		return no(Errored, ReasonTaskInvalid, "a grace of %v is not between 0 and %v", t.KillGrace, a.cfg.MaxKillGrace)
+	case t.StopAfter < 0 || t.StopAfter > 0 && t.StopAfter <= t.KillGrace:
+		return no(Errored, ReasonTaskInvalid, "it cannot be stopped within %v with a grace of %v", t.StopAfter, t.KillGrace)
+	case len(m.Task.Data) > maxTaskData:
+		return no(Errored, ReasonTaskInvalid, "its data has %d bytes, more than %d", len(m.Task.Data), maxTaskData)
+	case len(a.order) >= a.cfg.MaxTasks:
+		return no(Dropped, ReasonInvalidOffers, "the agent has %d tasks already", len(a.order))
+	case !left.Contains(t.Resources):
+		return no(Dropped, ReasonInvalidOffers, "it wants %v, the agent has %v left", t.Resources, left)
+	}
+	return nil
+}
+
+// refuse ends a task that was not started. It is remembered as one that was.
+func (a *Agent) refuse(f FrameworkInfo, task Task, s TaskStatus) {
+	if len((Record{Kind: RecordFramework, Framework: f}).Append(nil)) > MaxRecordBytes {
+		f = FrameworkInfo{ID: f.ID}
+	}
+	a.tell(a.stage(f, task), s)
+}
+
+// onMissing answers for a task that the master launched and the agent did not bring.
+func (a *Agent) onMissing(task Task) {
+	mark := launchMark{task.Term, task.Sequence}
+	switch {
+	case task.Agent != a.agent.ID || task.Container == ContainerID{} || task.Sequence == 0 || task.Term > a.term:
+		return
+	case !isAgentName(string(task.Key.Framework)) || !isAgentName(string(task.Key.Task)):
+		return
+	case a.knows(task.Container) || task.State.Terminal():
+		return
+	case !mark.after(a.forgotten) && mark.after(a.link.attemptForgotten):
+		return // it may have come and gone since the Register; the next answer tells
+	case len(a.order) >= 2*a.cfg.MaxTasks:
+		return
+	}
+	f, ok := a.frameworks[task.Key.Framework]
+	if !ok {
+		f = FrameworkInfo{ID: task.Key.Framework}
+	}
+	a.refuse(f, Task{Key: task.Key, Agent: task.Agent, Container: task.Container, Term: task.Term, Sequence: task.Sequence},
+		TaskStatus{State: Dropped, Reason: ReasonReconciliation, Message: "the agent has not got its launch"})
+}
+
+// onKill ends the task. One that is not there may be on its way.
+func (a *Agent) onKill(m Kill) {
+	found := false
+	for _, t := range a.order {
+		if t.Key == m.Task {
+			found = true
+			grace := t.KillGrace
+			if m.Grace > 0 {
+				grace = min(m.Grace, a.cfg.MaxKillGrace)
+			}
+			a.kill(t, ReasonNone, "killed by its scheduler", grace)
+		}
+	}
+	if found || !isAgentName(string(m.Task.Framework)) || !isAgentName(string(m.Task.Task)) || a.wasDone(m.Task) {
+		return
+	}
+	if _, ok := a.killed[m.Task]; ok {
+		return
+	}
+	a.killed[m.Task] = struct{}{}
+	if a.kills = append(a.kills, m.Task); len(a.kills) > a.cfg.MaxDone {
+		delete(a.killed, a.kills[0])
+		a.kills = a.kills[1:]
+	}
+}
+
+func (a *Agent) wasDone(key TaskKey) bool {
+	for _, c := range a.doneOrder {
+		if a.done[c].key == key {
+			return true
+		}
+	}
+	return false
+}
+
+// kill ends a task: before its container is handed out to be started at once, otherwise
+// when the container has ended. KILLING is saved first, so that it is not forgotten.
+func (a *Agent) kill(t *agentTask, reason Reason, message string, grace time.Duration) {
+	if t.State.Terminal() {
+		return
+	}
+	if t.State == Staging && reason == ReasonNone {
+		reason = ReasonTaskKilledDuringLaunch
+	}
+	s := TaskStatus{State: Killing, Reason: reason, Message: message}
+	if a.unstart(t.Container) {
+		s.State = Killed
+		a.tell(t, s)
+		return
+	}
+	a.tell(t, s)
+	a.stop(t, grace)
+}
+
+// starting reports whether an order to start is there that nobody has seen.
+func (a *Agent) starting(c ContainerID) bool {
+	return slices.ContainsFunc(a.out.Start, func(s StartContainer) bool { return s.Container == c })
+}
+
+// unstart takes an order to start back that nobody has seen.
+func (a *Agent) unstart(c ContainerID) bool {
+	found := a.starting(c)
+	a.out.Start = slices.DeleteFunc(a.out.Start, func(s StartContainer) bool { return s.Container == c })
+	return found
+}
+
+// stop orders the end of a container. What nobody has looked at is not touched yet.
+func (a *Agent) stop(t *agentTask, grace time.Duration) {
+	if t.observed {
+		a.out.Stop = append(a.out.Stop, StopContainer{Container: t.Container, Grace: grace})
+	}
+}
+
+// shutdownFramework kills the tasks of a framework. Of their end is told a few times, for
+// there may be nobody left to acknowledge it.
+func (a *Agent) shutdownFramework(id FrameworkID) {
+	for _, t := range a.order {
+		if t.Key.Framework == id {
+			t.removed = true
+			a.kill(t, ReasonFrameworkRemoved, "its framework is removed", t.KillGrace)
+		}
+	}
+}
+
+// onShutdown ends the agent under this ID. Nothing is told any more: the master has.
+func (a *Agent) onShutdown(m Shutdown) {
+	if m.Agent != a.agent.ID || m.Agent == "" {
+		return
+	}
+	a.leaving, a.link.registered = true, false
+	for _, t := range a.order {
+		a.kill(t, ReasonAgentRemoved, m.Reason, t.KillGrace)
+	}
+}

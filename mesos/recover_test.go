@@ -1,0 +1,179 @@
+package mesos
+
+import (
+	"strings"
+	"testing"
+)
+
+// decisionRows are the table of section 5.2: y, n or - for exit, rebooted, started, shim
+// alive, task alive, barred; what is decided; and the task's state then, if it has ended.
+var decisionRows = []struct {
+	name    string
+	facts   string
+	verdict Verdict
+	end     TaskState
+}{
+	{"there is an exit file: the true exit status", "y-----", Ended, Finished},
+	{"rebooted after it had started", "nyy---", Vanished, Failed},
+	{"rebooted before it had started", "nyn---", NeverStarted, Dropped},
+	{"started and the shim lives: re-adopt", "nnyy--", Adopt, 0},
+	{"the shim lives and has not started it", "nnny--", Await, 0},
+	{"the shim is dead and the task lives: kill", "nn-ny-", Orphaned, 0},
+	{"started and none lives: exit status unknown", "nnynn-", Vanished, Failed},
+	{"never started, but a shim may be on its way", "nnnnnn", Bar, 0},
+	{"never started and never will be", "nnnnny", NeverStarted, Dropped},
+}
+
+// allFacts are all combinations.
+func allFacts(yield func(f Facts, row string) bool) {
+	for n := range 1 << 7 {
+		bit := func(i int) bool { return n>>i&1 == 1 }
+		f := Facts{Rebooted: bit(1), Started: bit(2), ShimAlive: bit(3), TaskAlive: bit(4), Barred: bit(5), Locked: bit(6)}
+		if bit(0) {
+			f.Exit = &ContainerExit{Known: true}
+		}
+		var row strings.Builder
+		for i := range 6 {
+			row.WriteByte("ny"[n>>i&1])
+		}
+		if !yield(f, row.String()) {
+			return
+		}
+	}
+}
+
+func fits(row, pattern string) bool {
+	for i := range pattern {
+		if pattern[i] != '-' && pattern[i] != row[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func TestDecideFollowsTheTable(t *testing.T) { // section 5.2
+	for _, want := range decisionRows {
+		seen := 0
+		for f, row := range allFacts {
+			if !fits(row, want.facts) {
+				continue
+			}
+			seen++
+			if got := Decide(f); got != want.verdict {
+				t.Errorf("%s: %+v: %v, want %v", want.name, f, got, want.verdict)
+			}
+		}
+		if seen == 0 {
+			t.Errorf("%s: no facts fit", want.name)
+		}
+	}
+}
+
+func TestEveryCombinationOfFactsHasOneRow(t *testing.T) {
+	for f, row := range allFacts {
+		rows := 0
+		for _, r := range decisionRows {
+			if fits(row, r.facts) {
+				rows++
+			}
+		}
+		if rows != 1 {
+			t.Errorf("%+v has %d rows", f, rows)
+		}
+		if v := Decide(f); strings.HasPrefix(v.String(), "Verdict(") {
+			t.Errorf("%+v: %v", f, v)
+		}
+	}
+}
+
+// Section 5.2: nothing is started by a recovery, and each combination of facts has its end.
+func TestNoFactsLeadToAStart(t *testing.T) {
+	for f, row := range allFacts {
+		h := newAgentHost(t, AgentConfig{})
+		h.register()
+		h.launch("t", 1)
+		h.restart(AgentConfig{})
+		h.agent.Observed(ObservedContainer{container(1), f})
+		out := h.output()
+		if len(out.Start) > 0 {
+			t.Fatalf("%+v: %+v", f, out.Start)
+		}
+		for _, want := range decisionRows {
+			if !fits(row, want.facts) {
+				continue
+			}
+			state := h.agent.Tasks()[0].State
+			if want.end != 0 && state != want.end || want.end == 0 && state.Terminal() {
+				t.Errorf("%+v: %v, want %v", f, state, want.end)
+			}
+			if (len(out.Bar) == 1) != (want.verdict == Bar) || (len(out.Stop) == 1) != (want.verdict == Orphaned) {
+				t.Errorf("%+v: bars %v, stops %v", f, out.Bar, out.Stop)
+			}
+			if waits := len(h.agent.Unobserved()) == 1; waits != (want.verdict == Bar) {
+				t.Errorf("%+v: still to be looked at: %v", f, waits)
+			}
+		}
+	}
+}
+
+// Section 5.1: when the shim was killed the task is killed, and its end says so.
+func TestAnOrphanIsKilledAndFails(t *testing.T) {
+	h := newAgentHost(t, AgentConfig{})
+	h.register()
+	h.launch("t", 1)
+	h.event(1, ContainerEvent{Kind: ContainerStarted})
+	h.agent.Observed(ObservedContainer{container(1), Facts{Locked: true, Started: true, TaskAlive: true}})
+	if out := h.output(); len(out.Stop) != 1 || out.Stop[0].Grace != 0 {
+		t.Fatalf("stops %+v", out.Stop)
+	}
+	h.event(1, ContainerEvent{Kind: ContainerExited})
+	if s := h.last(1); s.State != Failed || s.Reason != ReasonExecutorTerminated || s.HasExit {
+		t.Fatalf("%+v", s)
+	}
+}
+
+func TestAContainerThatNobodyKnowsIsEndedAndForgotten(t *testing.T) {
+	h := newAgentHost(t, AgentConfig{})
+	h.register()
+	h.agent.Observed(ObservedContainer{container(7), Facts{Started: true, ShimAlive: true}})
+	if out := h.output(); len(out.Stop) != 1 || len(out.Forget) != 0 {
+		t.Fatalf("%+v", out)
+	}
+	h.agent.Observed(ObservedContainer{container(7), Facts{Started: true}})
+	if out := h.output(); len(out.Stop) != 0 || len(out.Forget) != 1 {
+		t.Fatalf("%+v", out)
+	}
+}
+
+func TestExitsMeanStates(t *testing.T) {
+	for _, c := range []struct {
+		exit   ContainerExit
+		limit  Reason
+		state  TaskState
+		reason Reason
+	}{
+		{ContainerExit{Known: true}, 0, Finished, ReasonNone},
+		{ContainerExit{Known: true, Code: 3}, 0, Failed, ReasonNone},
+		{ContainerExit{Known: true, Signal: 11}, 0, Failed, ReasonNone},
+		{ContainerExit{Known: true, Signal: 9, OutOfMemory: true}, 0, Failed, ReasonContainerLimitationMemory},
+		{ContainerExit{Known: true, Signal: 15}, ReasonContainerLimitationDisk, Failed, ReasonContainerLimitationDisk},
+		{ContainerExit{Known: true}, ReasonContainerLimitationDisk, Failed, ReasonContainerLimitationDisk},
+		{ContainerExit{NotStarted: true}, 0, Failed, ReasonContainerLaunchFailed},
+		{ContainerExit{}, 0, Failed, ReasonExecutorTerminated},
+	} {
+		h := newAgentHost(t, AgentConfig{})
+		h.register()
+		h.launch("t", 1)
+		if c.limit != 0 {
+			h.agent.Event(ContainerEvent{Container: container(1), Kind: ContainerLimited, Limit: c.limit})
+			if out := h.output(); len(out.Stop) != 1 {
+				t.Errorf("beyond %d: stops %v", c.limit, out.Stop)
+			}
+		}
+		h.event(1, ContainerEvent{Kind: ContainerExited, Exit: c.exit})
+		s := h.last(1)
+		if s.State != c.state || s.Reason != c.reason || s.HasExit != c.exit.Known || s.ExitCode != c.exit.Code || s.Signal != c.exit.Signal {
+			t.Errorf("%+v beyond %d: %+v", c.exit, c.limit, s)
+		}
+	}
+}
