@@ -127,7 +127,8 @@ func (x *SignsOfLife) GetGone() []uint32 {
 }
 
 // SignsAnswered: the leader's keeper to the one that sent SignsOfLife. A session whose
-// place is in neither list lives on. not_leader is answered by a node that does not
+// place is in no list lives on; the sign of one that is in later counted, but is to be sent
+// again until it is confirmed. not_leader is answered by a node that does not
 // lead: nothing was counted.
 type SignsAnswered struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -137,6 +138,7 @@ type SignsAnswered struct {
 	NotLeader     bool                   `protobuf:"varint,4,opt,name=not_leader,json=notLeader,proto3" json:"not_leader,omitempty"`
 	Moved         []uint32               `protobuf:"varint,5,rep,packed,name=moved,proto3" json:"moved,omitempty"` // places: another connection has a higher number
 	Over          []uint32               `protobuf:"varint,6,rep,packed,name=over,proto3" json:"over,omitempty"`   // places: there is no such session any more
+	Later         []uint32               `protobuf:"varint,7,rep,packed,name=later,proto3" json:"later,omitempty"` // places: the log does not know the connection yet
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -213,6 +215,13 @@ func (x *SignsAnswered) GetOver() []uint32 {
 	return nil
 }
 
+func (x *SignsAnswered) GetLater() []uint32 {
+	if x != nil {
+		return x.Later
+	}
+	return nil
+}
+
 var File_synod_messages_sessions_proto protoreflect.FileDescriptor
 
 const file_synod_messages_sessions_proto_rawDesc = "" +
@@ -224,7 +233,7 @@ const file_synod_messages_sessions_proto_rawDesc = "" +
 	"\x05round\x18\x03 \x01(\x04R\x05round\x12\x1a\n" +
 	"\bsessions\x18\x04 \x03(\x04R\bsessions\x12 \n" +
 	"\vconnections\x18\x05 \x03(\x04R\vconnections\x12\x12\n" +
-	"\x04gone\x18\x06 \x03(\rR\x04gone\"\x98\x01\n" +
+	"\x04gone\x18\x06 \x03(\rR\x04gone\"\xae\x01\n" +
 	"\rSignsAnswered\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\x06R\x04from\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\rR\x05group\x12\x14\n" +
@@ -232,7 +241,8 @@ const file_synod_messages_sessions_proto_rawDesc = "" +
 	"\n" +
 	"not_leader\x18\x04 \x01(\bR\tnotLeader\x12\x14\n" +
 	"\x05moved\x18\x05 \x03(\rR\x05moved\x12\x12\n" +
-	"\x04over\x18\x06 \x03(\rR\x04overB$Z\"github.com/synod-go/synod/messagesb\x06proto3"
+	"\x04over\x18\x06 \x03(\rR\x04over\x12\x14\n" +
+	"\x05later\x18\a \x03(\rR\x05laterB$Z\"github.com/synod-go/synod/messagesb\x06proto3"
 
 var (
 	file_synod_messages_sessions_proto_rawDescOnce sync.Once

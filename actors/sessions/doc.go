@@ -60,7 +60,8 @@
 // way to the new leader, whose keeper has proposed its claim; rounds that come earlier wait
 // for that. Every session has its full Timeout from there (storm control): clients that live
 // are not even told, and those that died unseen stay for at most one Timeout longer. Whose
-// connection a node has seen closed has its Linger, as ever.
+// connection is seen closed by a node has its Linger from then on, but not who was seen by the
+// old leader alone.
 //
 // The leader is paused for 30 s and wakes up. A new one has claimed meanwhile and has perhaps
 // ended sessions and opened others. The old keeper's Tracker sees that time has passed

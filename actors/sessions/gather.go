@@ -112,11 +112,29 @@ func (k *keeper) onAnswered(now time.Duration, m *messages.SignsAnswered) {
 	}
 	signs := g.flight
 	g.flight, g.message = nil, nil
-	for i, s := range signs {
-		s.end(outcome{sign: signOf(m, uint32(i))})
+	again := g.later(signs, m.GetLater())
+	if again > 0 {
+		g.holdTo = now + holdFor
 	}
-	k.handle.metrics.signs.Add(uint64(len(signs)))
-	k.handle.release(len(signs))
+	for i, s := range signs {
+		if s != nil {
+			s.end(outcome{sign: signOf(m, uint32(i))})
+		}
+	}
+	k.handle.metrics.signs.Add(uint64(len(signs) - again))
+	k.handle.release(len(signs) - again)
+}
+
+// later takes the signs at places out and makes them wait again.
+func (g *gather) later(signs []*sign, places []uint32) (n int) {
+	for _, place := range places {
+		if int(place) < len(signs) && signs[place] != nil {
+			g.waiting = append(g.waiting, signs[place])
+			signs[place] = nil
+			n++
+		}
+	}
+	return n
 }
 
 func signOf(m *messages.SignsAnswered, place uint32) coordination.Sign {

@@ -29,6 +29,8 @@ type (
 		sessions []coordination.SessionInfo // opened since
 		absent   [][]uint32                 // places in rounds whose sessions are none
 		attach   coordination.Operation     // of connections that the tree does not know
+		unknown  [][]uint32                 // places in rounds of those connections
+		attached error                      // why they are unknown still
 		ttl      int64
 		err      error
 	}
@@ -127,7 +129,8 @@ func (c *Config) readSessions(ctx context.Context, epoch uint64) (all []coordina
 // has had its full Timeout once more. All sessions are read when many of those that are
 // tracked may have been closed since: the tree must not be older than what was tracked from it.
 func (k *keeper) look(r *reign) {
-	m := looked{reign: r, rounds: k.rounds, absent: make([][]uint32, len(k.rounds)), all: r.tracker.Len() > 2*r.listed+pageSessions}
+	m := looked{reign: r, rounds: k.rounds, absent: make([][]uint32, len(k.rounds)), unknown: make([][]uint32, len(k.rounds)),
+		all: r.tracker.Len() > 2*r.listed+pageSessions}
 	k.rounds, r.looking = nil, true
 	cursor := r.cursor
 	if m.all {
@@ -136,14 +139,15 @@ func (k *keeper) look(r *reign) {
 	k.beside(func(ctx context.Context) any {
 		m.err = k.cfg.Group.Read(ctx, len(m.rounds) > 0 || m.all, func(tree Tree) { m.read(tree, cursor) })
 		if m.err == nil && m.epoch == r.epoch {
-			m.err = k.cfg.attach(ctx, m.attach, r.epoch)
+			m.attached = k.cfg.attach(ctx, m.attach, r.epoch)
 		}
 		return m
 	})
 }
 
 // attach notes in the tree which connections are about to be confirmed, so that the next
-// leader takes none that came before them for the last one.
+// leader takes none that came before them for the last one. If the log takes no writes these
+// connections wait, and no others do.
 func (c *Config) attach(ctx context.Context, o coordination.Operation, epoch uint64) error {
 	part := coordination.Operation{Kind: coordination.AttachSessions, Epoch: epoch}
 	for sessions, connections := o.Sessions, o.Connections; len(sessions) > 0; {
@@ -176,7 +180,7 @@ func (m *looked) read(tree Tree, cursor uint64) {
 	}
 	m.attach = coordination.Operation{}
 	for i, round := range m.rounds {
-		m.absent[i] = m.absent[i][:0]
+		m.absent[i], m.unknown[i] = m.absent[i][:0], m.unknown[i][:0]
 		m.readRound(tree, i, round)
 	}
 }
@@ -196,6 +200,7 @@ func (m *looked) readRound(tree Tree, i int, round *messages.SignsOfLife) {
 		if open && (connection > s.Connection || connection == 0 && !s.Unbound) {
 			m.attach.Sessions = append(m.attach.Sessions, id)
 			m.attach.Connections = append(m.attach.Connections, connection)
+			m.unknown[i] = append(m.unknown[i], uint32(place))
 		}
 	}
 }

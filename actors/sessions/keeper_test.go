@@ -135,6 +135,31 @@ func TestAConnectionIsConfirmedOnlyWhenTheTreeKnowsIt(t *testing.T) {
 	})
 }
 
+func TestOthersAreConfirmedWhenTheLogTakesNoWrites(t *testing.T) {
+	inTown(t, nil, func(t *testing.T, w *town) {
+		known, moved := w.open(10*s, s), w.open(10*s, s)
+		w.touch(1, known, 1)
+		w.homes[0].onPropose(func(coordination.Operation) error { return errNotLeader }) // such as a full disk
+		waits, err := w.homes[1].keeper.StartTouch(moved, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 100 {
+			time.Sleep(s / 10)
+			w.touch(1, known, 1)
+			if waits.Ended() {
+				t.Fatal("a connection is confirmed that the tree does not know")
+			}
+		}
+		w.homes[0].onPropose(nil)
+		ctx, cancel := context.WithTimeout(t.Context(), s)
+		defer cancel()
+		if sign, err := waits.Wait(ctx); sign != coordination.Alive || err != nil {
+			t.Fatalf("after that: %v, %v", sign, err)
+		}
+	})
+}
+
 func TestANewLeaderGivesEverySessionItsFullTimeout(t *testing.T) {
 	inTown(t, nil, func(t *testing.T, w *town) {
 		silent, alive := w.open(10*s, s), w.open(10*s, s)

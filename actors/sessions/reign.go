@@ -241,10 +241,17 @@ func (k *keeper) onLooked(now time.Duration, m looked) {
 	r.ttl = m.ttl
 	for i, round := range m.rounds {
 		k.handle.metrics.counted.Add(uint64(len(round.GetSessions())))
-		k.answer(now, round.GetFrom(), judge(r.tracker, now, round, m.absent[i]))
+		answer := judge(r.tracker, now, round, m.absent[i])
+		if m.attached != nil {
+			answer.Later = m.unknown[i]
+		}
+		k.answer(now, round.GetFrom(), answer)
 	}
 	if len(m.rounds) > 0 {
 		k.handle.metrics.confirmed.Add(1)
+	}
+	if m.attached != nil {
+		k.cfg.Logger.Debug("connections of sessions not confirmed", "group", k.cfg.Name, "error", m.attached, "connections", len(m.attach.Sessions))
 	}
 }
 
