@@ -146,7 +146,7 @@ func settled(t testing.TB, dir string) (f Facts) {
 	t.Helper()
 	eventually(t, "no shim is on its way", func() bool {
 		f = observe(t, dir)
-		return !f.Starting()
+		return !f.Unsettled()
 	})
 	return f
 }
@@ -208,6 +208,6 @@ func killShim(t testing.TB, h *Handle) State {
 	if err := process.SignalProcess(s.Shim, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the shim is dead", func() bool { return !s.Shim.Alive() })
+	eventually(t, "the shim is dead", func() bool { return !settled(t, h.dir).LockHeld })
 	return s
 }

@@ -40,6 +40,9 @@ func Observe(dir string) (Facts, error) {
 	if err := f.read(dir); err != nil {
 		return f, fmt.Errorf("shim: observe %s: %w", dir, err)
 	}
+	if f.Unsettled() {
+		f.ask(dir)
+	}
 	if lock != nil && !f.Started {
 		if err := seal(dir); err != nil {
 			return f, fmt.Errorf("shim: seal %s: %w", dir, err)
@@ -63,6 +66,20 @@ func tryLock(dir string) (*os.File, error) {
 		return nil, nil
 	}
 	return nil, err
+}
+
+// askTime is how long a shim has to answer that is not known to live.
+const askTime = time.Second
+
+// ask asks the shim who it is: it is just starting, or has no room on its disk to say so.
+func (f *Facts) ask(dir string) {
+	ctx, cancel := context.WithTimeout(context.Background(), askTime)
+	defer cancel()
+	s, err := Open(dir).State(ctx)
+	if err != nil {
+		return // it stays unsettled
+	}
+	f.State, f.HasState, f.Started, f.ShimAlive, f.TaskAlive = s, true, true, true, s.Task.Alive()
 }
 
 // unlock does not leave it to the close: a child that is being made may have the file still.
@@ -99,7 +116,7 @@ func (f *Facts) read(dir string) error {
 	if f.BootDiffers = started.Boot != "" && started.Boot != process.BootID(); f.BootDiffers {
 		return nil
 	}
-	f.ShimAlive = f.HasState && f.State.Shim.Alive()
+	f.ShimAlive = f.LockHeld && f.HasState && f.State.Shim.Alive() // a process that dies lets go of its files first
 	if f.ShimAlive {
 		f.TaskAlive = f.State.Task.Alive()
 	} else if f.Started && !f.LockHeld {

@@ -72,8 +72,7 @@ const defaultLinger = 24 * time.Hour
 type Facts struct {
 	// Directory: there is a run directory. Without one nothing was started.
 	Directory bool
-	// LockHeld: somebody has the lock, which is a shim that lives or, for a moment, is
-	// about to be.
+	// LockHeld: somebody has the lock, which is a shim that lives, but see Unsettled.
 	LockHeld bool
 	// Started: the task may have been executed. If not and LockHeld is false, the directory is sealed:
 	// it never will be.
@@ -91,6 +90,6 @@ type Facts struct {
 	BootDiffers bool
 }
 
-// Starting reports whether a shim is on its way: what will come of it shows soon, so
-// Observe again.
-func (f Facts) Starting() bool { return f.LockHeld && !f.HasState && !f.HasExit }
+// Unsettled reports whether somebody has the lock who is no shim that is known to live: one
+// that is on its way or is dying, or another agent that looks. It shows soon, so Observe again.
+func (f Facts) Unsettled() bool { return f.LockHeld && !f.ShimAlive }

@@ -162,15 +162,16 @@ func (g *group) makeControlled(h hierarchy, s Spec) {
 		g.limit("cpu", dir+"/cpu.cfs_quota_us", strconv.FormatInt(max(s.MilliCPUs*100, 1000), 10))
 	}
 	if s.Pids > 0 && h.has("pids") {
-		// Not yet: the thread that forks is in it for a moment.
+		// One more for now: the thread that forks is in it too.
 		g.pids = dir + "/pids.max"
+		g.limit("pids", g.pids, strconv.FormatInt(s.Pids+1, 10))
 	}
 }
 
-// forked sets the limit that had to wait for the fork.
+// forked sets the limit that had to be wider for the fork.
 func (g *group) forked(s Spec) {
 	if g.pids != "" {
-		g.limit("pids", g.pids, strconv.FormatInt(s.Pids, 10))
+		_ = writeText(g.pids, strconv.FormatInt(s.Pids, 10)) // it was possible just now
 	}
 }
 

@@ -30,16 +30,15 @@ func (s *shim) accept() {
 
 // read takes what has come and answers the messages that are whole.
 func (s *shim) read(c *conn) {
-	var buffer [1024]byte
-	n, err := syscall.Read(c.fd, buffer[:])
-	if err == syscall.EAGAIN || err == syscall.EINTR {
+	n, err := syscall.Read(c.fd, s.input[:])
+	switch {
+	case err == syscall.EAGAIN || err == syscall.EINTR:
 		return
-	}
-	if err != nil || n <= 0 {
+	case err != nil || n <= 0:
 		c.close()
 		return
 	}
-	c.got = append(c.got, buffer[:n]...)
+	c.got = append(c.got, s.input[:n]...)
 	for c.fd >= 0 && len(c.got) >= HeaderBytes {
 		kind, length, err := Header(c.got)
 		if err != nil {

@@ -27,7 +27,6 @@ func (s *shim) launch() error {
 	}
 	task, _ := ReadStat(pid) // it is ours and not waited for, so it is there
 	s.state.Task = task.Process
-	s.state.Enforced = s.group.enforced
 	s.saveState()
 	fail("report")
 	return nil

@@ -14,7 +14,8 @@ type log struct {
 	max        int64
 	fd         int // of the file; -1: it could not be opened
 	size       int64
-	read, task int // ends of the pipe; task is the file's without a bound
+	whole      bool // it ends with a line
+	read, task int  // ends of the pipe; task is the file's without a bound
 	lost       int64
 }
 
@@ -99,21 +100,31 @@ func (l *log) write(p []byte) {
 			l.put(p)
 			return
 		}
-		room := max(l.max-l.size, 0)
-		end := lastLine(p[:room])
-		if end == 0 {
-			end = firstLine(p)
-		}
-		if end == 0 {
-			if l.size+int64(len(p)) <= l.max+longestLine {
+		end := lastLine(p[:max(l.max-l.size, 0)])
+		if end == 0 && l.whole && l.size > 0 { // not a byte of the next line
+			if !l.rotate() {
 				l.put(p)
 				return
 			}
-			end = len(p)
+			continue
+		}
+		if end == 0 {
+			end = firstLine(p)
+		}
+		limit := max(l.max+longestLine-l.size, 0)
+		if end == 0 && int64(len(p)) <= limit {
+			l.put(p)
+			return
+		}
+		if end == 0 || int64(end) > limit {
+			end = int(min(limit, int64(len(p))))
 		}
 		l.put(p[:end])
-		l.rotate()
 		p = p[end:]
+		if !l.rotate() {
+			l.put(p)
+			return
+		}
 	}
 }
 
@@ -132,19 +143,21 @@ func (l *log) put(p []byte) {
 			return
 		}
 		l.size += int64(n)
+		l.whole = n > 0 && p[n-1] == '\n'
 		p = p[n:]
 	}
 }
 
 // rotate keeps the file under the name of the old one. If that fails, the file goes on:
 // better beyond its bound than lost.
-func (l *log) rotate() {
+func (l *log) rotate() bool {
 	if l.fd < 0 || syscall.Rename(l.name, l.name+OldSuffix) != nil {
-		return
+		return false
 	}
 	syscall.Close(l.fd)
 	l.fd = -1
 	_ = l.open() // else put tries again
+	return true
 }
 
 // lastLine returns how many bytes of p are whole lines.

@@ -105,7 +105,7 @@ func (r *Record) Err(kind string) error {
 
 // Encode returns the text.
 func (r *Record) Encode() []byte {
-	out := append([]byte("shim "), strconv.Itoa(Version)...)
+	out := strconv.AppendInt(append(make([]byte, 0, 512), "shim "...), Version, 10)
 	out = append(append(append(out, ' '), r.Kind...), '\n')
 	for _, f := range r.fields {
 		out = append(append(out, f.name...), ' ')

@@ -23,6 +23,7 @@ type shim struct {
 	reaped   int // a pipe on which the goroutine that waits for children tells of them
 	conns    []*conn
 	buffer   []byte // for logs
+	input    [1024]byte
 
 	unsaved      bool  // the state is not on disk yet
 	killing      bool  // a Kill was asked for

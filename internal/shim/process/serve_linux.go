@@ -68,9 +68,6 @@ func (s *shim) take(fds []pollFD) {
 	if fds[1].revents != 0 {
 		s.onEvent(s.nextEvent())
 	}
-	if fds[0].revents != 0 {
-		s.accept()
-	}
 	kept := s.conns[:0]
 	for _, c := range s.conns {
 		if c.fd >= 0 {
@@ -79,6 +76,9 @@ func (s *shim) take(fds []pollFD) {
 	}
 	clear(s.conns[len(kept):])
 	s.conns = kept
+	if fds[0].revents != 0 {
+		s.accept()
+	}
 }
 
 // act does what is due.
