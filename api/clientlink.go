@@ -30,14 +30,15 @@ const (
 
 // sessionLink is one connection of a session.
 type sessionLink struct {
-	conn      net.Conn
-	reader    *bufio.Reader
-	addr      string
-	gone      chan struct{} // closed when nothing comes any more
-	leave     chan struct{} // has a value once the node has asked for that
-	confirmed bool          // a sign of life; guarded by Session.mu
-	leaves    bool          // for another one, though nothing is wrong with it; guarded by Session.mu
-	spread    time.Duration // what the node asks for, should the connection end; guarded by Session.mu
+	conn   net.Conn
+	reader *bufio.Reader
+	addr   string
+	gone   chan struct{}     // closed when nothing comes any more
+	leave  chan struct{}     // has a value once the node has asked for that
+	next   chan *sessionLink // brings the one to go on with, if the node has asked for that
+	alive  uint64            // the last sign of life that was confirmed over it; guarded by Session.mu
+	leaves bool              // for another one, though nothing is wrong with it; guarded by Session.mu
+	spread time.Duration     // what the node asks for, should the connection end; guarded by Session.mu
 
 	write sync.Mutex
 }
@@ -49,7 +50,7 @@ func (l *sessionLink) left() bool {
 	case <-l.gone:
 		return false
 	default:
-		return l.leaves && l.confirmed
+		return l.leaves && l.alive > 0
 	}
 }
 
@@ -64,9 +65,13 @@ func (l *sessionLink) send(lines []byte) {
 // run keeps a connection as long as the session lives.
 func (s *Session) run() {
 	defer s.disconnect()
+	var next *sessionLink
 	avoid, failures := "", 0
 	for s.ctx.Err() == nil {
-		link, err := s.connect(avoid)
+		link, err := next, error(nil)
+		if link == nil {
+			link, err = s.connect(avoid)
+		}
 		if CodeOf(err) == CodeSession {
 			s.lose(err, true)
 			return
@@ -76,14 +81,22 @@ func (s *Session) run() {
 			s.rest(failures)
 			continue
 		}
-		worked := s.keep(link)
+		var worked bool
+		worked, next = s.keep(link)
 		avoid = link.addr
 		if failures++; worked {
 			failures = 0
-			s.pause(s.share(link))
-			continue
 		}
-		s.rest(failures)
+		switch {
+		case next != nil:
+		case worked:
+			s.pause(s.share(link))
+		default:
+			s.rest(failures)
+		}
+	}
+	if next != nil {
+		next.conn.Close()
 	}
 }
 
@@ -187,12 +200,15 @@ func (s *Session) upgrade(conn net.Conn, addr string, number uint64, deadline ti
 		return nil, notSynod(response)
 	}
 	_ = conn.SetDeadline(time.Time{})
-	return &sessionLink{conn: conn, reader: reader, addr: addr, gone: make(chan struct{}), leave: make(chan struct{}, 1)}, nil
+	return &sessionLink{conn: conn, reader: reader, addr: addr, gone: make(chan struct{}),
+		leave: make(chan struct{}, 1), next: make(chan *sessionLink)}, nil
 }
 
-// keep shows itself over a connection until that is lost or says nothing any more. It
-// reports whether a sign of life was confirmed.
-func (s *Session) keep(link *sessionLink) (worked bool) {
+// keep shows itself over a connection until that is lost, says nothing any more or is to be
+// left for the next one. It reports whether a sign of life was confirmed.
+func (s *Session) keep(link *sessionLink) (worked bool, next *sessionLink) {
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer cancel()
 	s.mu.Lock()
 	s.link = link
 	lines := s.resumeLocked()
@@ -201,29 +217,42 @@ func (s *Session) keep(link *sessionLink) (worked bool) {
 	link.send(lines)
 	s.news.raise()
 	for {
-		number, leaves := s.show(link), false
-		next := time.NewTimer(s.interval())
-		select {
-		case <-next.C:
-		case <-link.leave:
-			leaves = true
-		case <-link.gone:
-		case <-s.ctx.Done():
-		}
-		next.Stop()
+		number := s.show(link)
+		next = s.untilDue(ctx, link)
 		s.mu.Lock()
-		worked, link.leaves = link.confirmed, leaves
-		silent := len(s.signs) > 0 && s.signs[0].number <= number
+		worked = link.alive > 0
+		silent := link.alive < number
 		s.mu.Unlock()
 		select {
 		case <-link.gone:
 		default:
-			if !(silent || leaves) && s.ctx.Err() == nil {
+			if next == nil && !silent && s.ctx.Err() == nil {
 				continue
 			}
 		}
-		s.replaced(link)
-		return worked
+		s.replaced(link, next != nil)
+		return worked, next
+	}
+}
+
+// untilDue waits until the next sign of life is due, or the connection is of no use. It
+// returns the one to leave it for, if that is made meanwhile.
+func (s *Session) untilDue(ctx context.Context, link *sessionLink) *sessionLink {
+	due := time.NewTimer(s.interval())
+	defer due.Stop()
+	for {
+		select {
+		case <-link.leave:
+			go s.seek(ctx, link)
+		case next := <-link.next:
+			return next
+		case <-due.C:
+			return nil
+		case <-link.gone:
+			return nil
+		case <-ctx.Done():
+			return nil
+		}
 	}
 }
 
@@ -244,17 +273,21 @@ func (s *Session) show(link *sessionLink) (number uint64) {
 // maxSigns is how many signs of life may wait for their confirmation: those of a timeout.
 const maxSigns = 16
 
-// replaced lets go of a connection. One that is only silent, or to be left, stays open until
-// a later one is confirmed: by closing it the client would say itself that it is gone.
-func (s *Session) replaced(link *sessionLink) {
+// replaced lets go of a connection. One that is only silent, or is left, stays open until a
+// later one is confirmed: by closing it the client would say itself that it is gone. Over one
+// that is left the session goes on to show itself.
+func (s *Session) replaced(link *sessionLink, left bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.link = nil
+	s.link, link.leaves = nil, left
 	select {
 	case <-link.gone:
 		link.conn.Close()
 	default:
 		s.old = append(s.old, link)
+		if left {
+			go s.hold(link)
+		}
 	}
 }
 
@@ -345,7 +378,7 @@ func (s *Session) onAlive(link *sessionLink, line nodeLine) {
 		s.until = max(s.until, s.signs[0].sent+s.belief())
 		s.signs = s.signs[1:]
 	}
-	s.confirmed, link.confirmed = true, true
+	s.confirmed, link.alive = true, max(link.alive, *line.Alive)
 	if s.link == link {
 		s.reachedLocked(line.Index)
 		for _, old := range s.old {

@@ -5,9 +5,6 @@ import (
 	"time"
 )
 
-// movePause is between two moves of a session because nodes ask for them.
-const movePause = 30 * time.Second
-
 // rest pauses between attempts to connect, longer with each, so that nodes that start, or
 // have too much to do, are not run over.
 func (s *Session) rest(failures int) {
@@ -46,22 +43,4 @@ func (s *Session) share(link *sessionLink) time.Duration {
 		return 0
 	}
 	return rand.N(spread)
-}
-
-// onMove leaves the connection if there are other nodes, but not again and again: they may
-// be crowded too.
-func (s *Session) onMove(link *sessionLink) {
-	s.mu.Lock()
-	now := clock()
-	moves := len(s.client.config.Addrs) > 1 && (s.moved == 0 || now-s.moved > movePause)
-	if moves {
-		s.moved = now
-	}
-	s.mu.Unlock()
-	if moves {
-		select {
-		case link.leave <- struct{}{}:
-		default: // it does already
-		}
-	}
 }

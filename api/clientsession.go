@@ -181,7 +181,7 @@ func (s *Session) Err() error {
 func (s *Session) Connected() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.err == nil && (s.link != nil && s.link.confirmed || slices.ContainsFunc(s.old, (*sessionLink).left))
+	return s.err == nil && (s.link != nil && s.link.alive > 0 || slices.ContainsFunc(s.old, (*sessionLink).left))
 }
 
 // Close ends the session and deletes its ephemeral keys. It is no error that it had ended.

@@ -180,7 +180,7 @@ func TestASessionMovesWhenItsNodeStops(t *testing.T) {
 	await(t, s, "the other node", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return s.link != nil && s.link.addr == addrs[1-first] && s.link.confirmed
+		return s.link != nil && s.link.addr == addrs[1-first] && s.link.alive > 0
 	})
 	if _, told := gone.Load(uint64(1)); told {
 		t.Error("a node that stops has told that the client is gone")

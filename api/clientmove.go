@@ -1,0 +1,63 @@
+package api
+
+import (
+	"context"
+	"time"
+)
+
+// movePause is between two moves of a session because nodes ask for them.
+const movePause = 30 * time.Second
+
+// onMove leaves the connection if there are other nodes, but not again and again: they may
+// be crowded too.
+func (s *Session) onMove(link *sessionLink) {
+	s.mu.Lock()
+	now := clock()
+	moves := len(s.client.config.Addrs) > 1 && (s.moved == 0 || now-s.moved > movePause)
+	if moves {
+		s.moved = now
+	}
+	s.mu.Unlock()
+	if moves {
+		select {
+		case link.leave <- struct{}{}:
+		default: // it does already
+		}
+	}
+}
+
+// seek connects to another node, one by chance, while the session goes on over the connection
+// that it is asked to leave. If that node does not answer the session stays: nothing is wrong
+// with the connection it has.
+func (s *Session) seek(ctx context.Context, link *sessionLink) {
+	next, err := s.dial(s.candidates(link.addr)[0])
+	if CodeOf(err) == CodeSession {
+		s.lose(err, true)
+	}
+	if err != nil {
+		return
+	}
+	select {
+	case link.next <- next:
+	case <-ctx.Done(): // something else came first
+		next.conn.Close()
+	}
+}
+
+// hold goes on to show the session over a connection that is left, until a later one is
+// confirmed and this one closed: the new node may turn out to be of no use.
+func (s *Session) hold(link *sessionLink) {
+	due := time.NewTimer(s.interval() / 2) // the last sign is up to an interval old
+	defer due.Stop()
+	for {
+		select {
+		case <-due.C:
+			s.show(link)
+			due.Reset(s.interval())
+		case <-link.gone:
+			return
+		case <-s.ctx.Done():
+			return
+		}
+	}
+}
