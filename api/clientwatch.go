@@ -200,6 +200,12 @@ type told struct {
 }
 
 func (w *watcher) deliver(change Change) error {
+	if w.last.More && change.Index > w.last.Index { // the rest of that index is hidden
+		w.done = w.options.Once
+		if err := w.complete(w.last.Index); err != nil || w.done {
+			return cmp.Or(err, errNoAnswer)
+		}
+	}
 	this := told{change.Kind, change.Path, change.Version}
 	if i := slices.Index(w.again, this); i >= 0 {
 		w.again = w.again[i+1:]
