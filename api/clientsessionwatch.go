@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -22,12 +23,12 @@ type sessionWatcher struct {
 	once   bool
 
 	// after is the index up to which everything has come, if known is set. at is the index
-	// of which part has come, delivered how many changes of it, and skip how many of these
-	// come again.
-	after, at       uint64
-	known           bool
-	delivered, skip int
-	acknowledged    bool // by the node at the other end of the present connection
+	// of which part has come, delivered the changes of it, and again those of them that may
+	// come again: all do that nobody has hidden meanwhile.
+	after, at        uint64
+	known            bool
+	delivered, again []told
+	acknowledged     bool // by the node at the other end of the present connection
 
 	queue  []Change
 	bytes  int
@@ -134,10 +135,10 @@ func unwatchLine(number uint64) []byte {
 // resume is the line that begins the watch where it is.
 func (w *sessionWatcher) resume() []byte {
 	line := sessionLineJSON{Watch: &w.number, Path: w.path, Scope: w.scope, Once: w.once}
-	w.acknowledged, w.skip = false, 0
+	w.acknowledged, w.again = false, nil
 	switch {
-	case w.at > w.after && w.delivered > 0:
-		line.From, w.skip = w.at, w.delivered
+	case w.at > w.after && len(w.delivered) > 0:
+		line.From, w.again = w.at, w.delivered
 	case w.known:
 		line.From = w.after + 1
 	}
@@ -235,18 +236,32 @@ func (s *Session) onWatchLine(link *sessionLink, line nodeLine) {
 // take queues a change, unless it has come before. It reports false when that was the last
 // that there was room for.
 func (w *sessionWatcher) take(c Change) bool {
-	if w.skip > 0 && c.Index == w.at {
-		w.skip--
+	this := told{c.Kind, c.Path, c.Version}
+	switch i := slices.Index(w.again, this); {
+	case c.Index != w.at:
+		if w.whole(); w.ended {
+			return true
+		}
+		w.after, w.at, w.known = max(w.after, w.at), c.Index, true
+	case i >= 0:
+		w.again = w.again[i+1:]
 		return true
 	}
-	if c.Index != w.at {
-		w.after, w.at, w.delivered, w.known = max(w.after, w.at), c.Index, 0, true
-	}
-	w.delivered++
+	w.delivered = append(w.delivered, this)
 	w.queue = append(w.queue, c)
 	w.bytes += len(c.Value)
 	w.wake()
 	return len(w.queue) < maxQueued && w.bytes < maxQueuedBytes
+}
+
+// whole notes that the index of which a part has come is complete: its rest may be hidden
+// now, and then the node does not know that a watch for once has had its changes.
+func (w *sessionWatcher) whole() {
+	if w.once && len(w.delivered) > 0 {
+		w.ended = true
+		w.wake()
+	}
+	w.delivered, w.again = w.delivered[:0], nil
 }
 
 // reachedLocked notes that all changes up to an index have come, of the watches that the
@@ -254,7 +269,8 @@ func (w *sessionWatcher) take(c Change) bool {
 func (s *Session) reachedLocked(index uint64) {
 	for _, w := range s.watches {
 		if w.acknowledged && index > w.after && index >= w.at {
-			w.after, w.at, w.delivered = index, 0, 0
+			w.whole()
+			w.after, w.at = index, 0
 		}
 	}
 }
@@ -262,20 +278,25 @@ func (s *Session) reachedLocked(index uint64) {
 // barrier waits until every watch has been told all changes up to an index, unless its
 // function runs. It ends with the session too.
 func (s *Session) barrier(ctx context.Context, index uint64) error {
-	var asked *sessionLink // where that was asked for
+	type question struct {
+		link  *sessionLink
+		watch uint64 // the last one that it was meant of
+	}
+	var asked question
 	for index > 0 {
 		news := s.news.wait()
 		s.mu.Lock()
 		done := s.err != nil || s.toldLocked(index)
-		link := s.link
+		ask := question{s.link, s.lastWatch}
+		ready := s.link != nil && s.heardLocked(index)
 		s.mu.Unlock()
 		if done {
 			return nil
 		}
-		if link != nil && link != asked {
-			asked = link
+		if ready && ask != asked {
+			asked = ask
 			line, _ := json.Marshal(sessionLineJSON{Sync: &index}) // a number always encodes
-			link.send(append(line, '\n'))
+			ask.link.send(append(line, '\n'))
 		}
 		select {
 		case <-news:
@@ -285,6 +306,17 @@ func (s *Session) barrier(ctx context.Context, index uint64) error {
 		}
 	}
 	return nil
+}
+
+// heardLocked reports whether the node has taken note of every watch that has not been told
+// all changes up to an index: its answer to a sync is not meant of others.
+func (s *Session) heardLocked(index uint64) bool {
+	for _, w := range s.watches {
+		if w.known && w.after < index && !w.acknowledged {
+			return false
+		}
+	}
+	return true
 }
 
 func (s *Session) toldLocked(index uint64) bool {
