@@ -38,6 +38,7 @@ type sessionLink struct {
 	next   chan *sessionLink // brings the one to go on with, if the node has asked for that
 	alive  uint64            // the last sign of life that was confirmed over it; guarded by Session.mu
 	leaves bool              // for another one, though nothing is wrong with it; guarded by Session.mu
+	alone  bool              // it ended, and not those of other sessions; guarded by Session.mu
 	spread time.Duration     // what the node asks for, should the connection end; guarded by Session.mu
 
 	write sync.Mutex
@@ -359,6 +360,9 @@ func (s *Session) onLine(link *sessionLink, text []byte) bool {
 		s.lose(line.Over, true)
 		return false
 	case line.Bye != nil:
+		s.mu.Lock()
+		link.alone = line.Bye.Code != CodeStopped
+		s.mu.Unlock()
 		return false
 	case line.Move:
 		s.onMove(link)

@@ -29,7 +29,7 @@ func (s *Session) pause(d time.Duration) {
 // of the others must not stand in the way of an election. It costs a part only of the time that the
 // session has: a fifth of its timeout beside the third between two signs of life, and a
 // fourth of its linger, should the other side still be there. One whose node is only silent
-// has waited already.
+// has waited already, and one that was sent away alone is not in anybody's way.
 func (s *Session) share(link *sessionLink) time.Duration {
 	select {
 	case <-link.gone:
@@ -38,6 +38,9 @@ func (s *Session) share(link *sessionLink) time.Duration {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if link.alone {
+		return 0
+	}
 	spread := min(link.spread, s.timeout/5, s.linger/4)
 	if spread <= 0 {
 		return 0

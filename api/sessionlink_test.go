@@ -106,3 +106,24 @@ func TestASessionOfACrowdedNodeWaitsItsShareWhenTheNodeIsGone(t *testing.T) {
 		}
 	}
 }
+
+func TestASessionWaitsItsShareIfItsNodeStopsAndNotIfItIsSentAwayAlone(t *testing.T) {
+	ended := make(chan struct{})
+	close(ended)
+	for _, c := range []struct {
+		code  Code
+		waits bool
+	}{{CodeStopped, true}, {CodeOverloaded, false}, {CodeSession, false}} {
+		s, link := loneSession(t), &sessionLink{gone: ended, spread: time.Minute}
+		if s.onLine(link, appendBye(nil, &Error{Code: c.code, Message: "go"})) {
+			t.Errorf("%s: the session stays", c.code)
+		}
+		var longest time.Duration
+		for range 200 {
+			longest = max(longest, s.share(link))
+		}
+		if waits := longest > 0; waits != c.waits {
+			t.Errorf("%s: the session waits up to %v, want that it waits: %t", c.code, longest, c.waits)
+		}
+	}
+}
