@@ -5,17 +5,20 @@ import (
 	"time"
 )
 
-// movePause is between two moves of a session because nodes ask for them.
-const movePause = 30 * time.Second
+// movePause is how long a session stays, whatever nodes ask for, when it has moved. It is
+// twice as long after each further move, up to longestMovePause: a client that knows only some
+// of the nodes would else be sent to and fro between them for ever, each of which has more than
+// its share.
+const movePause, longestMovePause = 30 * time.Second, time.Hour
 
 // onMove leaves the connection if there are other nodes, but not again and again: they may
 // be crowded too.
 func (s *Session) onMove(link *sessionLink) {
 	s.mu.Lock()
 	now := clock()
-	moves := len(s.client.config.Addrs) > 1 && (s.moved == 0 || now-s.moved > movePause)
+	moves := len(s.client.config.Addrs) > 1 && (s.stays == 0 || now-s.moved > s.stays)
 	if moves {
-		s.moved = now
+		s.moved, s.stays = now, min(max(2*s.stays, movePause), longestMovePause)
 	}
 	s.mu.Unlock()
 	if moves {

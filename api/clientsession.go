@@ -55,7 +55,8 @@ type Session struct {
 	link      *sessionLink   // the connection in use; nil while there is none
 	old       []*sessionLink // those before: see replaced
 	links     uint64         // how many there were
-	moved     time.Duration  // the clock's when it last left one because the node asked; 0: never
+	moved     time.Duration  // the clock's when a node last asked it to leave one, and it began to
+	stays     time.Duration  // how long after that it does not; 0: no node has asked
 	lastWatch uint64
 	watches   map[uint64]*sessionWatcher
 	watching  int // calls of Watch

@@ -308,6 +308,7 @@ type sessionConns struct {
 	count   int
 	all     map[*sessionConn]struct{} // those that are connected
 	sharing bool                      // keepShare runs
+	shares  sync.WaitGroup            // its goroutine
 	stopped bool
 }
 
@@ -339,7 +340,10 @@ func (s *sessionConns) enter(c *sessionConn) (crowd bool, err error) {
 	}
 	s.all[c] = struct{}{}
 	crowd = len(s.all) >= shareLeast && !s.sharing
-	s.sharing = s.sharing || crowd
+	if crowd {
+		s.sharing = true
+		s.shares.Add(1)
+	}
 	return crowd, nil
 }
 
@@ -356,7 +360,8 @@ func (s *sessionConns) connected() int {
 	return s.count
 }
 
-// stop sends all away, and whoever comes later.
+// stop sends all away, and whoever comes later. keepShare, which knows that the server stops,
+// has ended when it returns.
 func (s *sessionConns) stop(why *Error) {
 	s.mu.Lock()
 	s.stopped = true
@@ -368,4 +373,5 @@ func (s *sessionConns) stop(why *Error) {
 		wait.Go(func() { c.end(appendBye(nil, why)) })
 	}
 	wait.Wait()
+	s.shares.Wait()
 }

@@ -18,14 +18,17 @@ const (
 	// shareRest is for how many looks nobody is asked after many have come.
 	shareRest = 10
 	// askAtOnce are asked and then none for askPause: a connection costs the new node and
-	// the client a part of a millisecond, and nothing is in a hurry.
-	askAtOnce, askPause = 5, 100 * time.Millisecond
+	// the client a part of a millisecond, and nothing is in a hurry. After askMost comes the
+	// next look, whether many have come meanwhile.
+	askAtOnce, askPause, askMost = 5, 100 * time.Millisecond, 50
 )
 
 // keepShare asks sessions to go to other nodes while this one has more than its share of
 // them: after other nodes were away theirs are here, and stay when those are back. It runs
 // while there are many.
 func (s *Server) keepShare() {
+	defer s.sessions.shares.Done()
+	defer func() { s.shareFailed(recover()) }()
 	recent := influx{before: s.sessions.entered()}
 	for s.sessions.crowded() {
 		if !s.after(shareEvery) {
@@ -48,6 +51,17 @@ func (s *Server) keepShare() {
 			}
 		}
 	}
+}
+
+// shareFailed looks after a panic of keepShare: the next enter may begin it again.
+func (s *Server) shareFailed(reason any) {
+	if reason == nil {
+		return
+	}
+	s.config.Logger.Error("moving sessions failed", "reason", reason)
+	s.sessions.mu.Lock()
+	s.sessions.sharing = false
+	s.sessions.mu.Unlock()
 }
 
 // influx tells when many connections have come of late: a node was lost then, which gossip may
@@ -79,31 +93,22 @@ func (s *Server) after(d time.Duration) bool {
 
 // sessionShare is how many sessions each node has that is there, if all have the same.
 func (s *Server) sessionShare() (int, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), confirmTime)
+	lasting, end := s.untilShutdown(context.Background())
+	defer end()
+	ctx, cancel := context.WithTimeout(lasting, confirmTime)
 	defer cancel()
 	list, err := s.backend().Members(ctx)
 	if err != nil {
 		return 0, err
 	}
-	nodes := 0
+	nodes, sessions := 0, 0
 	for _, m := range list.Members {
 		if takesSessions(m) {
 			nodes++
 		}
 	}
-	sessions := 0
-	for full, cursor := true, uint64(0); full; {
-		if err := s.backend().View(ctx, ReadOptions{Level: Stale}, func(tree *coordination.Tree, _ uint64) {
-			page := tree.SessionsAfter(cursor, MaxPage)
-			if full = len(page) == MaxPage; len(page) > 0 {
-				cursor = page[len(page)-1].ID
-			}
-			sessions += len(page)
-		}); err != nil {
-			return 0, err
-		}
-	}
-	return sessions / max(nodes, 1), nil
+	err = s.backend().View(ctx, ReadOptions{Level: Stale}, func(tree *coordination.Tree, _ uint64) { sessions = tree.Status().Sessions })
+	return sessions / max(nodes, 1), err
 }
 
 // takesSessions reports whether a node is there and has the tree: one that is an acceptor
@@ -137,13 +142,13 @@ func (s *sessionConns) entered() int {
 }
 
 // tooMany returns some of those above the share and a twentieth, each only once: who stays
-// has no other node.
+// has no other node, or has moved before.
 func (s *sessionConns) tooMany(share int) (list []*sessionConn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	above := len(s.all) - max(share+share/20, shareLeast)
 	for c := range s.all { // in no order
-		if len(list)*shareParts >= above {
+		if len(list)*shareParts >= above || len(list) == askMost {
 			break
 		}
 		if !c.asked {

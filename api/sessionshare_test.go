@@ -27,7 +27,7 @@ func TestTheShareOfANodeCountsTheNodesThatAreThereAndHaveTheTree(t *testing.T) {
 		{Name: "n4", Role: "follower", Gossip: "alive", PaxosRoles: []string{"acceptor"}},
 		{Name: "n5", Role: "-", Gossip: "alive"},
 	}}})
-	const sessions = 2*MaxPage + 4 // more than one page
+	const sessions = 24
 	for range sessions {
 		if r, err := f.Propose(t.Context(), coordination.Operation{Kind: coordination.OpenSession, Timeout: 10_000, Linger: 10_000}, RequestID{}); err != nil || r.Err() != nil {
 			t.Fatal(err, r.Err())
@@ -40,7 +40,8 @@ func TestTheShareOfANodeCountsTheNodesThatAreThereAndHaveTheTree(t *testing.T) {
 
 func TestANodeAsksNoMoreToMoveThanItHasTooMany(t *testing.T) {
 	for _, c := range []struct{ connected, share, want int }{
-		{1000, 600, 93}, // a fourth of those above 630
+		{1000, 600, askMost},
+		{1000, 800, 40}, // a fourth of those above 840
 		{1000, 960, 0},  // not worth it
 		{600, 10, 25},   // a fourth of those above 500
 		{499, 10, 0},
@@ -103,15 +104,7 @@ func TestASessionLeavesACrowdedNodeWithoutAGap(t *testing.T) {
 		from, to = two, one
 	}
 
-	// The others here stay, whatever they are asked.
-	var others []*sessionConn
-	for range shareLeast {
-		c := &sessionConn{asked: true}
-		others = append(others, c)
-		if _, err := from.sessions.enter(c); err != nil {
-			t.Fatal(err)
-		}
-	}
+	leave := overfill(t, from)
 	ended, apart := make(chan struct{}), make(chan bool, 1)
 	f.sign = func(_, connection uint64) (coordination.Sign, error) {
 		if connection > 1 {
@@ -123,24 +116,29 @@ func TestASessionLeavesACrowdedNodeWithoutAGap(t *testing.T) {
 		return coordination.Alive, nil
 	}
 	go func() { defer close(ended); from.keepShare() }()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
 	select {
 	case number := <-gone: // the old connection, closed by its client
 		if number != 1 {
 			t.Errorf("connection %d was closed first, want 1", number)
 		}
-	case <-time.After(10 * time.Second):
+	case <-ctx.Done():
 		t.Error("the session is still at the crowded node")
 	}
-	if <-apart {
-		t.Error("the session was not connected before its new connection was confirmed")
+	select {
+	case was := <-apart:
+		if was {
+			t.Error("the session was not connected before its new connection was confirmed")
+		}
+	case <-ctx.Done():
+		t.Error("the session has shown itself over no other connection")
 	}
 	if !s.Connected() || to.sessions.connected() != 1 {
 		t.Errorf("the old connection was closed while the session was connected: %v, with %d connections to the other node",
 			s.Connected(), to.sessions.connected())
 	}
-	for _, c := range others {
-		from.sessions.remove(c)
-	}
+	leave()
 	<-ended // few are left
 }
 
@@ -163,5 +161,95 @@ func TestASessionMovesOnlyIfItCanAndNotAllTheTime(t *testing.T) {
 				t.Errorf("with %d addresses a session that is asked to move for the %d. time moves: %v, want %v", c.addrs, i+1, !want, want)
 			}
 		}
+	}
+}
+
+func TestASessionStaysTwiceAsLongAfterEachMove(t *testing.T) {
+	s := loneSession(t)
+	s.client.config.Addrs = []string{deadAddress(t), deadAddress(t)}
+	moves := func(after time.Duration) bool {
+		s.moved -= after // so long ago
+		link := &sessionLink{leave: make(chan struct{}, 1)}
+		s.onLine(link, []byte(moveLine))
+		return len(link.leave) > 0
+	}
+	if !moves(0) {
+		t.Fatal("the session does not move at all")
+	}
+	for _, pause := range []time.Duration{30, 60, 120, 240, 480, 960, 1920, 3600, 3600} {
+		pause *= time.Second
+		if moves(pause - 10*time.Second) {
+			t.Fatalf("the session has moved again in less than %v", pause)
+		}
+		if !moves(10 * time.Second) {
+			t.Fatalf("the session does not move after %v", pause)
+		}
+	}
+}
+
+// overfill gives a server as many connections as make it look for other nodes. They are not
+// asked to move, and end with leave.
+func overfill(t *testing.T, s *Server) (leave func()) {
+	t.Helper()
+	var all []*sessionConn
+	for range shareLeast {
+		c := &sessionConn{asked: true}
+		if err := s.sessions.add(2 * shareLeast); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.sessions.enter(c); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, c)
+	}
+	return func() {
+		for _, c := range all {
+			s.sessions.remove(c)
+		}
+	}
+}
+
+// asking is a fake that is asked for its members by a function.
+type asking struct {
+	*fake
+	members func(context.Context) (MemberList, error)
+}
+
+func (a asking) Members(ctx context.Context) (MemberList, error) { return a.members(ctx) }
+
+func TestAPanicEndsTheMovingOfSessionsAlone(t *testing.T) {
+	server, _ := serve(t, Config{Backend: asking{newFake(t, coordination.Config{}), func(context.Context) (MemberList, error) { panic("planted") }}})
+	defer overfill(t, server)()
+	server.keepShare() // returns
+	server.sessions.mu.Lock()
+	defer server.sessions.mu.Unlock()
+	if server.sessions.sharing {
+		t.Error("the moving of sessions counts as running, and will not begin again")
+	}
+}
+
+func TestAShutdownWaitsForTheMovingOfSessions(t *testing.T) {
+	asked, ended := make(chan struct{}), make(chan struct{})
+	server, _ := serve(t, Config{Backend: asking{newFake(t, coordination.Config{}), func(ctx context.Context) (MemberList, error) {
+		close(asked)
+		<-ctx.Done()
+		close(ended)
+		return MemberList{}, ctx.Err()
+	}}})
+	leave := overfill(t, server)
+	go server.keepShare()
+	<-asked
+	leave()
+	began := time.Now()
+	if err := server.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-ended:
+	default:
+		t.Error("the node is still asked for its members when the server has shut down")
+	}
+	if took := time.Since(began); took > confirmTime {
+		t.Errorf("the shutdown has waited %v for an answer that nobody needs", took)
 	}
 }
