@@ -1,0 +1,222 @@
+package mesos
+
+import (
+	"fmt"
+	"time"
+)
+
+// Call handles a scheduler's call. It is answered at once, but for a SubscribeCall, which is
+// answered on its stream, and a TeardownCall, which waits for the registry.
+func (m *Master) Call(now time.Duration, c Call) {
+	if !m.enter(now) || !m.ready {
+		m.answer(&c, CallNotReady, "this master has not read the registry, or leads no more")
+		return
+	}
+	if s, ok := c.Body.(SubscribeCall); ok {
+		m.subscribe(&c, s.Info)
+		return
+	}
+	f, code, message := m.caller(&c)
+	if code == CallAccepted && callItems(c.Body) > m.config.MaxCallItems {
+		code, message = CallInvalid, fmt.Sprintf("it names more than %d things", m.config.MaxCallItems)
+	}
+	if code != CallAccepted {
+		m.answer(&c, code, message)
+		return
+	}
+	if _, ok := c.Body.(TeardownCall); ok {
+		m.teardown(&c, f)
+		return
+	}
+	m.answer(&c, CallAccepted, "")
+	m.carryOutCall(f, c.Body)
+}
+
+func (m *Master) answer(c *Call, code CallCode, message string) {
+	m.out.Answers = append(m.out.Answers, Answer{Request: c.Request, Stream: c.Stream, Code: code, Message: message})
+}
+
+// caller finds the framework of a call, which has to come from its present stream (F-6): a
+// scheduler that another one has taken over from does nothing more.
+func (m *Master) caller(c *Call) (*framework, CallCode, string) {
+	f := m.frameworks[c.Framework]
+	switch {
+	case c.Body == nil:
+		return nil, CallInvalid, "there is nothing in the call"
+	case f == nil || f.removed:
+		return nil, CallInvalid, "no such framework"
+	case f.stream == nil:
+		return nil, CallForbidden, "the framework is not subscribed"
+	case f.stream.id != c.Stream:
+		return nil, CallInvalid, "the stream is not that of the framework's subscription"
+	default:
+		return f, CallAccepted, ""
+	}
+}
+
+func callItems(b CallBody) int {
+	switch v := b.(type) {
+	case AcceptCall:
+		return max(len(v.Offers), len(v.Launch))
+	case DeclineCall:
+		return len(v.Offers)
+	case ReviveCall:
+		return len(v.Roles)
+	case SuppressCall:
+		return len(v.Roles)
+	case ReconcileCall:
+		return len(v.Tasks)
+	default:
+		return 0
+	}
+}
+
+func (m *Master) carryOutCall(f *framework, b CallBody) {
+	switch v := b.(type) {
+	case AcceptCall:
+		m.accept(f, v)
+	case DeclineCall:
+		m.decline(f, v)
+	case ReviveCall:
+		m.allocator.Revive(f.info.ID, v.Roles)
+		m.allocateSoon()
+	case SuppressCall:
+		m.allocator.Suppress(f.info.ID, v.Roles)
+	case KillCall:
+		m.killCall(f, v)
+	case AcknowledgeCall:
+		m.acknowledgeCall(f, v)
+	case ReconcileCall:
+		m.reconcile(f, v.Tasks)
+	}
+}
+
+func (m *Master) killCall(f *framework, k KillCall) {
+	t := f.tasks[k.Task]
+	if t == nil || t.State.Terminal() {
+		m.reconcileOne(f, ReconcileTask{Task: k.Task, Agent: k.Agent})
+		return
+	}
+	m.kill(t, max(0, k.Grace))
+}
+
+// acknowledgeCall passes a confirmation on if the agent is there and the update is the one
+// that its task waits with; otherwise the agent sends it again (U-5, U-7).
+func (m *Master) acknowledgeCall(f *framework, k AcknowledgeCall) {
+	a := m.agents[k.Agent]
+	if k.ID == (UpdateID{}) || a == nil || a.state != agentRegistered {
+		return
+	}
+	t := f.tasks[k.Task]
+	if t == nil || t.AcknowledgingID != k.ID {
+		t = nil
+		for _, other := range m.tasksOf(a) { // of two with the same id
+			if other.framework == f && other.Key.Task == k.Task && other.AcknowledgingID == k.ID {
+				t = other
+			}
+		}
+	}
+	if t != nil && t.agent == a {
+		m.acknowledge(t)
+	}
+}
+
+func (m *Master) teardown(c *Call, f *framework) {
+	if f.removing {
+		m.answer(c, CallAccepted, "")
+		return
+	}
+	m.removeFramework(f, func(r RegistryResult) {
+		if r.Code != CodeOK {
+			m.answer(c, CallRefused, r.Code.String())
+			return
+		}
+		m.answer(c, CallAccepted, "")
+	})
+}
+
+// Operate has an operator's operation carried out: DrainAgent, DeactivateAgent,
+// ReactivateAgent, MarkGone, RemoveFramework, AllowFramework, SetWeight or SetQuota. The Time in it
+// is set by the master. It is answered when the registry has it.
+func (m *Master) Operate(now time.Duration, request uint64, o RegistryOperation) {
+	c := Call{Request: request}
+	if !m.enter(now) || !m.ready {
+		m.answer(&c, CallNotReady, "this master has not read the registry, or leads no more")
+		return
+	}
+	var effect func()
+	switch v := o.(type) {
+	case MarkGone:
+		v.Time = m.unix()
+		o, effect = v, func() { m.withAgent(v.Agent, m.gone) }
+	case DrainAgent:
+		effect = func() { m.withAgent(v.Agent, m.drain) }
+	case DeactivateAgent:
+		effect = func() { m.withAgent(v.Agent, m.offerOrNot) }
+	case ReactivateAgent:
+		effect = func() { m.withAgent(v.Agent, m.offerOrNot) }
+	case RemoveFramework:
+		if f := m.frameworks[v.Framework]; f != nil && !f.removed {
+			m.teardown(&c, f)
+		} else {
+			m.answer(&c, CallRefused, CodeFrameworkUnknown.String())
+		}
+		return
+	case AllowFramework:
+		effect = func() {}
+	case SetWeight:
+		effect = func() { m.allocator.SetWeight(v.Role, max(v.Weight, 0)) }
+	case SetQuota:
+		effect = func() { m.allocator.SetQuota(v.Role, v.Limit, v.Limited) }
+	default:
+		m.answer(&c, CallInvalid, fmt.Sprintf("%T is no operator's", o))
+		return
+	}
+	m.operate(&c, o, effect)
+}
+
+func (m *Master) operate(c *Call, o RegistryOperation, effect func()) {
+	if m.crowded() {
+		m.answer(c, CallOverloaded, "too much waits for the registry: try again")
+		return
+	}
+	m.commit(o, func(r RegistryResult) {
+		if r.Code != CodeOK {
+			m.answer(c, CallRefused, r.Code.String())
+			return
+		}
+		effect()
+		m.answer(c, CallAccepted, "")
+	})
+}
+
+func (m *Master) withAgent(id AgentID, do func(*masterAgent)) {
+	if a := m.agents[id]; a != nil {
+		do(a)
+	}
+}
+
+// offerOrNot offers of an agent what there is, or nothing: as the registry has it, and not
+// before the agent knows its id.
+func (m *Master) offerOrNot(a *masterAgent) {
+	if a.state != agentRegistered {
+		return
+	}
+	record, _ := m.registry.Agent(a.id)
+	offered := !record.Drain.Deactivated && !m.isFresh(a)
+	if !offered {
+		m.rescindAgent(a)
+	}
+	m.allocator.SetAgentActive(a.id, offered)
+	m.allocateSoon()
+}
+
+// drain kills the tasks of an agent that is to be empty, each with its own grace.
+func (m *Master) drain(a *masterAgent) {
+	m.offerOrNot(a)
+	for _, t := range m.tasksOf(a) {
+		if !t.State.Terminal() {
+			m.kill(t, 0)
+		}
+	}
+}
