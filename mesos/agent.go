@@ -80,7 +80,8 @@ func (a *Agent) Output() Output {
 	return out
 }
 
-// Next returns when Output is to be called if nothing happens before.
+// Next returns when Output is to be called if nothing happens before. It knows what the
+// last Output has left.
 func (a *Agent) Next() (at time.Duration, ok bool) {
 	at = math.MaxInt64
 	if a.mayRegister() {

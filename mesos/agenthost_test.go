@@ -4,13 +4,13 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
-	"testing"
+
 	"time"
 )
 
 // agentHost carries out what an agent says, and keeps what it has said.
 type agentHost struct {
-	t      testing.TB
+	t      hostT
 	agent  *Agent
 	now    time.Duration
 	saved  Checkpoint
@@ -21,12 +21,12 @@ type agentHost struct {
 	term   Term
 }
 
-func container(n int) (c ContainerID) {
+func containerNo(n int) (c ContainerID) {
 	binary.BigEndian.PutUint64(c[8:], uint64(n))
 	return c
 }
 
-func newAgentHost(t testing.TB, c AgentConfig) *agentHost {
+func newAgentHost(t hostT, c AgentConfig) *agentHost {
 	h := &agentHost{t: t, now: time.Hour, told: map[ContainerID]TaskStatus{}, term: 3}
 	h.restart(c)
 	return h
@@ -72,7 +72,7 @@ func (h *agentHost) step(m any) Output {
 
 func (h *agentHost) event(n int, e ContainerEvent) Output {
 	h.agent.Tick(h.now, 1000*time.Hour+h.now)
-	e.Container = container(n)
+	e.Container = containerNo(n)
 	h.agent.Event(e)
 	return h.output()
 }
@@ -92,7 +92,7 @@ func (h *agentHost) next() Output {
 func (h *agentHost) registering() Register {
 	h.t.Helper()
 	for range 5 {
-		if r, ok := sentOf[Register](h.next()); ok {
+		if r, ok := sentBy[Register](h.next()); ok {
 			return r
 		}
 	}
@@ -105,6 +105,7 @@ func (h *agentHost) register(missing ...Task) Output {
 	h.t.Helper()
 	h.agent.Tick(h.now, h.now)
 	h.agent.Connected(h.term)
+	h.output()
 	r := h.registering()
 	out := h.step(Registered{Agent: "agent", Term: h.term, Attempt: r.Attempt, Missing: missing})
 	if !h.agent.Registered() {
@@ -113,7 +114,7 @@ func (h *agentHost) register(missing ...Task) Output {
 	return out
 }
 
-func sentOf[M any](out Output) (found M, ok bool) {
+func sentBy[M any](out Output) (found M, ok bool) {
 	for _, m := range out.Send {
 		if m, is := m.(M); is {
 			return m, true
@@ -125,7 +126,7 @@ func sentOf[M any](out Output) (found M, ok bool) {
 // launchOf is a Launch of a small task in container n.
 func (h *agentHost) launchOf(id TaskID, n int) Launch {
 	r, _ := ParseResources("cpus:1;mem:10")
-	return Launch{Term: h.term, Sequence: uint64(n), Framework: FrameworkInfo{ID: "f", Name: "name"}, Container: container(n),
+	return Launch{Term: h.term, Sequence: uint64(n), Framework: FrameworkInfo{ID: "f", Name: "name"}, Container: containerNo(n),
 		Task: TaskInfo{ID: id, Agent: "agent", Resources: r, Command: Command{Value: "sleep"}}}
 }
 
@@ -133,15 +134,15 @@ func (h *agentHost) launch(id TaskID, n int) Output { return h.step(h.launchOf(i
 
 // last is the newest update that was made of container n.
 func (h *agentHost) last(n int) TaskStatus {
-	if t := h.agent.tasks[container(n)]; t != nil {
+	if t := h.agent.tasks[containerNo(n)]; t != nil {
 		return t.status()
 	}
-	return h.told[container(n)]
+	return h.told[containerNo(n)]
 }
 
 // acknowledge has the update acknowledged that is under way for container n.
 func (h *agentHost) acknowledge(n int) Output {
-	s := h.told[container(n)]
+	s := h.told[containerNo(n)]
 	return h.step(Acknowledge{Term: h.term, Task: s.Task, ID: s.ID})
 }
 
@@ -158,6 +159,13 @@ func (h *agentHost) mustBe(n int, state TaskState, reason Reason) {
 	}
 }
 
-func key(id TaskID) TaskKey { return TaskKey{"f", id} }
+func taskNamed(id TaskID) TaskKey { return TaskKey{"f", id} }
 
 func (h *agentHost) String() string { return fmt.Sprintf("%v %+v", h.now, h.agent.Tasks()) }
+
+// hostT is a test of testing or of rapid.
+type hostT interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}

@@ -58,7 +58,7 @@ func (w *agentWorld) mischief(n int) {
 		w.killShim(shim)
 	case n == 2 && w.rng.IntN(12) == 0:
 		w.reboot()
-	case n == 3 && w.rng.IntN(6) == 0:
+	case n == 3 && w.rng.IntN(2) == 0:
 		w.elect()
 	case n == 4 && w.rng.IntN(3) == 0:
 		w.disconnect()

@@ -175,13 +175,13 @@ func (w *agentWorld) compact() {
 	if err := errors.Join(was.read(all), few.read(c)); err != nil {
 		w.fail("a checkpoint is not read: %v", err)
 	}
-	if a, b := encoded(was.records()), encoded(few.records()); !slices.EqualFunc(a, b, bytes.Equal) {
+	if a, b := encodedRecords(was.records()), encodedRecords(few.records()); !slices.EqualFunc(a, b, bytes.Equal) {
 		w.fail("%d records say\n%+v\n%d say\n%+v", len(all), was.records(), len(c), few.records())
 	}
-	w.disk = encoded(c)
+	w.disk = encodedRecords(c)
 }
 
-func encoded(c Checkpoint) (bodies [][]byte) {
+func encodedRecords(c Checkpoint) (bodies [][]byte) {
 	for _, r := range c {
 		bodies = append(bodies, r.Append(nil))
 	}

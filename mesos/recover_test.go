@@ -42,7 +42,7 @@ func allFacts(yield func(f Facts, row string) bool) {
 	}
 }
 
-func fits(row, pattern string) bool {
+func fitsRow(row, pattern string) bool {
 	for i := range pattern {
 		if pattern[i] != '-' && pattern[i] != row[i] {
 			return false
@@ -55,7 +55,7 @@ func TestDecideFollowsTheTable(t *testing.T) { // section 5.2
 	for _, want := range decisionRows {
 		seen := 0
 		for f, row := range allFacts {
-			if !fits(row, want.facts) {
+			if !fitsRow(row, want.facts) {
 				continue
 			}
 			seen++
@@ -73,7 +73,7 @@ func TestEveryCombinationOfFactsHasOneRow(t *testing.T) {
 	for f, row := range allFacts {
 		rows := 0
 		for _, r := range decisionRows {
-			if fits(row, r.facts) {
+			if fitsRow(row, r.facts) {
 				rows++
 			}
 		}
@@ -93,13 +93,13 @@ func TestNoFactsLeadToAStart(t *testing.T) {
 		h.register()
 		h.launch("t", 1)
 		h.restart(AgentConfig{})
-		h.agent.Observed(ObservedContainer{container(1), f})
+		h.agent.Observed(ObservedContainer{containerNo(1), f})
 		out := h.output()
 		if len(out.Start) > 0 {
 			t.Fatalf("%+v: %+v", f, out.Start)
 		}
 		for _, want := range decisionRows {
-			if !fits(row, want.facts) {
+			if !fitsRow(row, want.facts) {
 				continue
 			}
 			state := h.agent.Tasks()[0].State
@@ -122,7 +122,7 @@ func TestAnOrphanIsKilledAndFails(t *testing.T) {
 	h.register()
 	h.launch("t", 1)
 	h.event(1, ContainerEvent{Kind: ContainerStarted})
-	h.agent.Observed(ObservedContainer{container(1), Facts{Locked: true, Started: true, TaskAlive: true}})
+	h.agent.Observed(ObservedContainer{containerNo(1), Facts{Locked: true, Started: true, TaskAlive: true}})
 	if out := h.output(); len(out.Stop) != 1 || out.Stop[0].Grace != 0 {
 		t.Fatalf("stops %+v", out.Stop)
 	}
@@ -135,11 +135,11 @@ func TestAnOrphanIsKilledAndFails(t *testing.T) {
 func TestAContainerThatNobodyKnowsIsEndedAndForgotten(t *testing.T) {
 	h := newAgentHost(t, AgentConfig{})
 	h.register()
-	h.agent.Observed(ObservedContainer{container(7), Facts{Started: true, ShimAlive: true}})
+	h.agent.Observed(ObservedContainer{containerNo(7), Facts{Started: true, ShimAlive: true}})
 	if out := h.output(); len(out.Stop) != 1 || len(out.Forget) != 0 {
 		t.Fatalf("%+v", out)
 	}
-	h.agent.Observed(ObservedContainer{container(7), Facts{Started: true}})
+	h.agent.Observed(ObservedContainer{containerNo(7), Facts{Started: true}})
 	if out := h.output(); len(out.Stop) != 0 || len(out.Forget) != 1 {
 		t.Fatalf("%+v", out)
 	}
@@ -165,7 +165,7 @@ func TestExitsMeanStates(t *testing.T) {
 		h.register()
 		h.launch("t", 1)
 		if c.limit != 0 {
-			h.agent.Event(ContainerEvent{Container: container(1), Kind: ContainerLimited, Limit: c.limit})
+			h.agent.Event(ContainerEvent{Container: containerNo(1), Kind: ContainerLimited, Limit: c.limit})
 			if out := h.output(); len(out.Stop) != 1 {
 				t.Errorf("beyond %d: stops %v", c.limit, out.Stop)
 			}
