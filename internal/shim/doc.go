@@ -21,8 +21,8 @@
 //
 // An agent that is killed within Start may leave a shim that has yet to come so far.
 // [Observe] therefore does not only look: if nothing was started and nobody has the lock, it
-// takes the lock and seals the directory, after which no shim starts anything there. What
-// it says to be not started stays so.
+// takes the lock and takes the spec away, after which no shim starts anything there. What
+// it says to be barred stays so.
 //
 // # Killing
 //

@@ -238,12 +238,12 @@ func TestMemoryLimitIsToldApart(t *testing.T) {
 		t.Skip("no memory cgroup can be made here")
 	}
 	e := waitFor(t, start(t, spec))
-	if e.Signal != 9 || e.Killed || e.OOMKills == 0 || e.MaxRSSBytes > 64<<20 {
+	if e.Signal != 9 || !e.OutOfMemory() || e.MaxRSSBytes > 64<<20 {
 		t.Errorf("exit %+v of %+v", e, s)
 	}
 	spec = inDir(t, "kill -9 $$")
 	spec.Limits = Limits{MemoryBytes: 48 << 20}
-	if e := waitFor(t, start(t, spec)); e.Signal != 9 || e.OOMKills != 0 {
+	if e := waitFor(t, start(t, spec)); e.Signal != 9 || e.OutOfMemory() {
 		t.Errorf("exit %+v", e)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/synod-go/synod/internal/shim/process"
@@ -61,5 +62,30 @@ func TestALogThatCannotBeRotatedGoesOn(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(spec.Dir, "stdout.1")); err != nil {
 		t.Error(err)
+	}
+}
+
+// A shim that was slow finds the pipe full and the task dead at the same time.
+func TestLastWordsAreKept(t *testing.T) {
+	spec := inDir(t, "while [ ! -e go ]; do sleep 0.01; done; exec head -c 60000 /dev/zero")
+	spec.LogBytes = 1 << 20
+	h := start(t, spec)
+	s, err := h.State(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := process.SignalProcess(s.Shim, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(spec.Dir, "go"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the task is dead", func() bool { return !s.Task.Alive() })
+	if err := process.SignalProcess(s.Shim, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, h)
+	if got := len(read(t, spec.Dir, process.StdoutFile)); got != 60000 {
+		t.Errorf("%d bytes", got)
 	}
 }

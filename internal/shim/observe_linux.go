@@ -20,15 +20,14 @@ import (
 const maxFile = 4 << 20
 
 // Observe looks at a run directory after the agent that used it has ended: not while a Start in
-// it is under way, which it would make fail. If nothing was started it seals the directory.
+// it is under way, which it would make fail. If nothing was started it bars that for good.
 func Observe(dir string) (Facts, error) {
 	var f Facts
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return f, nil
-	} else if err != nil {
+	if _, err := os.Stat(dir); err == nil {
+		f.Directory = true
+	} else if err := os.MkdirAll(dir, 0o700); err != nil { // a Start that comes late finds it used
 		return f, fmt.Errorf("shim: observe %s: %w", dir, err)
 	}
-	f.Directory = true
 	lock, err := tryLock(dir)
 	if err != nil {
 		return f, fmt.Errorf("shim: observe %s: %w", dir, err)
@@ -47,6 +46,7 @@ func Observe(dir string) (Facts, error) {
 		if err := seal(dir); err != nil {
 			return f, fmt.Errorf("shim: seal %s: %w", dir, err)
 		}
+		f.Barred = true
 	}
 	return f, nil
 }
@@ -113,7 +113,7 @@ func (f *Facts) read(dir string) error {
 	if err != nil {
 		return err
 	}
-	if f.BootDiffers = started.Boot != "" && started.Boot != process.BootID(); f.BootDiffers {
+	if f.Rebooted = started.Boot != "" && started.Boot != process.BootID(); f.Rebooted {
 		return nil
 	}
 	f.ShimAlive = f.LockHeld && f.HasState && f.State.Shim.Alive() // a process that dies lets go of its files first

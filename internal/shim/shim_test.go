@@ -90,7 +90,7 @@ func TestWhatIsNotStartedStaysSo(t *testing.T) {
 	if err := prepare(spec.Dir, p); err != nil {
 		t.Fatal(err)
 	}
-	if f := observe(t, spec.Dir); !f.Directory || f.Started || f.LockHeld {
+	if f := observe(t, spec.Dir); !f.Directory || !f.Barred || f.Started || f.LockHeld {
 		t.Errorf("facts %+v", f)
 	}
 	if problem := again(t, spec.Dir); !strings.Contains(problem, "given up") {
@@ -102,8 +102,12 @@ func TestWhatIsNotStartedStaysSo(t *testing.T) {
 	if read(t, spec.Dir, "runs") != "" {
 		t.Error("it ran")
 	}
-	if f := observe(t, filepath.Join(spec.Dir, "nothing")); f.Directory {
+	spec.Dir = filepath.Join(spec.Dir, "nothing")
+	if f := observe(t, spec.Dir); f.Directory || !f.Barred || f.Started {
 		t.Errorf("facts of nothing: %+v", f)
+	}
+	if err := Start(t.Context(), spec); !errors.Is(err, ErrUsed) {
+		t.Errorf("a late start: %v", err)
 	}
 }
 
@@ -267,7 +271,7 @@ func TestAnotherBootIsSeen(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if f := observe(t, spec.Dir); !f.BootDiffers || f.TaskAlive || f.ShimAlive || !f.Started {
+	if f := observe(t, spec.Dir); !f.Rebooted || f.TaskAlive || f.ShimAlive || !f.Started {
 		t.Errorf("facts %+v", f)
 	}
 	if err := KillOrphans(t.Context(), spec.Dir); err != nil {

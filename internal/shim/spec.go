@@ -70,13 +70,14 @@ const defaultLinger = 24 * time.Hour
 // Facts are what a recovery decides from. No combination of them is a reason to start
 // anything in the same directory.
 type Facts struct {
-	// Directory: there is a run directory. Without one nothing was started.
+	// Directory: there was a run directory. Without one nothing was started.
 	Directory bool
 	// LockHeld: somebody has the lock, which is a shim that lives, but see Unsettled.
 	LockHeld bool
-	// Started: the task may have been executed. If not and LockHeld is false, the directory is sealed:
-	// it never will be.
+	// Started: the task may have been executed.
 	Started bool
+	// Barred: it was not, and nothing will be started here any more.
+	Barred bool
 	// State is who is who, if HasState.
 	State    State
 	HasState bool
@@ -86,8 +87,8 @@ type Facts struct {
 	// Exit is how the task ended, if HasExit.
 	Exit    Exit
 	HasExit bool
-	// BootDiffers: the machine was booted since the start, so nothing of it is alive.
-	BootDiffers bool
+	// Rebooted: the machine was started anew since the task was, so nothing of it is alive.
+	Rebooted bool
 }
 
 // Unsettled reports whether somebody has the lock who is no shim that is known to live: one

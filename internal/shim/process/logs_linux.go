@@ -51,22 +51,16 @@ func (l *log) started() {
 	l.task = -1
 }
 
-// drain reads what is in the pipe and closes it when that has ended.
+// drain reads once, so that a busy log does not keep the shim from all else: poll tells
+// if there is more. It closes the pipe when that has ended.
 func (l *log) drain(buffer []byte) {
-	for l.read >= 0 {
-		n, err := syscall.Read(l.read, buffer)
-		switch {
-		case err == syscall.EINTR:
-		case err == syscall.EAGAIN:
-			return
-		case err != nil || n == 0:
-			l.close()
-		default:
-			l.write(buffer[:n])
-			if n < len(buffer) {
-				return // poll tells if there is more: one busy log does not starve the rest
-			}
-		}
+	n, err := syscall.Read(l.read, buffer)
+	switch {
+	case err == syscall.EINTR || err == syscall.EAGAIN:
+	case err != nil || n == 0:
+		l.close()
+	default:
+		l.write(buffer[:n])
 	}
 }
 

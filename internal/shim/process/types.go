@@ -157,6 +157,12 @@ type Exit struct {
 	LogBytesLost int64 // what could not be written to a full or broken disk
 }
 
+// OutOfMemory reports whether the limit of its memory ended it. A shell tells the signal of
+// a child that ended so by 128 and its number.
+func (e Exit) OutOfMemory() bool {
+	return e.OOMKills > 0 && !e.Killed && (e.Signal == 9 || e.Code == 128+9)
+}
+
 // Record returns the record of kind exit.
 func (e Exit) Record() Record {
 	r := Record{Kind: "exit"}
