@@ -237,6 +237,14 @@ func TestAnIDIsNotTakenFromAnotherMachine(t *testing.T) { // A-13
 	}
 }
 
+func TestWithoutABootIDTheAddressDecides(t *testing.T) {
+	b := elected(t, RegistryLimits{})
+	info := agentInfo("a")
+	b.ok(1, AdmitAgent{info, ""}, AdmitAgent{info, ""})
+	info.Address = "b:4701"
+	b.want(1, AdmitAgent{info, ""}, CodeElsewhere)
+}
+
 func TestAFrameworkKeepsUserAndPrincipal(t *testing.T) { // F-5
 	b := elected(t, RegistryLimits{})
 	b.ok(1, PutFramework{Info: frameworkInfo("f"), Connected: true, Time: 1})

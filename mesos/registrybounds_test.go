@@ -80,23 +80,29 @@ func TestAFullRegistryRefusesWhatIsNewAndTakesWhatIsKnown(t *testing.T) {
 }
 
 func TestARegistryFullOfBytesStillShrinksAndMarks(t *testing.T) {
-	b := elected(t, RegistryLimits{Bytes: 400})
+	b := elected(t, RegistryLimits{Bytes: 2000})
 	n := 0
 	for ; ; n++ {
 		if r := b.do(1, admit(AgentID(fmt.Sprintf("agent-%d", n))))[0]; r.Code == CodeFull {
 			break
-		} else if r.Code != CodeOK || n > 400 {
+		} else if r.Code != CodeOK || n > 2000 {
 			t.Fatalf("%+v at agent %d", r, n)
 		}
 	}
-	if s := b.r.Status(); n == 0 || s.Bytes > 400 || s.Bytes < 200 {
+	if s := b.r.Status(); n == 0 || s.Bytes > 2000 || s.Bytes < 1800 {
 		t.Fatalf("full with %d agents at %+v", n, s)
 	}
-	b.want(1, SetQuota{"web", true, parsed("cpus:1;disk:1000;mem:1000;gpus:1;a:1;b:1;c:1;d:1;e:1;f:1;g:1;h:1;i:1;j:1;k:1")}, CodeFull)
+	b.want(1, SetQuota{"web", true, parsed("cpus:1;disk:1000;mem:1000;gpus:1;a:1;b:1;c:1;d:1;e:1;f:1;g:1;h:1;i:1;j:1;k:1;l:1;m:1;n:1;o:1")}, CodeFull)
 	smaller := agentInfo("agent-0")
 	smaller.Attributes = nil
 	b.want(1, UpdateAgent{smaller, "boot-agent-0"}, CodeOK)
-	b.want(1, DrainAgent{"agent-1", 1}, CodeOK)
+	for i := range n { // marks are taken, though they make it longer than it may be
+		b.want(1, DrainAgent{AgentID(fmt.Sprintf("agent-%d", i)), 1 << 62}, CodeOK)
+	}
+	smaller.Hostname = ""
+	if b.want(1, UpdateAgent{smaller, "boot-agent-0"}, CodeOK); b.r.Status().Bytes <= 2000 {
+		t.Fatalf("%+v: this says nothing about a registry that is too long", b.r.Status())
+	}
 	b.want(1, MarkUnreachable{"agent-0", 1}, CodeOK)
 	b.want(1, MarkGone{"agent-1", 1}, CodeOK)
 }

@@ -227,6 +227,27 @@ func TestEveryFieldOfEveryOperationIsEncoded(t *testing.T) {
 	}
 }
 
+// One value has one encoding, so that equal states, and retries of a command, have equal bytes.
+func TestOtherEncodingsOfTheSameValueAreRefused(t *testing.T) {
+	command := string(RegistryCommand{Term: 5, Operations: []RegistryOperation{admit("a")}}.Append(nil))
+	if _, err := DecodeRegistryCommand([]byte(command)); err != nil {
+		t.Fatal(err)
+	}
+	disk, rack := "\x04disk\x03ssd", "\x04rack\x02r1"
+	for what, other := range map[string]string{
+		"a longer number":     strings.Replace(command, "\x01\x05", "\x01\x85\x00", 1),
+		"labels out of order": strings.Replace(command, disk+rack, rack+disk, 1),
+		"a label twice":       strings.Replace(command, disk+rack, disk+disk, 1),
+		"bytes behind":        command + "x",
+		"another version":     "\x02" + command[1:],
+		"no operation":        "\x01\x05\x00",
+	} {
+		if _, err := DecodeRegistryCommand([]byte(other)); !errors.Is(err, ErrRegistryMalformed) || other == command {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
 // The bytes are in logs and snapshots of clusters that run: they do not change.
 func TestTheFormatsStayAsTheyAre(t *testing.T) {
 	command := RegistryCommand{Term: 300, Operations: []RegistryOperation{ElectMaster{"m", "n:1"}, MarkUnreachable{"a", time.Second},

@@ -188,6 +188,14 @@ func TestTwoRestartsThatAreDoneAsOneWaitForTheLongerOne(t *testing.T) {
 	b.want(b.tick(1), "start a, start b, start c")
 }
 
+func TestAGroupStaysTheSameWhenAnEarlierChildIsForgotten(t *testing.T) {
+	b := supervise(t, withStrategy(RestForOne), ChildSpec{ID: "a", Restart: Temporary}, ChildSpec{ID: "b"}, ChildSpec{ID: "c"}, ChildSpec{ID: "d"})
+	b.orders(b.s.Start(0))
+	b.want(b.exits("c", ExitCrash), "stop d")
+	b.want(b.exits("a", ExitCrash), "")
+	b.want(b.exits("d", ExitShutdown), "start c, start d")
+}
+
 func TestWhileItEndsNoExitIsARestart(t *testing.T) {
 	b := supervise(t, SupervisorConfig{Intensity: NoRestarts}, childrenOf(Permanent, "a", "b", "c")...)
 	b.orders(b.s.Start(0))
@@ -283,7 +291,8 @@ func TestAChildThatIsNotDownInTimeIsKilled(t *testing.T) {
 	b := supervise(t, manyRestarts, ChildSpec{ID: "a"}, ChildSpec{ID: "b", Shutdown: 2 * time.Second},
 		ChildSpec{ID: "c", Shutdown: BrutalKill}, ChildSpec{ID: "d", Shutdown: Infinity})
 	b.orders(b.s.Start(0))
-	b.want(b.orders(b.s.Stop(0)), "stop d")
+	b.now = time.Second
+	b.want(b.orders(b.s.Stop(b.now)), "stop d")
 	if at, ok := b.s.Next(); ok {
 		t.Fatalf("a child with all the time is waited for until %v", at)
 	}
@@ -485,6 +494,11 @@ func TestChildrenByHand(t *testing.T) {
 	do("", nil)(b.s.StopChild(0, "b"))
 	b.want(b.exits("c", ExitShutdown), "stop b")
 	b.want(b.exits("b", ExitShutdown), "start a, start c, start d")
+	b.want(b.exits("d", ExitCrash), "stop c") // the next time b is started with the others
+	b.want(b.exits("c", ExitShutdown), "stop a")
+	b.want(b.exits("a", ExitShutdown), "start a, start b, start c, start d")
+	do("stop b", nil)(b.s.StopChild(0, "b"))
+	b.exits("b", ExitShutdown)
 	if err := b.s.DeleteChild("b"); err != nil {
 		t.Fatal(err)
 	}
