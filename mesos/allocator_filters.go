@@ -149,6 +149,7 @@ func (h *filterHeap) Push(x any) {
 // Pop is of heap.Interface.
 func (h *filterHeap) Pop() any {
 	last := (*h)[len(*h)-1]
+	(*h)[len(*h)-1] = nil
 	*h = (*h)[:len(*h)-1]
 	return last
 }

@@ -520,8 +520,18 @@ func TestAllocatorDoesWhatThePlainOneDoes(t *testing.T) {
 		w := &world{plain: &plain{agents: map[AgentID]*plainAgent{}, frameworks: map[FrameworkID]*plainFramework{}, weights: map[string]Milli{}, limits: map[string]Resources{}}}
 		w.a = NewAllocator(AllocatorConfig{Rand: rand.New(rand.NewPCG(1, rapid.Uint64().Draw(t, "seed"))), MaxFiltersPerAgent: 1 << 20})
 		actions := w.agentActions()
+		for range 3 {
+			actions["AddAgent"](t)
+		}
 		maps.Copy(actions, w.frameworkActions())
+		for range 2 {
+			actions["AddFramework"](t)
+		}
 		maps.Copy(actions, w.roleActions())
+		for i := range 4 { // more often than the others
+			actions[fmt.Sprint("Allocate again ", i)] = w.allocate
+			actions[fmt.Sprint("Recover again ", i/2)] = w.recover
+		}
 		t.Repeat(actions)
 	})
 }

@@ -242,6 +242,77 @@ func TestALimitIsNotExceededAcrossAgents(t *testing.T) {
 	wantAllocated(t, a, 0, "")
 }
 
+func TestALimitThatIsRaisedIsUsedAtOnce(t *testing.T) {
+	a := newAllocator(1)
+	a.AddAgent("n", resources(t, "cpus:4"))
+	a.SetQuota("r", Resources{}, true)
+	a.AddFramework("f", []string{"r"})
+	wantAllocated(t, a, 0, "")
+	a.SetQuota("r", resources(t, "cpus:1"), true)
+	wantAllocated(t, a, 0, "f/r n cpus:1")
+	a.SetQuota("r", Resources{}, false)
+	wantAllocated(t, a, 0, "f/r n cpus:3")
+}
+
+func TestAnAgentThatIsNotActiveIsNotOffered(t *testing.T) {
+	a := newAllocator(1)
+	a.AddAgent("n", resources(t, "cpus:4"))
+	a.SetAgentActive("n", false)
+	a.AddFramework("f", nil)
+	wantAllocated(t, a, 0, "")
+	a.SetAgentActive("n", true)
+	wantAllocated(t, a, 0, "f/* n cpus:4")
+}
+
+// Weights and totals that change count from then on, though nobody's usage has changed.
+func TestSharesAreThoseOfTheMoment(t *testing.T) {
+	a := newAllocator(1)
+	a.AddAgent("n", resources(t, "cpus:9;mem:9"))
+	a.AddFramework("f", []string{"r"})
+	a.AddFramework("g", []string{"s"})
+	a.SetAgentActive("n", false)
+	a.Occupy("f", "r", "n", resources(t, "cpus:4;mem:1")) // 4/9
+	a.Occupy("g", "s", "n", resources(t, "cpus:1;mem:3")) // 3/9
+	next := func(want string) {
+		t.Helper()
+		a.AddAgent("one", resources(t, "cpus:0.01"))
+		giveBack(a, wantAllocated(t, a, 0, want+" one cpus:0.01"), 0, 0)
+		a.RemoveAgent("one")
+	}
+	next("g/s")
+	a.SetWeight("r", 2*One) // half of 4/9
+	next("f/r")
+	a.SetWeight("r", 0)
+	next("g/s")
+	a.UpdateAgent("n", resources(t, "cpus:18;mem:9")) // 4/18
+	next("f/r")
+	a.UpdateAgent("n", resources(t, "cpus:9;mem:9"))
+	next("g/s")
+	a.AddAgent("m", resources(t, "cpus:90"))
+	a.SetAgentActive("m", false)
+	next("f/r")
+	a.RemoveAgent("m")
+	next("g/s")
+}
+
+// What a limit has held back on one agent is offered when the role has given back on another.
+func TestRoomBelowALimitIsUsedOnAllAgents(t *testing.T) {
+	a := newAllocator(1)
+	a.AddAgent("m", resources(t, "cpus:2"))
+	a.AddAgent("n", resources(t, "cpus:2"))
+	a.SetQuota("r", resources(t, "cpus:2"), true)
+	a.AddFramework("f", []string{"r"})
+	first := a.Allocate(0)
+	if len(first) != 1 {
+		t.Fatalf("allocated %s", text(first))
+	}
+	a.Recover("f", "r", first[0].Agent, resources(t, "cpus:1"), time.Hour, 0)
+	other := map[AgentID]AgentID{"m": "n", "n": "m"}[first[0].Agent]
+	wantAllocated(t, a, 0, "f/r "+string(other)+" cpus:1")
+	a.RemoveAgent(first[0].Agent)
+	wantAllocated(t, a, 0, "f/r "+string(other)+" cpus:1")
+}
+
 func TestReservedGoesLastToFitALimit(t *testing.T) {
 	a := newAllocator(1)
 	a.AddAgent("n", resources(t, "cpus:4;cpus(r):2"))
