@@ -6,7 +6,8 @@ import (
 )
 
 // movePause is how long a session stays, whatever nodes ask for, when it has moved. It is
-// twice as long after each further move, up to longestMovePause: a client that knows only some
+// twice as long after each further move, up to longestMovePause, and as before when it was left
+// alone for four times as long: a client that knows only some
 // of the nodes would else be sent to and fro between them for ever, each of which has more than
 // its share.
 const movePause, longestMovePause = 30 * time.Second, time.Hour
@@ -18,6 +19,9 @@ func (s *Session) onMove(link *sessionLink) {
 	now := clock()
 	moves := len(s.client.config.Addrs) > 1 && (s.stays == 0 || now-s.moved > s.stays)
 	if moves {
+		if now-s.moved > 4*s.stays { // it was left alone
+			s.stays = 0
+		}
 		s.moved, s.stays = now, min(max(2*s.stays, movePause), longestMovePause)
 	}
 	s.mu.Unlock()

@@ -16,11 +16,11 @@ const (
 	// what is too much is then asked to go: where it went shows in the next look.
 	shareEvery, shareParts = time.Second, 4
 	// shareRest is for how many looks nobody is asked after many have come.
-	shareRest = 10
+	shareRest = 5
 	// askAtOnce are asked and then none for askPause: a connection costs the new node and
 	// the client a part of a millisecond, and nothing is in a hurry. After askMost comes the
 	// next look, whether many have come meanwhile.
-	askAtOnce, askPause, askMost = 5, 100 * time.Millisecond, 50
+	askAtOnce, askPause, askMost = 15, 100 * time.Millisecond, 300
 )
 
 // keepShare asks sessions to go to other nodes while this one has more than its share of

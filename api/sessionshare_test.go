@@ -40,7 +40,7 @@ func TestTheShareOfANodeCountsTheNodesThatAreThereAndHaveTheTree(t *testing.T) {
 
 func TestANodeAsksNoMoreToMoveThanItHasTooMany(t *testing.T) {
 	for _, c := range []struct{ connected, share, want int }{
-		{1000, 600, askMost},
+		{3000, 1000, askMost},
 		{1000, 800, 40}, // a fourth of those above 840
 		{1000, 960, 0},  // not worth it
 		{600, 10, 25},   // a fourth of those above 500
@@ -184,6 +184,9 @@ func TestASessionStaysTwiceAsLongAfterEachMove(t *testing.T) {
 		if !moves(10 * time.Second) {
 			t.Fatalf("the session does not move after %v", pause)
 		}
+	}
+	if !moves(5*time.Hour) || !moves(31*time.Second) {
+		t.Fatal("the session still stays long after it was left alone")
 	}
 }
 
