@@ -436,11 +436,11 @@ func (w *world) allocate(t *rapid.T) {
 		}
 		rest = rest[len(want):]
 	}
-	until := w.now
-	if at, ok := w.a.Next(); !ok {
-		until = 1 << 62
-	} else if until = at - 1; at <= w.now {
-		t.Fatalf("at %v a filter that ends at %v is still there", w.now, at)
+	until := time.Duration(1 << 62)
+	if at, ok := w.a.Next(); ok {
+		if until = at - 1; at <= w.now {
+			t.Fatalf("at %v a filter that ends at %v is still there", w.now, at)
+		}
 	}
 	for _, now := range []time.Duration{w.now, until} {
 		for id := range w.agents {

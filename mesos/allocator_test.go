@@ -94,7 +94,7 @@ func TestFilters(t *testing.T) { // L
 	a.UpdateAgent("n", resources(t, "cpus:3")) // less than was refused
 	wantAllocated(t, a, 6*second, "")
 	a.UpdateAgent("n", resources(t, "cpus:5")) // more
-	all = wantAllocated(t, a, 6*second, "f/* n cpus:5")
+	wantAllocated(t, a, 6*second, "f/* n cpus:5")
 
 	// What is left of an accepted offer is filtered too.
 	a.Recover("f", "*", "n", resources(t, "cpus:3"), 10*second, 6*second)

@@ -12,7 +12,6 @@ import (
 type clusterAgent struct {
 	w      *cluster
 	core   *Agent
-	config AgentConfig
 	info   AgentInfo
 	saved  Checkpoint
 	starts uint64

@@ -36,7 +36,6 @@ type clusterStream struct {
 	framework FrameworkID
 	deposed   bool
 	offers    []OfferInfo
-	suppress  bool
 }
 
 func newClusterFramework(w *cluster, info FrameworkInfo, jobs int) *clusterFramework {

@@ -82,7 +82,7 @@ func (o SetWeight) carryOut(r *Registry) RegistryResult {
 	if o.Weight == 0 {
 		return RegistryResult{Changed: r.weights.remove(o.Role)}
 	}
-	w := RoleWeight{Role: o.Role, Weight: o.Weight}
+	w := RoleWeight(o)
 	if r.weights.full(o.Role, r.limits.Roles) || !r.fits(r.weights.growth(o.Role, w)) {
 		return RegistryResult{Code: CodeFull}
 	}

@@ -55,7 +55,7 @@ func starter(argument string) int {
 // hog takes memory until it is killed.
 func hog() {
 	var all [][]byte
-	for {
+	for len(all) < 1<<20 {
 		all = append(all, bytes.Repeat([]byte{1}, 1<<20))
 	}
 }
