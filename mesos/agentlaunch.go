@@ -9,19 +9,6 @@ import (
 // maxTaskData bounds TaskInfo.Data.
 const maxTaskData = 64 << 10
 
-// isAgentName reports whether s may be a name: see MaxNameBytes.
-func isAgentName(s string) bool {
-	if s == "" || len(s) > MaxNameBytes {
-		return false
-	}
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] > '~' || s[i] == '/' {
-			return false
-		}
-	}
-	return true
-}
-
 // onLaunch starts a container if that was never seen. Of one that was it says again what the
 // scheduler has not acknowledged: the rest is known.
 func (a *Agent) onLaunch(m Launch) {
@@ -31,7 +18,7 @@ func (a *Agent) onLaunch(m Launch) {
 		return // the master asks for it, as missing, once the agent has registered
 	case m.Task.Agent != a.agent.ID || a.agent.ID == "" || m.Container == ContainerID{} || m.Sequence == 0:
 		return
-	case !isAgentName(string(key.Framework)) || !isAgentName(string(key.Task)):
+	case !validKey(key):
 		return
 	case a.knows(m.Container):
 		if t := a.tasks[m.Container]; t != nil {
@@ -57,6 +44,8 @@ func (a *Agent) onLaunch(m Launch) {
 	}
 	a.out.Start = append(a.out.Start, StartContainer{Container: m.Container, Framework: m.Framework, Task: m.Task})
 }
+
+func validKey(k TaskKey) bool { return validID(k.Framework) && validID(k.Task) }
 
 func (a *Agent) taskOf(m Launch, key TaskKey) Task {
 	t := Task{Key: key, Name: m.Task.Name, Agent: m.Task.Agent, Container: m.Container, Term: m.Term, Sequence: m.Sequence,
@@ -126,7 +115,7 @@ func (a *Agent) onMissing(task Task) {
 	switch {
 	case task.Agent != a.agent.ID || task.Container == ContainerID{} || task.Sequence == 0 || task.Term > a.term:
 		return
-	case !isAgentName(string(task.Key.Framework)) || !isAgentName(string(task.Key.Task)):
+	case !validKey(task.Key):
 		return
 	case a.knows(task.Container) || task.State.Terminal():
 		return
@@ -156,7 +145,7 @@ func (a *Agent) onKill(m Kill) {
 			a.kill(t, ReasonNone, "killed by its scheduler", grace)
 		}
 	}
-	if found || !isAgentName(string(m.Task.Framework)) || !isAgentName(string(m.Task.Task)) || a.wasDone(m.Task) {
+	if found || !validKey(m.Task) || a.wasDone(m.Task) {
 		return
 	}
 	if _, ok := a.killed[m.Task]; ok {

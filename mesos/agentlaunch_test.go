@@ -136,6 +136,30 @@ func TestALaunchThatIsTooLateIsResolvedByTheNextRegistration(t *testing.T) {
 	h.mustBe(1, Dropped, ReasonReconciliation)
 }
 
+// What a registry admits and an agent will not hear of would be a framework whose launches
+// nobody answers.
+func TestAnAgentTakesEveryNameThatIsOne(t *testing.T) {
+	names := []string{"", ".", "..", "...", strings.Repeat("x", MaxNameBytes), strings.Repeat("x", MaxNameBytes+1)}
+	for c := range 256 {
+		names = append(names, "my"+string([]byte{byte(c)})+"fw")
+	}
+	for _, name := range names {
+		h := newAgentHost(t, AgentConfig{})
+		h.register()
+		l := h.launchOf(TaskID(name), 1)
+		l.Framework.ID = FrameworkID(name)
+		h.step(l)
+		if err := CheckName(name); (h.starts == 1) != (err == nil) {
+			t.Errorf("%q: started %d, but %v", name, h.starts, err)
+		}
+	}
+	for _, name := range []string{"my fw", "my/fw", "my\tfw", "my\x7ffw"} {
+		if CheckName(name) == nil {
+			t.Errorf("%q is a name", name)
+		}
+	}
+}
+
 func TestATaskIDThatIsAliveIsAnError(t *testing.T) {
 	h := newAgentHost(t, AgentConfig{})
 	h.register()

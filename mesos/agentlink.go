@@ -90,7 +90,7 @@ func (a *Agent) register() {
 // that have come and gone since.
 func (a *Agent) onRegistered(m Registered) {
 	l := &a.link
-	if l.attempt == 0 || m.Attempt != l.attempt || !isAgentName(string(m.Agent)) || a.agent.ID != "" && m.Agent != a.agent.ID {
+	if l.attempt == 0 || m.Attempt != l.attempt || !validID(m.Agent) || a.agent.ID != "" && m.Agent != a.agent.ID {
 		return
 	}
 	l.attempt, l.heard = 0, a.now

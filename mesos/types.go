@@ -20,15 +20,16 @@ type (
 const MaxNameBytes = 255
 
 // CheckName tells what is wrong with a name, if anything: it has 1 to MaxNameBytes bytes of
-// printable ASCII without slashes and is not . or .., so that it can name a directory.
+// printable ASCII without spaces and slashes and is not . or .., so that it can name a
+// directory and stand in a line of a log.
 // Roles keep to it as well.
 func CheckName(name string) error {
 	if name == "" || len(name) > MaxNameBytes {
 		return fmt.Errorf("mesos: a name of %d bytes, must be 1 to %d", len(name), MaxNameBytes)
 	}
 	for i := range len(name) {
-		if c := name[i]; c < ' ' || c > '~' || c == '/' {
-			return fmt.Errorf("mesos: name %q has the byte %#02x", name, c)
+		if c := name[i]; c <= ' ' || c > '~' || c == '/' {
+			return fmt.Errorf("mesos: name %q has the byte %#02x, must be printable ASCII without spaces and slashes", name, c)
 		}
 	}
 	if name == "." || name == ".." {
