@@ -125,17 +125,20 @@ func (f *Facts) read(dir string) error {
 	return nil
 }
 
-// readState returns what is known of who is who: from the state, or else from started.
+// readState returns what is known of who is who: from the state, or else from started. A
+// state of which a power cut has left something else than a state is none: unlike started
+// it is not durable.
 func (f *Facts) readState(dir string) (State, error) {
 	r, ok, err := readRecord(dir, process.StateFile)
+	if ok && err == nil {
+		f.State, err = process.ReadState(r, "state")
+		f.HasState = err == nil
+	}
+	if errors.As(err, new(process.Problem)) {
+		f.State, err = State{}, nil
+	}
 	if err != nil {
 		return State{}, err
-	}
-	if ok {
-		if f.State, err = process.ReadState(r, "state"); err != nil {
-			return State{}, err
-		}
-		f.HasState = true
 	}
 	r, f.Started, err = readRecord(dir, process.StartedFile)
 	if err != nil || !f.Started {
