@@ -39,7 +39,7 @@ func Observe(dir string) (Facts, error) {
 	if err := f.read(dir); err != nil {
 		return f, fmt.Errorf("shim: observe %s: %w", dir, err)
 	}
-	if f.Unsettled() {
+	if f.Unsettled() || f.ShimAlive && !f.HasState {
 		f.ask(dir)
 	}
 	if lock != nil && !f.Started {
@@ -77,7 +77,7 @@ func (f *Facts) ask(dir string) {
 	defer cancel()
 	s, err := Open(dir).State(ctx)
 	if err != nil {
-		return // it stays unsettled
+		return // it stays as it was found
 	}
 	f.State, f.HasState, f.Started, f.ShimAlive, f.TaskAlive = s, true, true, true, s.Task.Alive()
 }
@@ -109,18 +109,18 @@ func (f *Facts) read(dir string) error {
 		}
 		f.HasExit = true
 	}
-	started, err := f.readState(dir)
+	who, err := f.readState(dir)
 	if err != nil {
 		return err
 	}
-	if f.Rebooted = started.Boot != "" && started.Boot != process.BootID(); f.Rebooted {
+	if f.Rebooted = who.Boot != "" && who.Boot != process.BootID(); f.Rebooted {
 		return nil
 	}
-	f.ShimAlive = f.LockHeld && f.HasState && f.State.Shim.Alive() // a process that dies lets go of its files first
+	f.ShimAlive = f.LockHeld && who.Shim.Alive() // a process that dies lets go of its files first
 	if f.ShimAlive {
-		f.TaskAlive = f.State.Task.Alive()
+		f.TaskAlive = who.Task.Alive()
 	} else if f.Started && !f.LockHeld {
-		f.TaskAlive = len(orphans(started)(process.Processes())) > 0
+		f.TaskAlive = len(orphans(who)(process.Processes())) > 0
 	}
 	return nil
 }

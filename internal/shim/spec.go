@@ -78,7 +78,8 @@ type Facts struct {
 	Started bool
 	// Barred: it was not, and nothing will be started here any more.
 	Barred bool
-	// State is who is who, if HasState.
+	// State is who is who, if HasState. Without it ShimAlive and TaskAlive are of what the
+	// shim wrote before it had a task.
 	State    State
 	HasState bool
 	// ShimAlive and TaskAlive are by pid and start time. Without a shim TaskAlive is true for

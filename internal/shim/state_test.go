@@ -5,6 +5,7 @@ package shim
 import (
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/synod-go/synod/internal/shim/process"
@@ -51,5 +52,31 @@ func TestOrphansAreFoundWithoutTheState(t *testing.T) {
 	}
 	if f := observe(t, spec.Dir); f.TaskAlive {
 		t.Errorf("afterwards facts %+v", f)
+	}
+}
+
+// It may be stopped for a moment, or the machine too busy for it to answer.
+func TestAShimThatDoesNotAnswerIsKnownByWhatItHasStarted(t *testing.T) {
+	spec := inDir(t, "exec sleep 1000")
+	s, err := start(t, spec).State(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(spec.Dir, process.StateFile)); err != nil {
+		t.Fatal(err)
+	}
+	if err := process.SignalProcess(s.Shim, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	f := observe(t, spec.Dir)
+	if err := process.SignalProcess(s.Shim, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if !f.ShimAlive || !f.Started || f.HasState || f.Unsettled() {
+		t.Errorf("facts %+v", f)
+	}
+	eventually(t, "it answers", func() bool { f = observe(t, spec.Dir); return f.HasState })
+	if !f.ShimAlive || !f.TaskAlive || f.State.Task != s.Task {
+		t.Errorf("when it answers: facts %+v, want %+v", f, s)
 	}
 }
