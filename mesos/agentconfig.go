@@ -122,6 +122,9 @@ type Output struct {
 	// Bar: see to it that these can never start, if nothing has started them, and tell what
 	// there is by Observed.
 	Bar []ContainerID
+	// Look: somebody has the lock of these who is not known for a shim that lives. Tell again
+	// what there is by Observed, after a moment.
+	Look []ContainerID
 	// Start each in its run directory, under its lock, if it is not barred; tell how that
 	// went by Event.
 	Start []StartContainer

@@ -19,8 +19,12 @@ func (a *Agent) Observed(o ObservedContainer) {
 	}
 	f.Rebooted = f.Rebooted || a.rebooted && !t.observed
 	verdict := Decide(f)
-	if verdict == Bar {
+	switch verdict {
+	case Bar:
 		a.out.Bar = append(a.out.Bar, t.Container)
+		return
+	case LookAgain:
+		a.out.Look = append(a.out.Look, t.Container)
 		return
 	}
 	t.observed = true
@@ -48,13 +52,15 @@ func (a *Agent) Observed(o ObservedContainer) {
 
 // observeStranger ends what the agent does not know, and has forgotten what is done.
 func (a *Agent) observeStranger(o ObservedContainer) {
-	if o.Facts.ShimAlive || o.Facts.TaskAlive {
-		if !o.Facts.Rebooted {
-			a.out.Stop = append(a.out.Stop, StopContainer{Container: o.Container, Grace: a.cfg.KillGrace})
-		}
-		return
+	switch f := o.Facts; {
+	case (f.ShimAlive || f.TaskAlive) && f.Rebooted:
+	case f.ShimAlive || f.TaskAlive:
+		a.out.Stop = append(a.out.Stop, StopContainer{Container: o.Container, Grace: a.cfg.KillGrace})
+	case Decide(f) == LookAgain:
+		a.out.Look = append(a.out.Look, o.Container)
+	default:
+		a.out.Forget = append(a.out.Forget, o.Container)
 	}
-	a.out.Forget = append(a.out.Forget, o.Container)
 }
 
 // stopAgain carries on with the end of a container that the agent was ending when it was

@@ -115,7 +115,10 @@ func (w *agentWorld) look(c ContainerID) {
 		var f Facts
 		if s := w.shims[c]; s != nil && !s.forgotten {
 			s.watched = true
-			f = Facts{Barred: s.barred, Locked: s.lock, ShimAlive: s.alive, Started: s.started, TaskAlive: s.running, Exit: s.exit}
+			f = Facts{Barred: s.barred, Locked: s.lock, LockHeld: s.alive, ShimAlive: s.alive, Started: s.started, TaskAlive: s.running, Exit: s.exit}
+			if s.alive && w.chance(20) { // it is not known for a shim that lives
+				f.ShimAlive, f.TaskAlive = false, false
+			}
 		}
 		w.note("observed %v %+v", c, f)
 		w.agent.Observed(ObservedContainer{c, f})
@@ -197,6 +200,9 @@ func (w *agentWorld) carryOut(out Output) {
 	}
 	for _, c := range out.Bar {
 		do(func() { w.bar(c) })
+	}
+	for _, c := range out.Look {
+		do(func() { w.look(c) })
 	}
 	for _, s := range out.Start {
 		do(func() { w.start(s) })

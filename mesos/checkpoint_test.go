@@ -221,7 +221,7 @@ func TestAnyInputIsTaken(t *testing.T) {
 			"facts": func(t *rapid.T) {
 				bit := func() bool { return rapid.Bool().Draw(t, "fact") }
 				h.agent.Observed(ObservedContainer{containerNo(rapid.IntRange(0, 6).Draw(t, "container")),
-					Facts{Rebooted: bit(), Barred: bit(), ShimAlive: bit(), Started: bit(), TaskAlive: bit()}})
+					Facts{Rebooted: bit(), Barred: bit(), LockHeld: bit(), ShimAlive: bit(), Started: bit(), TaskAlive: bit()}})
 			},
 			"event": func(t *rapid.T) {
 				h.agent.Event(ContainerEvent{Container: containerNo(rapid.IntRange(0, 6).Draw(t, "container")),

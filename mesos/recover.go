@@ -14,6 +14,9 @@ type Facts struct {
 	Barred bool
 	// Locked says that a shim has taken the lock at some time, ShimAlive that it lives.
 	Locked, ShimAlive bool
+	// LockHeld says that somebody has the lock now. Without ShimAlive that is a shim that is
+	// on its way, is dying or could not be told from another process, or another observer.
+	LockHeld bool
 	// Started says that the shim has written that it starts the task, which it does before.
 	Started bool
 	// TaskAlive says that the process which the shim has written down lives: by its id and
@@ -46,6 +49,8 @@ const (
 	Await
 	// Bar: nothing has started it so far. Make sure that nothing will, and look again.
 	Bar
+	// LookAgain: it cannot be told now, and soon can.
+	LookAgain
 	// Orphaned: its shim is dead. Kill what is left of it, and tell when it is gone.
 	Orphaned
 	// NeverStarted: somebody else may start the task. Nothing here will.
@@ -56,7 +61,7 @@ const (
 	Vanished
 )
 
-var verdictNames = [...]string{Adopt: "adopt", Await: "await", Bar: "bar", Orphaned: "orphaned",
+var verdictNames = [...]string{Adopt: "adopt", Await: "await", Bar: "bar", LookAgain: "look again", Orphaned: "orphaned",
 	NeverStarted: "never started", Ended: "ended", Vanished: "vanished"}
 
 // String is the verdict in words.
@@ -69,21 +74,23 @@ func (v Verdict) String() string {
 
 // Decide is the decision table of a recovery.
 //
-//	exit  rebooted  started  shim alive  task alive  barred
-//	yes      -         -         -           -         -     Ended
-//	no      yes       yes        -           -         -     Vanished
-//	no      yes       no         -           -         -     NeverStarted
-//	no      no        yes       yes          -         -     Adopt
-//	no      no        no        yes          -         -     Await
-//	no      no        -         no          yes        -     Orphaned
-//	no      no        yes       no          no         -     Vanished
-//	no      no        no        no          no        no     Bar
-//	no      no        no        no          no        yes    NeverStarted
+//	exit  rebooted  started  shim alive  lock held  task alive  barred
+//	yes      -         -         -           -          -         -     Ended
+//	no      yes       yes        -           -          -         -     Vanished
+//	no      yes       no         -           -          -         -     NeverStarted
+//	no      no        yes       yes          -          -         -     Adopt
+//	no      no        no        yes          -          -         -     Await
+//	no      no        -         no          yes         -         -     LookAgain
+//	no      no        -         no          no         yes        -     Orphaned
+//	no      no        yes       no          no         no         -     Vanished
+//	no      no        no        no          no         no        no     Bar
+//	no      no        no        no          no         no        yes    NeverStarted
 //
 // What an exit file says is the truth whatever else is found. After a reboot signs of life
-// are somebody else's. A task that lives though its start was not written down breaks the
+// are somebody else's. While somebody has the lock nothing is said of a task whose shim is
+// not seen to live: it may be that shim, and the task run on. A task that lives though its start was not written down breaks the
 // shim's promise; it is killed, and never said not to have started. Locked decides nothing:
-// a lock that nobody holds is that of a shim that died before it started anything, or
+// a lock that nobody has is that of a shim that died before it started anything, or
 // will soon be taken, and only the bar tells which.
 func Decide(f Facts) Verdict {
 	switch {
@@ -97,6 +104,8 @@ func Decide(f Facts) Verdict {
 		return Adopt
 	case f.ShimAlive:
 		return Await
+	case f.LockHeld:
+		return LookAgain
 	case f.TaskAlive:
 		return Orphaned
 	case f.Started:

@@ -6,34 +6,35 @@ import (
 )
 
 // decisionRows are the table of section 5.2: y, n or - for exit, rebooted, started, shim
-// alive, task alive, barred; what is decided; and the task's state then, if it has ended.
+// alive, task alive, barred, lock held; what is decided; and the task's state then, if it has ended.
 var decisionRows = []struct {
 	name    string
 	facts   string
 	verdict Verdict
 	end     TaskState
 }{
-	{"there is an exit file: the true exit status", "y-----", Ended, Finished},
-	{"rebooted after it had started", "nyy---", Vanished, Failed},
-	{"rebooted before it had started", "nyn---", NeverStarted, Dropped},
-	{"started and the shim lives: re-adopt", "nnyy--", Adopt, 0},
-	{"the shim lives and has not started it", "nnny--", Await, 0},
-	{"the shim is dead and the task lives: kill", "nn-ny-", Orphaned, 0},
-	{"started and none lives: exit status unknown", "nnynn-", Vanished, Failed},
-	{"never started, but a shim may be on its way", "nnnnnn", Bar, 0},
-	{"never started and never will be", "nnnnny", NeverStarted, Dropped},
+	{"there is an exit file: the true exit status", "y------", Ended, Finished},
+	{"rebooted after it had started", "nyy----", Vanished, Failed},
+	{"rebooted before it had started", "nyn----", NeverStarted, Dropped},
+	{"started and the shim lives: re-adopt", "nnyy---", Adopt, 0},
+	{"the shim lives and has not started it", "nnny---", Await, 0},
+	{"somebody has the lock, it may be the shim", "nn-n--y", LookAgain, 0},
+	{"the shim is dead and the task lives: kill", "nn-ny-n", Orphaned, 0},
+	{"started and none lives: exit status unknown", "nnynn-n", Vanished, Failed},
+	{"never started, but a shim may be on its way", "nnnnnnn", Bar, 0},
+	{"never started and never will be", "nnnnnyn", NeverStarted, Dropped},
 }
 
 // allFacts are all combinations.
 func allFacts(yield func(f Facts, row string) bool) {
-	for n := range 1 << 7 {
+	for n := range 1 << 8 {
 		bit := func(i int) bool { return n>>i&1 == 1 }
-		f := Facts{Rebooted: bit(1), Started: bit(2), ShimAlive: bit(3), TaskAlive: bit(4), Barred: bit(5), Locked: bit(6)}
+		f := Facts{Rebooted: bit(1), Started: bit(2), ShimAlive: bit(3), TaskAlive: bit(4), Barred: bit(5), LockHeld: bit(6), Locked: bit(7)}
 		if bit(0) {
 			f.Exit = &ContainerExit{Known: true}
 		}
 		var row strings.Builder
-		for i := range 6 {
+		for i := range 7 {
 			row.WriteByte("ny"[n>>i&1])
 		}
 		if !yield(f, row.String()) {
@@ -106,10 +107,10 @@ func TestNoFactsLeadToAStart(t *testing.T) {
 			if want.end != 0 && state != want.end || want.end == 0 && state.Terminal() {
 				t.Errorf("%+v: %v, want %v", f, state, want.end)
 			}
-			if (len(out.Bar) == 1) != (want.verdict == Bar) || (len(out.Stop) == 1) != (want.verdict == Orphaned) {
-				t.Errorf("%+v: bars %v, stops %v", f, out.Bar, out.Stop)
+			if (len(out.Bar) == 1) != (want.verdict == Bar) || (len(out.Look) == 1) != (want.verdict == LookAgain) || (len(out.Stop) == 1) != (want.verdict == Orphaned) {
+				t.Errorf("%+v: bars %v, looks at %v, stops %v", f, out.Bar, out.Look, out.Stop)
 			}
-			if waits := len(h.agent.Unobserved()) == 1; waits != (want.verdict == Bar) {
+			if waits := len(h.agent.Unobserved()) == 1; waits != (want.verdict == Bar || want.verdict == LookAgain) {
 				t.Errorf("%+v: still to be looked at: %v", f, waits)
 			}
 		}
@@ -132,11 +133,30 @@ func TestAnOrphanIsKilledAndFails(t *testing.T) {
 	}
 }
 
+// The shim may only not have answered in time: the task runs on, and nobody may replace it.
+func TestATaskWhoseLockIsHeldHasNoEndYet(t *testing.T) {
+	h := runningHost(t)
+	h.restart(AgentConfig{})
+	for range 3 {
+		h.agent.Observed(ObservedContainer{containerNo(1), Facts{Locked: true, LockHeld: true, Started: true}})
+		if out := h.output(); len(out.Look) != 1 || out.Look[0] != containerNo(1) || len(out.Save)+len(out.Stop) != 0 {
+			t.Fatalf("%+v", out)
+		}
+	}
+	h.agent.Observed(ObservedContainer{containerNo(1), Facts{Locked: true, LockHeld: true, Started: true, ShimAlive: true, TaskAlive: true}})
+	h.register()
+	h.mustBe(1, Running, ReasonNone)
+}
+
 func TestAContainerThatNobodyKnowsIsEndedAndForgotten(t *testing.T) {
 	h := newAgentHost(t, AgentConfig{})
 	h.register()
 	h.agent.Observed(ObservedContainer{containerNo(7), Facts{Started: true, ShimAlive: true}})
 	if out := h.output(); len(out.Stop) != 1 || len(out.Forget) != 0 {
+		t.Fatalf("%+v", out)
+	}
+	h.agent.Observed(ObservedContainer{containerNo(7), Facts{Started: true, LockHeld: true}})
+	if out := h.output(); len(out.Look) != 1 || len(out.Forget) != 0 {
 		t.Fatalf("%+v", out)
 	}
 	h.agent.Observed(ObservedContainer{containerNo(7), Facts{Started: true}})
