@@ -19,6 +19,9 @@ func (a *Agent) Observed(o ObservedContainer) {
 	}
 	f.Rebooted = f.Rebooted || a.rebooted && !t.observed
 	verdict := Decide(f)
+	if verdict == NeverStarted && t.State == Running {
+		verdict = Vanished // it was seen to run: its run directory has been removed
+	}
 	switch verdict {
 	case Bar:
 		a.out.Bar = append(a.out.Bar, t.Container)

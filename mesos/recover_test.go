@@ -133,6 +133,26 @@ func TestAnOrphanIsKilledAndFails(t *testing.T) {
 	}
 }
 
+// DROPPED would say that it never started.
+func TestATaskThatRanAndWhoseRunDirectoryIsGoneHasFailed(t *testing.T) {
+	for _, f := range []Facts{{Barred: true}, {Rebooted: true}} {
+		for _, acknowledged := range []bool{false, true} {
+			h := runningHost(t)
+			if acknowledged {
+				h.acknowledge(1)
+			}
+			h.launch("staged", 2)
+			h.restart(AgentConfig{})
+			h.agent.Observed(ObservedContainer{containerNo(1), f})
+			h.agent.Observed(ObservedContainer{containerNo(2), f})
+			h.output()
+			want := map[bool]Reason{false: ReasonExecutorTerminated, true: ReasonAgentRestarted}[f.Rebooted]
+			h.mustBe(1, Failed, want)
+			h.mustBe(2, Dropped, ReasonAgentRestarted)
+		}
+	}
+}
+
 // The shim may only not have answered in time: the task runs on, and nobody may replace it.
 func TestATaskWhoseLockIsHeldHasNoEndYet(t *testing.T) {
 	h := runningHost(t)
