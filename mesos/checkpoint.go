@@ -63,7 +63,8 @@ type CheckpointError struct {
 
 func (e *CheckpointError) Error() string {
 	return fmt.Sprintf("mesos: record %d (kind %d) of the agent's checkpoint contradicts those before it: %s; the checkpoint was "+
-		"changed or mixed with another: restore it from a copy, or move it away, end the containers that are left, and start as a new agent",
+		"changed or mixed with another: end the containers that are left, move it away, and start as a new agent; the tasks of this one stay "+
+		"unreachable until it is marked as gone; a copy of before in its place would take back what others rely on and may run tasks twice",
 		e.Record, e.Kind, e.Reason)
 }
 

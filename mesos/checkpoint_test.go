@@ -154,7 +154,7 @@ func TestRecordsThatContradictEachOtherAreReported(t *testing.T) { // A-3
 		h := newAgentHost(t, AgentConfig{})
 		_, err := NewAgent(h.agent.cfg, c, 0)
 		var contradiction *CheckpointError
-		if !errors.As(err, &contradiction) || contradiction.Record != len(c)-1 || !strings.Contains(err.Error(), "restore it from a copy, or move it away") {
+		if !errors.As(err, &contradiction) || contradiction.Record != len(c)-1 || !strings.Contains(err.Error(), "move it away, and start as a new agent") || strings.Contains(err.Error(), "restore") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
