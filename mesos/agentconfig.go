@@ -29,9 +29,14 @@ type AgentConfig struct {
 	// Recover is what is done with containers of before.
 	Recover RecoverMode
 
-	// MaxTasks bounds the tasks that are not done. Beyond it launches are refused, beyond
-	// twice as many not even that: the master asks again for what is missing. Default 1000.
+	// MaxTasks bounds the tasks that have not ended, and those of one framework that are not
+	// done: it may be away, and acknowledge no ends. Beyond it launches are refused, beyond
+	// twice as many of a framework not even that: the master asks again for what is missing.
+	// Default 1000.
 	MaxTasks int
+	// MaxFrameworks bounds the frameworks that have tasks which are not done. Of more than
+	// that no launch is taken. Default 100.
+	MaxFrameworks int
 	// MaxDone bounds the containers that are remembered after their end, and the tasks
 	// that are remembered because they were killed before they came. Default 4096.
 	MaxDone int
@@ -65,6 +70,7 @@ func (c AgentConfig) withDefaults() AgentConfig {
 		}
 	}
 	number(&c.MaxTasks, 1000)
+	number(&c.MaxFrameworks, 100)
 	number(&c.MaxDone, 4096)
 	number(&c.RemovedSends, 3)
 	span(&c.RegisterFactor, time.Second)
@@ -88,6 +94,8 @@ func (c AgentConfig) check() error {
 		return bad("Recover", "is Reconnect or Cleanup")
 	case c.MaxTasks < 1:
 		return bad("MaxTasks", "is at least 1")
+	case c.MaxFrameworks < 1:
+		return bad("MaxFrameworks", "is at least 1")
 	case c.MaxDone < 1:
 		return bad("MaxDone", "is at least 1")
 	case c.RemovedSends < 1:

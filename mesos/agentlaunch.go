@@ -30,7 +30,7 @@ func (a *Agent) onLaunch(m Launch) {
 			a.registerAnew()
 		}
 		return
-	case len(a.order) >= 2*a.cfg.MaxTasks:
+	case a.crowded(key.Framework):
 		return
 	}
 	task := a.taskOf(m, key)
@@ -54,6 +54,32 @@ func (a *Agent) taskOf(m Launch, key TaskKey) Task {
 		t.KillGrace = a.cfg.KillGrace
 	}
 	return t
+}
+
+// crowded reports whether nothing more is to be kept of a framework, not even a refusal.
+func (a *Agent) crowded(id FrameworkID) bool {
+	_, known := a.frameworks[id]
+	return !known && len(a.frameworks) >= a.cfg.MaxFrameworks || a.undone(id) >= 2*a.cfg.MaxTasks
+}
+
+// undone counts the tasks of a framework that are not done.
+func (a *Agent) undone(id FrameworkID) (n int) {
+	for _, t := range a.order {
+		if t.Key.Framework == id {
+			n++
+		}
+	}
+	return n
+}
+
+// alive counts the tasks that have not ended.
+func (a *Agent) alive() (n int) {
+	for _, t := range a.order {
+		if !t.State.Terminal() {
+			n++
+		}
+	}
+	return n
 }
 
 // stage saves a task, and its framework if that is new or has changed.
@@ -86,6 +112,7 @@ func (a *Agent) refusal(m Launch, t Task) *TaskStatus {
 	if n := len(Record{Kind: RecordFramework, Framework: m.Framework}.Append(nil)); max(n, size) > MaxRecordBytes {
 		return no(Errored, ReasonTaskInvalid, "the description has more than %d bytes", MaxRecordBytes)
 	}
+	all, own := a.alive(), a.undone(t.Key.Framework)
 	switch left := a.left(); {
 	case t.KillGrace < 0 || t.KillGrace > a.cfg.MaxKillGrace:
 		return no(Errored, ReasonTaskInvalid, "a grace of %v is not between 0 and %v", t.KillGrace, a.cfg.MaxKillGrace)
@@ -93,8 +120,10 @@ func (a *Agent) refusal(m Launch, t Task) *TaskStatus {
 		return no(Errored, ReasonTaskInvalid, "it cannot be stopped within %v with a grace of %v", t.StopAfter, t.KillGrace)
 	case len(m.Task.Data) > maxTaskData:
 		return no(Errored, ReasonTaskInvalid, "its data has %d bytes, more than %d", len(m.Task.Data), maxTaskData)
-	case len(a.order) >= a.cfg.MaxTasks:
-		return no(Dropped, ReasonInvalidOffers, "the agent has %d tasks already", len(a.order))
+	case all >= a.cfg.MaxTasks:
+		return no(Dropped, ReasonInvalidOffers, "the agent has %d tasks already", all)
+	case own >= a.cfg.MaxTasks:
+		return no(Dropped, ReasonInvalidOffers, "the framework has %d tasks here already, those that it has not acknowledged included", own)
 	case !left.Contains(t.Resources):
 		return no(Dropped, ReasonInvalidOffers, "it wants %v, the agent has %v left", t.Resources, left)
 	}
@@ -121,7 +150,7 @@ func (a *Agent) onMissing(task Task) {
 		return
 	case !mark.after(a.forgotten) && mark.after(a.link.attemptForgotten):
 		return // it may have come and gone since the Register; the next answer tells
-	case len(a.order) >= 2*a.cfg.MaxTasks:
+	case a.crowded(task.Key.Framework):
 		return
 	}
 	f, ok := a.frameworks[task.Key.Framework]

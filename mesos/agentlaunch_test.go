@@ -229,6 +229,32 @@ func TestTasksAreBounded(t *testing.T) {
 	}
 }
 
+func TestAFrameworkThatIsAwayTakesNoRoomFromTheOthers(t *testing.T) {
+	h := newAgentHost(t, AgentConfig{MaxTasks: 2, MaxFrameworks: 2})
+	h.register()
+	of := func(f FrameworkID, n int) {
+		l := h.launchOf(TaskID(rune('a'+n)), n)
+		l.Framework.ID = f
+		h.step(l)
+	}
+	for n := 1; n <= 4; n++ {
+		of("away", n)
+		h.event(n, ContainerEvent{Kind: ContainerExited, Exit: ContainerExit{Known: true}})
+	}
+	h.mustBe(3, Dropped, ReasonInvalidOffers)
+	of("here", 5)
+	of("here", 6)
+	if h.starts != 4 {
+		t.Fatalf("%d were started, want 2 of each framework: %v", h.starts, h)
+	}
+	of("here", 7)
+	h.mustBe(7, Dropped, ReasonInvalidOffers)
+	of("third", 8)
+	if tasks := len(h.agent.Tasks()); tasks != 7 || h.starts != 4 {
+		t.Fatalf("%d tasks of %d frameworks, %d started", tasks, len(h.agent.frameworks), h.starts)
+	}
+}
+
 func TestAKillBeforeTheStartIsHandedOut(t *testing.T) {
 	h := newAgentHost(t, AgentConfig{})
 	h.register()

@@ -165,7 +165,7 @@ func TestConfigsAreChecked(t *testing.T) {
 	for name, change := range map[string]func(*AgentConfig){
 		"Boot": func(c *AgentConfig) { c.Boot = "" }, "Rand": func(c *AgentConfig) { c.Rand = nil },
 		"Recover": func(c *AgentConfig) { c.Recover = 7 }, "MaxTasks": func(c *AgentConfig) { c.MaxTasks = -1 },
-		"MaxDone": func(c *AgentConfig) { c.MaxDone = -1 }, "RegisterMost": func(c *AgentConfig) { c.RegisterMost = 1 },
+		"MaxFrameworks": func(c *AgentConfig) { c.MaxFrameworks = -1 }, "MaxDone": func(c *AgentConfig) { c.MaxDone = -1 }, "RegisterMost": func(c *AgentConfig) { c.RegisterMost = 1 },
 		"RetryMost": func(c *AgentConfig) { c.RetryMost = 1 }, "MaxKillGrace": func(c *AgentConfig) { c.MaxKillGrace = 1 },
 		"PingTimeout": func(c *AgentConfig) { c.PingTimeout = -1 }, "RemovedSends": func(c *AgentConfig) { c.RemovedSends = -1 },
 	} {
@@ -184,7 +184,7 @@ func TestAnyInputIsTaken(t *testing.T) {
 		return rapid.SampledFrom([]string{"f", "t", "u", "agent", "", "a b", "é"}).Draw(t, "name")
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		h := newAgentHost(t, AgentConfig{MaxTasks: 3, MaxDone: 2})
+		h := newAgentHost(t, AgentConfig{MaxTasks: 3, MaxFrameworks: 2, MaxDone: 2})
 		h.register()
 		lastAttempt := uint64(0)
 		task := func() Task {
@@ -230,7 +230,7 @@ func TestAnyInputIsTaken(t *testing.T) {
 			"time": func(t *rapid.T) { h.now += max(0, min(duration(), time.Hour)) },
 			"restart": func(t *rapid.T) {
 				h.output()
-				h.restart(AgentConfig{MaxTasks: 3, MaxDone: 2})
+				h.restart(AgentConfig{MaxTasks: 3, MaxFrameworks: 2, MaxDone: 2})
 			},
 			"": func(t *rapid.T) {
 				for _, m := range h.output().Send {
@@ -245,7 +245,7 @@ func TestAnyInputIsTaken(t *testing.T) {
 				if a, b := fmt.Sprint(read.records()), fmt.Sprint(h.agent.Checkpoint()); a != b {
 					t.Fatalf("the records say\n%s\nthe agent knows\n%s", a, b)
 				}
-				if n := len(h.agent.Tasks()); n > 6 || len(h.agent.done) > 2 || len(h.agent.killed) > 2 {
+				if n := len(h.agent.Tasks()); n > 2*6 || len(h.agent.frameworks) > 2 || len(h.agent.done) > 2 || len(h.agent.killed) > 2 {
 					t.Fatalf("%d tasks, %d done, %d killed", n, len(h.agent.done), len(h.agent.killed))
 				}
 			},
