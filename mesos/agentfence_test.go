@@ -1,6 +1,7 @@
 package mesos
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -50,6 +51,20 @@ func TestATaskIsStoppedThatIsTooLongWithoutAMaster(t *testing.T) { // section 5.
 	if h.last(2).State.Terminal() {
 		t.Fatal("a task that may run for ever was stopped")
 	}
+}
+
+func TestAsGoodAsForEverIsNotOver(t *testing.T) {
+	h := newAgentHost(t, AgentConfig{})
+	h.register()
+	l := h.launchOf("t", 1)
+	l.Task.StopAfter = math.MaxInt64
+	h.step(l)
+	h.event(1, ContainerEvent{Kind: ContainerStarted})
+	h.agent.Disconnected()
+	if stop, after := h.stopped(time.Hour); after != 0 {
+		t.Fatalf("%+v after %v", stop, after)
+	}
+	h.mustBe(1, Running, ReasonNone)
 }
 
 func TestASleepingMachineStopsTheTaskWhenItWakes(t *testing.T) {

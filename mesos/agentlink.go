@@ -1,6 +1,9 @@
 package mesos
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // link is the agent's relation to the leading master.
 type link struct {
@@ -171,10 +174,16 @@ func (a *Agent) noteContact(stopAfter time.Duration) {
 	}
 }
 
-// stopAt is when a task has been without a master for as long as it may, less its grace.
-func (a *Agent) stopAt(t *agentTask) time.Duration {
-	return a.link.met + t.StopAfter - t.KillGrace
+// deadBy is when a task has been without a master for as long as it may.
+func (a *Agent) deadBy(t *agentTask) time.Duration {
+	if at := a.link.met + t.StopAfter; at >= a.link.met {
+		return at
+	}
+	return math.MaxInt64
 }
+
+// stopAt leaves a task its grace until then.
+func (a *Agent) stopAt(t *agentTask) time.Duration { return a.deadBy(t) - t.KillGrace }
 
 // fence stops the tasks that must not run on without a master.
 func (a *Agent) fence() {
@@ -183,7 +192,7 @@ func (a *Agent) fence() {
 			continue
 		}
 		t.fenced = true
-		grace := max(0, min(t.KillGrace, a.link.met+t.StopAfter-a.now))
+		grace := max(0, min(t.KillGrace, a.deadBy(t)-a.now))
 		a.kill(t, ReasonAgentDisconnected, "the agent had no master for longer than the task may run without", grace)
 	}
 }
