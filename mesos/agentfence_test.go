@@ -67,6 +67,18 @@ func TestAsGoodAsForEverIsNotOver(t *testing.T) {
 	h.mustBe(1, Running, ReasonNone)
 }
 
+func TestThatNoPongWasHeardIsNoSignOfLife(t *testing.T) {
+	h := fencedHost(t)
+	met := h.agent.link.met
+	for n := range uint64(3) {
+		h.now += 15 * time.Second
+		h.step(Ping{Term: 3, Sequence: n, Heard: 0, Connected: true})
+	}
+	if h.agent.link.met != met {
+		t.Fatalf("the master is said to have heard the agent at %v, after %v", h.agent.link.met, met)
+	}
+}
+
 func TestASleepingMachineStopsTheTaskWhenItWakes(t *testing.T) {
 	h := fencedHost(t)
 	h.now += 8 * time.Hour

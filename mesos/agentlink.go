@@ -128,10 +128,9 @@ func (a *Agent) onPing(m Ping) {
 	l := &a.link
 	l.heard = a.now
 	if a.agent.ID != "" {
-		if len(l.pongs) >= maxPongs {
-			l.pongs = l.pongs[1:]
+		if m.Sequence != 0 { // which no ping of a master has: as Heard it says that none was
+			l.pongs = append(l.pongs[max(0, len(l.pongs)+1-maxPongs):], madePong{m.Sequence, a.now})
 		}
-		l.pongs = append(l.pongs, madePong{m.Sequence, a.now})
 		a.out.Send = append(a.out.Send, Pong{Agent: a.agent.ID, Term: a.term, Sequence: m.Sequence})
 	}
 	if !m.Connected {
