@@ -1,5 +1,7 @@
 package mesos
 
+import "math"
+
 // ObservedContainer is what a look at a container found.
 type ObservedContainer struct {
 	Container ContainerID
@@ -114,7 +116,7 @@ func (a *Agent) exited(t *agentTask, e ContainerExit) {
 func exitStatus(e ContainerExit, limit Reason, orphan bool) TaskStatus {
 	s := TaskStatus{State: Failed, Reason: ReasonNone, Message: e.Message}
 	if e.Known {
-		s.HasExit, s.ExitCode, s.Signal = true, e.Code, e.Signal
+		s.HasExit, s.ExitCode, s.Signal = true, int32Of(e.Code), int32Of(e.Signal)
 	}
 	switch {
 	case e.NotStarted:
@@ -133,6 +135,9 @@ func exitStatus(e ContainerExit, limit Reason, orphan bool) TaskStatus {
 	}
 	return s
 }
+
+// int32Of is the nearest number of 32 bits, which is what a record holds of an exit.
+func int32Of(n int) int { return max(math.MinInt32, min(n, math.MaxInt32)) }
 
 // endTask tells the end of a task: KILLED for the reason that it was killed for, if it was.
 func (a *Agent) endTask(t *agentTask, s TaskStatus) {

@@ -1,6 +1,7 @@
 package mesos
 
 import (
+	"math"
 	"strings"
 	"testing"
 )
@@ -182,6 +183,22 @@ func TestAContainerThatNobodyKnowsIsEndedAndForgotten(t *testing.T) {
 	h.agent.Observed(ObservedContainer{containerNo(7), Facts{Started: true}})
 	if out := h.output(); len(out.Stop) != 0 || len(out.Forget) != 1 {
 		t.Fatalf("%+v", out)
+	}
+}
+
+// An exit file may hold any number, and what is saved is to be read again.
+func TestAnExitOfManyDigitsIsSavedAsOneThatIsRead(t *testing.T) {
+	for _, c := range []struct{ code, want int }{{math.MaxInt, math.MaxInt32}, {math.MinInt, math.MinInt32}, {255, 255}, {-1, -1}} {
+		h := runningHost(t)
+		h.event(1, ContainerEvent{Kind: ContainerExited, Exit: ContainerExit{Known: true, Code: c.code, Signal: c.code}})
+		if s := h.last(1); s.State != Failed || s.ExitCode != c.want || s.Signal != c.want {
+			t.Errorf("%d: %+v", c.code, s)
+		}
+		for _, r := range h.saved {
+			if _, err := DecodeRecord(r.Append(nil)); err != nil {
+				t.Errorf("%d: %+v: %v", c.code, r, err)
+			}
+		}
 	}
 }
 
