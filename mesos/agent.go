@@ -164,9 +164,16 @@ func (a *Agent) save(r Record) {
 	a.out.Save = append(a.out.Save, r)
 }
 
-// Checkpoint returns the fewest records that say what all that were saved say, those of
-// Outputs not yet fetched included: what the file may be replaced by once it is long.
-func (a *Agent) Checkpoint() Checkpoint { return a.records() }
+// Checkpoint returns the fewest records that say what all that were saved say: what the file
+// may be replaced by once it is long, when the last Output has been carried out. It panics if
+// there are records that no Output has handed out: the file would get those a second time.
+func (a *Agent) Checkpoint() Checkpoint {
+	if n := len(a.out.Save); n > 0 {
+		panic(fmt.Sprintf("mesos: agent %q in term %d: a checkpoint is taken before %d records of the next Output, of which the first is %+v",
+			a.agent.ID, a.term, n, a.out.Save[0]))
+	}
+	return a.records()
+}
 
 // ID is the agent's, empty until it was registered for the first time.
 func (a *Agent) ID() AgentID { return a.agent.ID }

@@ -160,6 +160,21 @@ func TestRecordsThatContradictEachOtherAreReported(t *testing.T) { // A-3
 	}
 }
 
+// What the next Output has to save would follow in the file what says it already.
+func TestNoCheckpointIsTakenBeforeWhatIsToBeSaved(t *testing.T) {
+	h := runningHost(t)
+	h.agent.Step(Ping{Term: 9, Sequence: 1, Connected: true})
+	defer func() {
+		if text := fmt.Sprint(recover()); !strings.Contains(text, "before 1 records") || !strings.Contains(text, "Term:9") {
+			t.Errorf("panic %q", text)
+		}
+		h.output()
+		h.saved = h.agent.Checkpoint()
+		h.restart(AgentConfig{})
+	}()
+	h.agent.Checkpoint()
+}
+
 func TestConfigsAreChecked(t *testing.T) {
 	good := newAgentHost(t, AgentConfig{}).agent.cfg
 	for name, change := range map[string]func(*AgentConfig){
