@@ -11,9 +11,10 @@ type framework struct {
 	info FrameworkInfo
 	// stream is that of its scheduler, nil while none is connected.
 	stream *subscription
-	// tasks are by id, all also has those of which another one has the id.
-	tasks map[TaskID]*masterTask
-	all   map[ContainerID]*masterTask
+	// tasks are by id. others have the id of one of those, all has both.
+	tasks  map[TaskID]*masterTask
+	others map[TaskID][]*masterTask
+	all    map[ContainerID]*masterTask
 	// removing: its removal is proposed. removed: it is in the registry.
 	removing, removed bool
 	// subscribing counts the subscriptions that wait for the registry.
@@ -38,7 +39,8 @@ func rolesOf(info *FrameworkInfo) []string {
 }
 
 func (m *Master) newFramework(info FrameworkInfo) *framework {
-	f := &framework{info: info, tasks: map[TaskID]*masterTask{}, all: map[ContainerID]*masterTask{}}
+	f := &framework{info: info, tasks: map[TaskID]*masterTask{}, others: map[TaskID][]*masterTask{},
+		all: map[ContainerID]*masterTask{}}
 	f.failover.ring = func() { m.failoverOver(f) }
 	f.heartbeat.ring = func() { m.beat(f) }
 	m.frameworks[info.ID] = f

@@ -91,8 +91,10 @@ func (m *Master) enterTask(a *masterAgent, f *framework, t Task) *masterTask {
 	n := &masterTask{Task: t, framework: f, agent: a, since: m.now}
 	a.tasks[t.Container] = n
 	f.all[t.Container] = n
-	if f.tasks[t.Key.Task] == nil {
-		f.tasks[t.Key.Task] = n
+	if id := t.Key.Task; f.tasks[id] == nil {
+		f.tasks[id] = n
+	} else {
+		f.others[id] = append(f.others[id], n)
 	}
 	return n
 }
@@ -103,11 +105,27 @@ func (m *Master) forget(t *masterTask) {
 	f := t.framework
 	delete(t.agent.tasks, t.Container)
 	delete(f.all, t.Container)
-	if f.tasks[t.Key.Task] == t {
-		delete(f.tasks, t.Key.Task)
-	}
+	f.unname(t)
 	if f.removed && len(f.all) == 0 {
 		m.dropFramework(f)
+	}
+}
+
+// unname takes its id from a task. Another container of that id has it then: one that has
+// not ended if there is one.
+func (f *framework) unname(t *masterTask) {
+	id := t.Key.Task
+	others := slices.DeleteFunc(f.others[id], func(o *masterTask) bool { return o == t })
+	if f.tasks[id] == t {
+		delete(f.tasks, id)
+		if len(others) > 0 {
+			next := max(0, slices.IndexFunc(others, func(o *masterTask) bool { return !o.State.Terminal() }))
+			f.tasks[id] = others[next]
+			others = slices.Delete(others, next, next+1)
+		}
+	}
+	if f.others[id] = others; len(others) == 0 {
+		delete(f.others, id)
 	}
 }
 
@@ -143,7 +161,7 @@ func (m *Master) takeUp(a *masterAgent, r Register) (removed []FrameworkID, miss
 		if f.removed && !slices.Contains(removed, f.info.ID) {
 			removed = append(removed, f.info.ID)
 		}
-		if !a.done.has[t.Container] {
+		if !a.done.has[t.Container] && canBe(a, f, t) {
 			m.takeUpTask(a, f, t)
 		}
 	}
@@ -164,6 +182,15 @@ func (m *Master) takeUp(a *masterAgent, r Register) (removed []FrameworkID, miss
 		missing = append(missing, t.Task)
 	}
 	return removed, missing
+}
+
+// canBe reports whether an agent may have what it brings: a container is of one task, and
+// on one agent.
+func canBe(a *masterAgent, f *framework, brought *Task) bool {
+	if t := a.tasks[brought.Container]; t != nil {
+		return t.Key == brought.Key
+	}
+	return f.all[brought.Container] == nil
 }
 
 func (m *Master) takeUpTask(a *masterAgent, f *framework, brought *Task) {

@@ -1,0 +1,63 @@
+package mesos
+
+import (
+	"testing"
+)
+
+// begin launches a task of that id on an agent by the offers of a stream, which were not
+// used before.
+func (s *stage) begin(stream StreamID, f FrameworkID, id TaskID, agent AgentID) *Launch {
+	s.t.Helper()
+	for _, o := range s.offers(stream) {
+		if _, ok := s.m.offers.Get(o.ID); ok && o.Agent == agent {
+			s.call(stream, f, AcceptCall{Offers: []OfferID{o.ID}, Launch: []TaskInfo{job(id, agent)}})
+			return last[Launch](s)
+		}
+	}
+	s.t.Fatalf("nothing of %s is offered: %+v", agent, s.events)
+	return nil
+}
+
+// The first container of a task is on an agent that has not registered when the next master
+// lets it start a second time.
+func TestSecondContainerIsKnownAfterTheFirst(t *testing.T) { // A-11, R
+	l := newLaunched(t, nil)
+	b, _ := l.agent(2)
+	l.elect()
+	l.subscribe("s1", FrameworkInfo{ID: l.f, Name: "f"})
+	link, _ := l.again(b, 2)
+	second := l.begin("s1", l.f, "t1", b)
+	l.again(l.id, 1, taskOf(l.task, Running))
+	wantSame(t, "killed", len(sent[Kill](l.stage)), 1)
+	l.agentSays(link, update(second, Finished, Finished, 2))
+	l.call("s1", l.f, AcknowledgeCall{"t1", b, UpdateID{2}})
+	l.clear()
+	l.call("s1", l.f, ReconcileCall{Tasks: []ReconcileTask{{"t1", l.id}}})
+	l.call("s1", l.f, ReconcileCall{})
+	wantSame(t, "states", l.states("s1"), "t1:RUNNING t1:RUNNING")
+	l.call("s1", l.f, KillCall{Task: "t1", Agent: l.id})
+	wantSame(t, "killed", len(sent[Kill](l.stage)), 1)
+	l.again(l.id, 1, taskOf(l.task, Running))
+	wantSame(t, "killed again", len(sent[Kill](l.stage)), 2)
+}
+
+// An agent brings what cannot be: a container of another task, or one that another agent has.
+func TestBroughtContainerIsAnothers(t *testing.T) {
+	l := newLaunched(t, nil)
+	g := l.subscribe("s2", FrameworkInfo{Name: "g"})
+	wrong := taskOf(l.task, Running)
+	wrong.Key = TaskKey{g, "t9"}
+	l.again(l.id, 1, wrong)
+	l.again(l.id, 1, taskOf(l.task, Running))
+	b, _ := l.agent(2)
+	l.again(b, 2, taskOf(l.task, Running))
+	link, _ := l.again(l.id, 1, taskOf(l.task, Running))
+	l.agentSays(link, update(l.task, Finished, Finished, 3))
+	l.call("s1", l.f, AcknowledgeCall{"t1", l.id, UpdateID{3}})
+	l.again(b, 2, taskOf(l.task, Running))
+	l.again(b, 2, taskOf(l.task, Running))
+	wantSame(t, "kills", len(sent[Kill](l.stage)), 0)
+	l.clear()
+	l.call("s2", g, ReconcileCall{})
+	wantSame(t, "states of the other framework", l.states("s2"), "")
+}
