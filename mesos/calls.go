@@ -63,7 +63,8 @@ type AcknowledgeCall struct {
 	ID    UpdateID
 }
 
-// ReconcileCall asks for the state of Tasks, or of all that are known if there are none.
+// ReconcileCall asks for the state of Tasks, or of all that are known if there are none. What
+// an earlier AcceptCall could still launch a task with that is told to be none is rescinded.
 type ReconcileCall struct{ Tasks []ReconcileTask }
 
 // ReconcileTask is a task and, if the scheduler knows it, its agent.

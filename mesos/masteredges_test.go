@@ -1,6 +1,8 @@
 package mesos
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 )
 
@@ -60,4 +62,40 @@ func TestBroughtContainerIsAnothers(t *testing.T) { // A-11
 	l.clear()
 	l.call("s2", g, ReconcileCall{})
 	wantSame(t, "states of the other framework", l.states("s2"), "")
+}
+
+// Once an end is told the task does not start by an offer that was accepted before.
+func TestLateAcceptStartsNothingThatIsTold(t *testing.T) { // R, F-6
+	for _, c := range []struct {
+		call CallBody
+		told string
+	}{
+		{ReconcileCall{Tasks: []ReconcileTask{{"t2", "1-A1"}}}, "t2:GONE"},
+		{ReconcileCall{Tasks: []ReconcileTask{{"t2", ""}}}, "t2:UNKNOWN"},
+		{KillCall{Task: "t2", Agent: "1-A1"}, "t2:GONE"},
+		{KillCall{Task: "t2"}, "t2:UNKNOWN"},
+		{AcceptCall{Offers: []OfferID{"none"}, Launch: []TaskInfo{job("t2", "1-A1")}}, "t2:DROPPED"},
+	} {
+		l := newLaunched(t, nil)
+		l.agent(2)
+		l.call("s1", l.f, ReviveCall{})
+		offers := l.offers("s1")
+		wantSame(t, "offered", len(offers), 2)
+		l.clear()
+		l.call("s1", l.f, c.call)
+		wantSame(t, "states", l.states("s1"), c.told)
+		if _, ok := l.events[len(l.events)-1].Event.(UpdateEvent); !ok {
+			t.Errorf("it is not told last: %+v", l.events)
+		}
+		for _, o := range offers {
+			if o.Agent == l.id {
+				wantSame(t, "rescinded", slices.Contains(told[RescindEvent](l.stage, "s1"), RescindEvent{o.ID}), true)
+				l.call("s1", l.f, AcceptCall{Offers: []OfferID{o.ID}, Launch: []TaskInfo{job("t2", l.id)}})
+			}
+		}
+		wantSame(t, fmt.Sprintf("launched after %s", c.told), len(sent[Launch](l.stage)), 0)
+		if c.told != "t2:UNKNOWN" {
+			wantSame(t, "rescinded", len(told[RescindEvent](l.stage, "s1")), 1)
+		}
+	}
 }

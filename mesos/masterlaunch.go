@@ -55,7 +55,22 @@ func (m *Master) giveBack(offers []Offer, refuse time.Duration) {
 
 // rescindAgent takes back all that is offered of an agent.
 func (m *Master) rescindAgent(a *masterAgent) {
-	offers := m.offers.RemoveAgent(a.id)
+	m.rescinded(m.offers.RemoveAgent(a.id))
+}
+
+// rescindFor takes back what a framework could still launch a task with that it is going to
+// be told is none: an AcceptCall of before that comes later starts nothing. With no agent it
+// is all that the framework is offered.
+func (m *Master) rescindFor(f *framework, agent AgentID) {
+	if agent == "" {
+		m.rescinded(m.offers.RemoveFramework(f.info.ID))
+		return
+	}
+	m.rescinded(m.offers.RemoveFrameworkAgent(f.info.ID, agent))
+}
+
+// rescinded gives back offers that are out of the table, and tells their frameworks.
+func (m *Master) rescinded(offers []Offer) {
 	m.giveBack(offers, 0)
 	for _, o := range offers {
 		if f := m.frameworks[o.Framework]; f != nil {
@@ -187,6 +202,7 @@ func checkTask(t *TaskInfo, agent AgentID) string {
 // reconciliation if not.
 func (m *Master) notLaunched(f *framework, t *TaskInfo, problem string) {
 	if f.tasks[t.ID] == nil && m.surelyAbsent(t.Agent) {
+		m.rescindFor(f, t.Agent)
 		m.event(f, UpdateEvent{m.unlaunched(f, t, Dropped, ReasonInvalidOffers, problem)})
 		return
 	}

@@ -131,6 +131,17 @@ func (o *Offers) RemoveFramework(id FrameworkID) []Offer { return o.removeAll(o.
 // RemoveAgent takes back all offers of an agent's resources.
 func (o *Offers) RemoveAgent(id AgentID) []Offer { return o.removeAll(o.agents[id]) }
 
+// RemoveFrameworkAgent takes back a framework's offers of an agent's resources.
+func (o *Offers) RemoveFrameworkAgent(f FrameworkID, a AgentID) []Offer {
+	set := map[*offered]struct{}{}
+	for x := range o.agents[a] {
+		if x.Framework == f {
+			set[x] = struct{}{}
+		}
+	}
+	return o.removeAll(set)
+}
+
 // Expire takes back those that have been out for the timeout.
 func (o *Offers) Expire(now time.Duration) []Offer {
 	var gone []Offer

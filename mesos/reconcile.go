@@ -45,6 +45,7 @@ func (m *Master) reconcileOne(f *framework, r ReconcileTask) {
 			s.State = Unknown
 		}
 	}
+	m.rescindFor(f, r.Agent)
 	m.event(f, UpdateEvent{Status: s})
 }
 
