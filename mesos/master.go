@@ -71,8 +71,8 @@ type Master struct {
 	offers     *Offers
 	removals   removals
 
-	// Numbers of the names that this master has given.
-	agentNumber, frameworkNumber, offerNumber uint64
+	// Numbers of the names that this master has given, and of the containers it has minted.
+	agentNumber, frameworkNumber, offerNumber, launches uint64
 
 	out MasterOutput
 }

@@ -33,10 +33,8 @@ type masterAgent struct {
 	again bool
 	// returning: it was marked unreachable before.
 	returning bool
-	// launches counts the containers that were minted for it.
-	launches uint64
-	tasks    map[ContainerID]*masterTask
-	done     doneContainers
+	tasks     map[ContainerID]*masterTask
+	done      doneContainers
 
 	// busy: an operation of the registry about it is under way. waiting is a registration
 	// that came meanwhile.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 )
 
 // begin launches a task of that id on an agent by the offers of a stream, which were not
@@ -98,4 +99,14 @@ func TestLateAcceptStartsNothingThatIsTold(t *testing.T) { // R, F-6
 			wantSame(t, "rescinded", len(told[RescindEvent](l.stage, "s1")), 1)
 		}
 	}
+}
+
+func TestSequenceGoesOnAfterAnAgentIsForgotten(t *testing.T) {
+	l := newLaunched(t, nil)
+	l.agentSays(l.link, update(l.task, Finished, Finished, 1))
+	l.call("s1", l.f, AcknowledgeCall{"t1", l.id, UpdateID{1}})
+	l.pass(90 * time.Second)
+	wantSame(t, "standing", l.registry.Standing(l.id), StandingUnreachable)
+	l.again(l.id, 1)
+	wantSame(t, "sequence", l.begin("s1", l.f, "t2", l.id).Sequence, uint64(2))
 }

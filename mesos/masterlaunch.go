@@ -159,12 +159,12 @@ func (m *Master) launch(b *bundle, t *TaskInfo) {
 	b.left = left
 	info := *t
 	info.Role = b.role
-	a.launches++
+	m.launches++
 	n := m.enterTask(a, f, Task{Key: TaskKey{f.info.ID, t.ID}, Name: t.Name, Container: m.mint(), Term: m.term,
-		Sequence: a.launches, Resources: t.Resources, Role: b.role, KillGrace: t.KillGrace, StopAfter: t.StopAfter,
+		Sequence: m.launches, Resources: t.Resources, Role: b.role, KillGrace: t.KillGrace, StopAfter: t.StopAfter,
 		Labels: t.Labels, State: Staging})
 	n.occupied = true // what was offered is counted as allocated
-	m.send(a, Launch{Term: m.term, Sequence: a.launches, Framework: f.info, Task: info, Container: n.Container})
+	m.send(a, Launch{Term: m.term, Sequence: m.launches, Framework: f.info, Task: info, Container: n.Container})
 }
 
 // mint makes a ContainerID.

@@ -65,7 +65,7 @@ type Pong struct {
 
 // Launch is a master's: start the task in that container, unless the container was ever
 // seen. Answered by status updates. Sequence counts, from 1, the containers that the master
-// of Term has minted for this agent: an agent does not remember for ever which it has seen,
+// of Term has minted, for whichever agent: an agent does not remember for ever which it has seen,
 // but for ever up to which Term and Sequence it takes none that it does not remember.
 type Launch struct {
 	Term      Term
