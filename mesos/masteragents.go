@@ -274,6 +274,9 @@ func (m *Master) registered(a *masterAgent, r registration) {
 	removed, missing := m.takeUp(a, r.Register)
 	a.returning = false
 	m.send(a, Registered{Agent: a.id, Term: m.term, Attempt: r.Attempt, Removed: removed, Missing: missing})
+	if record, _ := m.registry.Agent(a.id); record.Drain.Draining {
+		killAll(a)
+	}
 	m.resendKills(a)
 	m.startObserver(a)
 	m.allocateSoon()

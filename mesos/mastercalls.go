@@ -214,9 +214,15 @@ func (m *Master) offerOrNot(a *masterAgent) {
 // drain kills the tasks of an agent that is to be empty, each with its own grace.
 func (m *Master) drain(a *masterAgent) {
 	m.offerOrNot(a)
-	for _, t := range m.tasksOf(a) {
-		if !t.State.Terminal() {
-			m.kill(t, 0)
-		}
+	killAll(a)
+	if a.state == agentRegistered {
+		m.resendKills(a)
+	}
+}
+
+// killAll has the tasks of an agent killed by the next resendKills.
+func killAll(a *masterAgent) {
+	for _, t := range a.tasks { // any order
+		t.killing = true
 	}
 }

@@ -110,3 +110,13 @@ func TestSequenceGoesOnAfterAnAgentIsForgotten(t *testing.T) {
 	l.again(l.id, 1)
 	wantSame(t, "sequence", l.begin("s1", l.f, "t2", l.id).Sequence, uint64(2))
 }
+
+func TestDrainGoesOnWithTheNextMaster(t *testing.T) {
+	l := newLaunched(t, nil)
+	l.m.Operate(l.now, 5, DrainAgent{Agent: l.id})
+	l.run()
+	l.elect()
+	l.clear()
+	l.again(l.id, 1, taskOf(l.task, Running))
+	wantSame(t, "killed", sent[Kill](l.stage), []Kill{{Term: l.term, Task: TaskKey{l.f, "t1"}}})
+}
