@@ -288,7 +288,7 @@ func (m *Master) unreachable(a *masterAgent) {
 	a.state, a.settled = agentUnreachable, false
 	for _, t := range m.tasksOf(a) {
 		t.occupied = false
-		if t.State.Terminal() {
+		if t.shown().Terminal() {
 			continue
 		}
 		t.unreachable = true

@@ -120,3 +120,19 @@ func TestDrainGoesOnWithTheNextMaster(t *testing.T) {
 	l.again(l.id, 1, taskOf(l.task, Running))
 	wantSame(t, "killed", sent[Kill](l.stage), []Kill{{Term: l.term, Task: TaskKey{l.f, "t1"}}})
 }
+
+// The last that the scheduler knows of a task is what counts.
+func TestEndThatWasNotToldIsUnreachable(t *testing.T) { // P-4, U-3
+	l := newLaunched(t, nil)
+	l.agentSays(l.link, update(l.task, Running, Finished, 1))
+	l.pass(90 * time.Second)
+	wantSame(t, "states", l.states("s1"), "t1:RUNNING t1:UNREACHABLE")
+	l.clear()
+	back := taskOf(l.task, Finished)
+	back.Acknowledging, back.AcknowledgingID = Running, UpdateID{1}
+	link, _ := l.again(l.id, 1, back)
+	l.agentSays(link, update(l.task, Running, Finished, 1))
+	l.call("s1", l.f, AcknowledgeCall{"t1", l.id, UpdateID{1}})
+	l.agentSays(link, update(l.task, Finished, Finished, 2))
+	wantSame(t, "states", l.states("s1"), "t1:RUNNING t1:RUNNING t1:FINISHED")
+}

@@ -212,7 +212,7 @@ func (m *Master) takeUpTask(a *masterAgent, f *framework, brought *Task) {
 	if t.State.Terminal() {
 		m.release(t)
 	}
-	if t.unreachable || a.returning && !t.State.Terminal() {
+	if t.unreachable || a.returning && !t.shown().Terminal() {
 		t.unreachable = false
 		m.tell(t, ReasonAgentReregistered, "the agent is back")
 	}
