@@ -71,6 +71,10 @@ type Master struct {
 	offers     *Offers
 	removals   removals
 
+	// unheard are agents that were marked unreachable before they have said in this Term what
+	// they have. One that is not unreachable any more is none.
+	unheard map[AgentID]bool
+
 	// Numbers of the names that this master has given, and of the containers it has minted.
 	agentNumber, frameworkNumber, offerNumber, launches uint64
 
@@ -95,7 +99,7 @@ func NewMaster(c MasterConfig, term Term, now, unix time.Duration) (*Master, err
 	m := &Master{config: c, term: term, now: now, start: now, unixStart: unix,
 		allocator: NewAllocator(c.Allocator), agents: map[AgentID]*masterAgent{}, links: map[LinkID]*masterAgent{},
 		fresh: map[string]*masterAgent{}, frameworks: map[FrameworkID]*framework{}, streams: map[StreamID]*subscription{},
-		offers: NewOffers(OffersConfig{Max: c.MaxOffers})}
+		offers: NewOffers(OffersConfig{Max: c.MaxOffers}), unheard: map[AgentID]bool{}}
 	m.allocation.ring, m.recovery.ring, m.pruning.ring = m.allocate, m.recoveryOver, m.prune
 	m.removals.ring = m.remove
 	m.commit(ElectMaster{Name: c.Name, Address: c.Address}, func(RegistryResult) {})
@@ -153,6 +157,9 @@ func (m *Master) Loaded(now time.Duration, r *Registry) {
 	}
 	for a := range r.Agents() {
 		m.recoverAgent(a)
+	}
+	for u := range r.UnreachableAgents() {
+		m.unheard[u.ID] = true
 	}
 	m.alarms.set(&m.recovery, m.now+m.config.RegisterTimeout)
 	m.alarms.set(&m.pruning, m.now+m.config.PruneInterval)
@@ -222,6 +229,7 @@ func (m *Master) prune() {
 	m.alarms.set(&m.pruning, m.now+m.config.PruneInterval)
 	before := max(0, m.unix()-PruneAge)
 	m.commit(Prune{Before: before, Keep: PruneKeep}, func(RegistryResult) {
+		maps.DeleteFunc(m.unheard, func(id AgentID, _ bool) bool { return m.registry.Standing(id) != StandingUnreachable })
 		for _, a := range inOrder(m.agents) {
 			if a.state == agentUnreachable && m.registry.Standing(a.id) != StandingUnreachable {
 				m.forgetAgent(a)

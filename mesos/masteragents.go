@@ -268,6 +268,9 @@ func (m *Master) registered(a *masterAgent, r registration) {
 	a.state, a.link, a.sequence = agentRegistered, r.link, r.Sequence
 	a.settled = a.settled || r.Term == m.term
 	a.again = !a.settled
+	if a.settled {
+		delete(m.unheard, a.id)
+	}
 	m.alarms.stop(&a.away)
 	m.unscheduleRemoval(a)
 	m.offerOrNot(a)
@@ -285,6 +288,9 @@ func (m *Master) registered(a *masterAgent, r registration) {
 // unreachable does what follows from the registry's mark (P-4).
 func (m *Master) unreachable(a *masterAgent) {
 	m.leave(a)
+	if !a.settled {
+		m.unheard[a.id] = true
+	}
 	a.state, a.settled = agentUnreachable, false
 	for _, t := range m.tasksOf(a) {
 		t.occupied = false

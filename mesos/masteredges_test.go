@@ -136,3 +136,22 @@ func TestEndThatWasNotToldIsUnreachable(t *testing.T) { // P-4, U-3
 	l.agentSays(link, update(l.task, Finished, Finished, 2))
 	wantSame(t, "states", l.states("s1"), "t1:RUNNING t1:RUNNING t1:FINISHED")
 }
+
+// An agent that the master before has marked may run what nobody else knows of.
+func TestUnknownWaitsForUnreachableAgents(t *testing.T) { // R
+	l := newLaunched(t, nil)
+	l.pass(90 * time.Second)
+	l.elect()
+	l.subscribe("s1", FrameworkInfo{ID: l.f, Name: "f"})
+	l.clear()
+	ask := ReconcileCall{Tasks: []ReconcileTask{{Task: "t1"}, {Task: "t2"}}}
+	l.call("s1", l.f, ask)
+	wantSame(t, "states", l.states("s1"), "")
+	l.again(l.id, 1)
+	l.call("s1", l.f, ask)
+	wantSame(t, "states once it is back", l.states("s1"), "t1:UNKNOWN t2:UNKNOWN")
+	l.clear()
+	l.pass(90 * time.Second)
+	l.call("s1", l.f, ask)
+	wantSame(t, "states when it is away again", l.states("s1"), "t1:UNKNOWN t2:UNKNOWN")
+}

@@ -1,7 +1,5 @@
 package mesos
 
-import "maps"
-
 // reconcile answers a ReconcileCall (R): with an update for each task it names or, if it
 // names none, for each that is known.
 func (m *Master) reconcile(f *framework, tasks []ReconcileTask) {
@@ -49,10 +47,16 @@ func (m *Master) reconcileOne(f *framework, r ReconcileTask) {
 	m.event(f, UpdateEvent{Status: s})
 }
 
-// someUnsettled reports whether an agent has still to say what it has.
+// someUnsettled reports whether an agent has still to say what it has: one that is admitted,
+// or one that is unreachable and has not said it in this Term.
 func (m *Master) someUnsettled() bool {
-	for a := range maps.Values(m.agents) {
+	for _, a := range m.agents {
 		if !m.surelyAbsent(a.id) && a.state != agentUnreachable {
+			return true
+		}
+	}
+	for id := range m.unheard {
+		if m.registry.Standing(id) == StandingUnreachable {
 			return true
 		}
 	}
