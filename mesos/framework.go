@@ -17,8 +17,6 @@ type framework struct {
 	all    map[ContainerID]*masterTask
 	// removing: its removal is proposed. removed: it is in the registry.
 	removing, removed bool
-	// subscribing counts the subscriptions that wait for the registry.
-	subscribing int
 	// failover rings when no scheduler has come for too long, heartbeat when one is to hear.
 	failover, heartbeat alarm
 }
@@ -99,8 +97,7 @@ func (m *Master) subscribe(c *Call, info FrameworkInfo) {
 	m.streams[c.Stream] = s
 	isNew := info.ID == ""
 	if isNew {
-		m.frameworkNumber++
-		info.ID = FrameworkID(fmt.Sprintf("%d-F%d", m.term, m.frameworkNumber))
+		info.ID = m.nextFrameworkID()
 	}
 	o := PutFramework{Info: info, Connected: true, Time: m.unix()}
 	f := m.frameworks[info.ID]
@@ -114,15 +111,25 @@ func (m *Master) subscribe(c *Call, info FrameworkInfo) {
 	case m.crowded():
 		m.refuse(s, "too much waits for the registry: try again")
 	default:
-		if f != nil {
-			f.subscribing++
-		}
+		m.naming[info.ID]++
 		m.commit(o, func(r RegistryResult) {
-			if f != nil {
-				f.subscribing--
+			if m.naming[info.ID]--; m.naming[info.ID] == 0 {
+				delete(m.naming, info.ID)
 			}
 			m.subscribed(s, info, r)
 		})
+	}
+}
+
+// nextFrameworkID returns an id that is nobody's: a scheduler may have brought one of this
+// form.
+func (m *Master) nextFrameworkID() FrameworkID {
+	for {
+		m.frameworkNumber++
+		id := FrameworkID(fmt.Sprintf("%d-F%d", m.term, m.frameworkNumber))
+		if m.frameworks[id] == nil && m.naming[id] == 0 && m.registry.FrameworkStanding(id) == StandingNone {
+			return id
+		}
 	}
 }
 
@@ -238,7 +245,7 @@ func (m *Master) schedulerGone(f *framework) {
 func (m *Master) failoverOver(f *framework) {
 	switch {
 	case f.stream != nil || f.removing || f.removed:
-	case f.subscribing > 0: // it has come back; if it is refused this counts anew
+	case m.naming[f.info.ID] > 0: // it has come back; if it is refused this counts anew
 		m.alarms.set(&f.failover, m.now+max(f.info.FailoverTimeout, m.config.FrameworkGrace))
 	default:
 		m.removeFramework(f, func(RegistryResult) {})

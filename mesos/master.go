@@ -75,6 +75,9 @@ type Master struct {
 	// they have. One that is not unreachable any more is none.
 	unheard map[AgentID]bool
 
+	// naming counts the subscriptions that wait for the registry.
+	naming map[FrameworkID]int
+
 	// Numbers of the names that this master has given, and of the containers it has minted.
 	agentNumber, frameworkNumber, offerNumber, launches uint64
 
@@ -99,7 +102,8 @@ func NewMaster(c MasterConfig, term Term, now, unix time.Duration) (*Master, err
 	m := &Master{config: c, term: term, now: now, start: now, unixStart: unix,
 		allocator: NewAllocator(c.Allocator), agents: map[AgentID]*masterAgent{}, links: map[LinkID]*masterAgent{},
 		fresh: map[string]*masterAgent{}, frameworks: map[FrameworkID]*framework{}, streams: map[StreamID]*subscription{},
-		offers: NewOffers(OffersConfig{Max: c.MaxOffers}), unheard: map[AgentID]bool{}}
+		offers: NewOffers(OffersConfig{Max: c.MaxOffers}), unheard: map[AgentID]bool{},
+		naming: map[FrameworkID]int{}}
 	m.allocation.ring, m.recovery.ring, m.pruning.ring = m.allocate, m.recoveryOver, m.prune
 	m.removals.ring = m.remove
 	m.commit(ElectMaster{Name: c.Name, Address: c.Address}, func(RegistryResult) {})

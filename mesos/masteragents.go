@@ -152,13 +152,23 @@ func (m *Master) registerNew(r registration) {
 		if m.crowded() {
 			return
 		}
-		m.agentNumber++
-		r.Info.ID = AgentID(fmt.Sprintf("%d-A%d", m.term, m.agentNumber))
+		r.Info.ID = m.nextAgentID()
 		a = m.newAgent(r.Info, r.Boot, agentRecovered)
 		m.fresh[machine] = a
 	}
 	r.Info.ID = a.id
 	m.take(a, r)
+}
+
+// nextAgentID returns an id that is nobody's: an agent may have brought one of this form.
+func (m *Master) nextAgentID() AgentID {
+	for {
+		m.agentNumber++
+		id := AgentID(fmt.Sprintf("%d-A%d", m.term, m.agentNumber))
+		if m.agents[id] == nil && m.registry.Standing(id) == StandingNone {
+			return id
+		}
+	}
 }
 
 // known notes that an agent has shown that it knows its id.

@@ -155,3 +155,21 @@ func TestUnknownWaitsForUnreachableAgents(t *testing.T) { // R
 	l.call("s1", l.f, ask)
 	wantSame(t, "states when it is away again", l.states("s1"), "t1:UNKNOWN t2:UNKNOWN")
 }
+
+func TestNamesInUseAreNotGivenAway(t *testing.T) { // F-1, A-10
+	s := newStage(t, nil)
+	info := machine(1)
+	info.ID = "1-A1"
+	s.agentSays(70, Register{Info: info, Boot: "b", Attempt: 1, Sequence: 1, Term: s.term})
+	id, _ := s.first(2)
+	wantSame(t, "agent", id, AgentID("1-A2"))
+	s.subscribe("s1", FrameworkInfo{ID: "1-F1", Name: "f"})
+	wantSame(t, "framework", s.subscribe("s2", FrameworkInfo{Name: "g"}), FrameworkID("1-F2"))
+	s.held = true
+	s.call("s3", "", SubscribeCall{FrameworkInfo{ID: "1-F3", Name: "h"}})
+	s.call("s4", "", SubscribeCall{FrameworkInfo{Name: "i"}})
+	s.held = false
+	s.release()
+	s.run()
+	wantSame(t, "of one under way", told[SubscribedEvent](s, "s4")[0].Framework, FrameworkID("1-F4"))
+}
