@@ -17,6 +17,8 @@ type framework struct {
 	all    map[ContainerID]*masterTask
 	// removing: its removal is proposed. removed: it is in the registry.
 	removing, removed bool
+	// teardowns are the calls that are answered when its removal has come out.
+	teardowns []Call
 	// failover rings when no scheduler has come for too long, heartbeat when one is to hear.
 	failover, heartbeat alarm
 }
@@ -248,19 +250,31 @@ func (m *Master) failoverOver(f *framework) {
 	case m.naming[f.info.ID] > 0: // it has come back; if it is refused this counts anew
 		m.alarms.set(&f.failover, m.now+max(f.info.FailoverTimeout, m.config.FrameworkGrace))
 	default:
-		m.removeFramework(f, func(RegistryResult) {})
+		m.removeFramework(f)
 	}
 }
 
 // removeFramework removes a framework, in the registry first.
-func (m *Master) removeFramework(f *framework, done func(RegistryResult)) {
+func (m *Master) removeFramework(f *framework) {
 	f.removing = true
 	m.commit(RemoveFramework{Framework: f.info.ID, Time: m.unix()}, func(r RegistryResult) {
 		f.removing = false
-		if r.Code == CodeOK {
+		code, message := CallAccepted, ""
+		// The registry does not know one that an agent has brought and it had no room for,
+		// unless a subscription that waits puts it there.
+		unknown := r.Code == CodeFrameworkUnknown && m.naming[f.info.ID] == 0
+		if r.Code == CodeOK || unknown {
 			m.frameworkRemoved(f)
+		} else {
+			code, message = CallRefused, r.Code.String()
+			if f.stream == nil {
+				m.alarms.set(&f.failover, m.now+max(f.info.FailoverTimeout, m.config.FrameworkGrace))
+			}
 		}
-		done(r)
+		for i := range f.teardowns {
+			m.answer(&f.teardowns[i], code, message)
+		}
+		f.teardowns = nil
 	})
 }
 

@@ -122,17 +122,14 @@ func (m *Master) acknowledgeCall(f *framework, k AcknowledgeCall) {
 }
 
 func (m *Master) teardown(c *Call, f *framework) {
-	if f.removing {
-		m.answer(c, CallAccepted, "")
+	if len(f.teardowns) >= m.config.MaxPendingCommits {
+		m.answer(c, CallOverloaded, "its removal is under way, and too many wait for it")
 		return
 	}
-	m.removeFramework(f, func(r RegistryResult) {
-		if r.Code != CodeOK {
-			m.answer(c, CallRefused, r.Code.String())
-			return
-		}
-		m.answer(c, CallAccepted, "")
-	})
+	f.teardowns = append(f.teardowns, *c)
+	if !f.removing {
+		m.removeFramework(f)
+	}
 }
 
 // Operate has an operator's operation carried out: DrainAgent, DeactivateAgent,

@@ -173,3 +173,57 @@ func TestNamesInUseAreNotGivenAway(t *testing.T) { // F-1, A-10
 	s.run()
 	wantSame(t, "of one under way", told[SubscribedEvent](s, "s4")[0].Framework, FrameworkID("1-F4"))
 }
+
+func TestAdoptedFrameworkThatHasNoRoomIsRemoved(t *testing.T) { // M-8, F-3
+	s := newStage(t, nil)
+	s.registry.limits.Frameworks = 1
+	s.elect()
+	s.subscribe("s1", FrameworkInfo{Name: "f"})
+	l := &Launch{Framework: FrameworkInfo{ID: "old-F1", Name: "old"}, Task: job("t1", "old-A1"), Container: ContainerID{9}}
+	info := machine(1)
+	info.ID = "old-A1"
+	s.agentSays(7, Register{Info: info, Boot: "b", Attempt: 1, Sequence: 1, Term: s.term, Frameworks: []FrameworkInfo{l.Framework},
+		Tasks: []Task{taskOf(l, Running)}})
+	wantSame(t, "standing", s.registry.FrameworkStanding("old-F1"), StandingNone)
+	s.clear()
+	s.pass(time.Minute)
+	wantSame(t, "shut down", len(sent[ShutdownFramework](s)) > 0, true)
+}
+
+// A removal that finds nothing leaves a framework whose subscription comes after it.
+func TestSubscriptionBehindARemoval(t *testing.T) { // M-8, F-3
+	s := newStage(t, nil)
+	s.registry.limits.Frameworks = 1
+	s.elect()
+	s.subscribe("s1", FrameworkInfo{Name: "f"})
+	info := machine(1)
+	info.ID = "old-A1"
+	l := &Launch{Framework: FrameworkInfo{ID: "old-F1", Name: "old"}, Task: job("t1", "old-A1"), Container: ContainerID{9}}
+	s.agentSays(7, Register{Info: info, Boot: "b", Attempt: 1, Sequence: 1, Term: s.term, Frameworks: []FrameworkInfo{l.Framework},
+		Tasks: []Task{taskOf(l, Running)}})
+	s.held = true
+	s.pass(time.Minute)
+	s.call("s2", "", SubscribeCall{l.Framework})
+	s.registry.limits.Frameworks, s.m.registry.limits.Frameworks = 2, 2
+	s.held = false
+	s.release()
+	s.run()
+	wantSame(t, "shut down", len(sent[ShutdownFramework](s)), 0)
+	wantSame(t, "code", s.call("s2", "old-F1", ReconcileCall{}).Code, CallAccepted)
+	wantSame(t, "states", s.states("s2"), "t1:RUNNING")
+}
+
+func TestTeardownTwiceWaitsForTheRegistry(t *testing.T) { // F-3
+	l := newLaunched(t, nil)
+	l.held = true
+	wantSame(t, "first", l.call("s1", l.f, TeardownCall{}), Answer{})
+	wantSame(t, "second", l.call("s1", l.f, TeardownCall{}), Answer{})
+	l.held = false
+	l.release()
+	l.run()
+	wantSame(t, "answers", len(l.answers), 2)
+	wantSame(t, "proposed once", l.registry.FrameworkStanding(l.f), StandingRemoved)
+	for _, a := range l.answers {
+		wantSame(t, "answered", a.Code, CallAccepted)
+	}
+}
