@@ -303,3 +303,30 @@ func TestTasksOfARemovedFrameworkAreShutDown(t *testing.T) { // A-11
 	wantSame(t, "acknowledged", len(sent[Acknowledge](l.stage)), 1)
 	wantSame(t, "in the table", len(l.m.frameworks)+len(l.m.agents[l.id].tasks), 0)
 }
+
+func TestSubscriptionUnderWayKeepsTheFramework(t *testing.T) { // F-3
+	s := newStage(t, nil)
+	f := s.subscribe("s1", FrameworkInfo{Name: "f", FailoverTimeout: time.Hour})
+	s.m.StreamClosed(s.now, "s1")
+	s.run()
+	s.pass(time.Hour - 1)
+	s.held = true
+	s.call("s2", "", SubscribeCall{FrameworkInfo{ID: f, Name: "f"}})
+	s.pass(time.Minute)
+	s.held = false
+	s.release()
+	s.run()
+	wantSame(t, "standing", s.registry.FrameworkStanding(f), StandingConnected)
+}
+
+func TestStreamThatEndsBeforeItIsSubscribed(t *testing.T) { // F-3
+	s := newStage(t, nil)
+	s.held = true
+	s.call("s1", "", SubscribeCall{FrameworkInfo{Name: "f", FailoverTimeout: time.Hour}})
+	s.m.StreamClosed(s.now, "s1")
+	s.held = false
+	s.release()
+	s.run()
+	wantSame(t, "events", len(s.events), 0)
+	wantSame(t, "standing", s.registry.FrameworkStanding("1-F1"), StandingDisconnected)
+}

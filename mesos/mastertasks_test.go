@@ -16,12 +16,14 @@ func TestUpdatesAreHandedOnInOrder(t *testing.T) { // U-2, U-5
 		ack           bool
 		told          string
 	}{
+		{Starting, Starting, 9, true, "t1:STARTING"},
 		{Running, Running, 1, false, "t1:RUNNING"},
 		{Running, Finished, 1, false, "t1:RUNNING"}, // sent again: the scheduler has not confirmed it
 		{Running, Finished, 1, true, "t1:RUNNING"},
 		{Running, Finished, 1, false, ""}, // the Acknowledge got lost
 		{Finished, Finished, 2, false, "t1:FINISHED"},
 		{Running, Running, 1, false, ""}, // late
+		{Starting, Starting, 9, false, ""},
 		{Finished, Finished, 2, true, "t1:FINISHED"},
 		{Finished, Finished, 2, false, ""},
 		{Running, Running, 1, false, ""},

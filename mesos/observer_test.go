@@ -58,6 +58,8 @@ func TestPongTakesTheMarkBack(t *testing.T) { // P-1
 	wantSame(t, "queued", len(s.m.removals.queue), 0)
 	s.pass(75*time.Second - 1)
 	s.agentSays(link, Pong{b, s.term, 5}) // twice
+	s.pass(1)
+	wantSame(t, "queued again", len(s.m.removals.queue), 1)
 	s.pass(time.Hour)
 	wantSame(t, "the second", s.registry.Standing(b), StandingUnreachable)
 }
