@@ -50,6 +50,12 @@
 // its tasks are taken up again. Who replaces a task that must not run twice waits for longer
 // than the agent lets it run without a master.
 //
+// A master that another one has replaced does not know it until its next operation of the
+// registry is refused. Until then an agent that it reaches takes it for the leader, and tasks
+// with a StopAfter run on. The next master marks such an agent RegisterTimeout after its
+// own election. So the host drops a master within that time of the last moment at which it
+// was sure to lead the registry log, whether or not the master has something to commit.
+//
 // # Source
 //
 // "Mesos: A Platform for Fine-Grained Resource Sharing in the Data Center" (NSDI 2011),
