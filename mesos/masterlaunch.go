@@ -3,7 +3,6 @@ package mesos
 import (
 	"encoding/binary"
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -179,8 +178,6 @@ func checkTask(t *TaskInfo, agent AgentID) string {
 	switch err := CheckName(string(t.ID)); {
 	case err != nil:
 		return err.Error()
-	case strings.Contains(string(t.ID), " "):
-		return "its id has a space"
 	case t.Agent != agent:
 		return fmt.Sprintf("it is for agent %s, the offers are of %s", t.Agent, agent)
 	case t.Resources.Empty():
