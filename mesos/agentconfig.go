@@ -37,12 +37,17 @@ type AgentConfig struct {
 	// MaxFrameworks bounds the frameworks that have tasks which are not done. Of more than
 	// that no launch is taken. Default 100.
 	MaxFrameworks int
+	// MaxBytes bounds the records of all tasks that are not done and of their frameworks, which
+	// a Register brings at once. Launches are refused from half of it on, from all of it on nothing is
+	// taken. Default 4 MiB.
+	MaxBytes int
 	// MaxDone bounds the containers that are remembered after their end, and the tasks
 	// that are remembered because they were killed before they came. Default 4096.
 	MaxDone int
 
-	// RegisterFactor is how long an agent waits at most until it registers for the first
-	// time. From attempt to attempt it doubles, up to RegisterMost. Defaults 1 s and 1 min.
+	// RegisterFactor is how long an agent waits at most until it registers with a new master
+	// or over a new link, unless it was just started. From attempt to attempt it doubles, up
+	// to RegisterMost. Defaults 1 s and 1 min.
 	RegisterFactor, RegisterMost time.Duration
 	// RetryFirst is how long an update waits for its acknowledgement until it is sent
 	// again. Each time it doubles, up to RetryMost. Defaults 10 s and 10 min.
@@ -71,6 +76,7 @@ func (c AgentConfig) withDefaults() AgentConfig {
 	}
 	number(&c.MaxTasks, 1000)
 	number(&c.MaxFrameworks, 100)
+	number(&c.MaxBytes, 4<<20)
 	number(&c.MaxDone, 4096)
 	number(&c.RemovedSends, 3)
 	span(&c.RegisterFactor, time.Second)
@@ -96,6 +102,8 @@ func (c AgentConfig) check() error {
 		return bad("MaxTasks", "is at least 1")
 	case c.MaxFrameworks < 1:
 		return bad("MaxFrameworks", "is at least 1")
+	case c.MaxBytes < 1:
+		return bad("MaxBytes", "is at least 1")
 	case c.MaxDone < 1:
 		return bad("MaxDone", "is at least 1")
 	case c.RemovedSends < 1:
@@ -171,6 +179,8 @@ type ContainerEvent struct {
 	Exit ContainerExit
 	// Limit is set for ContainerLimited: ReasonContainerLimitationMemory or such.
 	Limit Reason
+	// Health is set for ContainerChecked.
+	Health Health
 	// Message says more.
 	Message string
 }
@@ -187,4 +197,8 @@ const (
 	ContainerNotStarted
 	// ContainerLimited: it went beyond a limit, and is to be ended.
 	ContainerLimited
+	// ContainerChecked: a health check has found what none before it had found.
+	ContainerChecked
+	// ContainerUnhealthy: too many checks in a row have failed, and it is to be ended.
+	ContainerUnhealthy
 )

@@ -1,6 +1,9 @@
 package mesos
 
-import "math"
+import (
+	"cmp"
+	"math"
+)
 
 // ObservedContainer is what a look at a container found.
 type ObservedContainer struct {
@@ -19,7 +22,7 @@ func (a *Agent) Observed(o ObservedContainer) {
 	if t.State.Terminal() || a.starting(t.Container) {
 		return
 	}
-	f.Rebooted = f.Rebooted || a.rebooted && !t.observed
+	f.Rebooted = f.Rebooted || a.rebooted && !t.observed && !f.Engine
 	verdict := Decide(f)
 	if verdict == NeverStarted && t.State == Running {
 		verdict = Vanished // it was seen to run: its run directory has been removed
@@ -29,6 +32,10 @@ func (a *Agent) Observed(o ObservedContainer) {
 		a.out.Bar = append(a.out.Bar, t.Container)
 		return
 	case LookAgain:
+		a.out.Look = append(a.out.Look, t.Container)
+		return
+	case Postpone:
+		t.observed = true
 		a.out.Look = append(a.out.Look, t.Container)
 		return
 	}
@@ -47,9 +54,12 @@ func (a *Agent) Observed(o ObservedContainer) {
 	case Ended:
 		a.exited(t, *f.Exit)
 	case Vanished:
-		reason, message := ReasonExecutorTerminated, "it has ended, and its exit status is unknown"
-		if f.Rebooted {
+		reason, message := ReasonExecutorTerminated, "it has ended without its shim, so its exit status is unknown"
+		switch {
+		case f.Rebooted:
 			reason, message = ReasonAgentRestarted, "the machine was started anew"
+		case f.Engine:
+			message = "its container was removed by somebody else, so its exit status is unknown"
 		}
 		a.endTask(t, TaskStatus{State: Failed, Reason: reason, Message: message})
 	}
@@ -58,6 +68,8 @@ func (a *Agent) Observed(o ObservedContainer) {
 // observeStranger ends what the agent does not know, and has forgotten what is done.
 func (a *Agent) observeStranger(o ObservedContainer) {
 	switch f := o.Facts; {
+	case f.Untold:
+		a.out.Look = append(a.out.Look, o.Container)
 	case (f.ShimAlive || f.TaskAlive) && f.Rebooted:
 	case f.ShimAlive || f.TaskAlive:
 		a.out.Stop = append(a.out.Stop, StopContainer{Container: o.Container, Grace: a.cfg.KillGrace})
@@ -68,11 +80,11 @@ func (a *Agent) observeStranger(o ObservedContainer) {
 	}
 }
 
-// stopAgain carries on with the end of a container that the agent was ending when it was
-// restarted, and ends every one of a cleanup.
+// stopAgain carries on with the end of a container that the agent was ending when it, or
+// whoever watches the container, was restarted, and ends every one of a cleanup.
 func (a *Agent) stopAgain(t *agentTask) {
 	switch {
-	case t.State == Killing:
+	case t.State == Killing || t.failing != "" || t.limit != 0:
 		a.stop(t, t.KillGrace)
 	case a.cfg.Recover == Cleanup:
 		a.kill(t, ReasonAgentRestarted, "the agent cleans up", t.KillGrace)
@@ -94,6 +106,11 @@ func (a *Agent) Event(e ContainerEvent) {
 			t.limit = e.Limit
 			a.stop(t, t.KillGrace)
 		}
+	case ContainerChecked:
+		t.health = e.Health
+		a.tellHealth(t, e.Message)
+	case ContainerUnhealthy:
+		a.unhealthy(t, e.Message)
 	case ContainerNotStarted:
 		t.observed = true
 		a.exited(t, ContainerExit{NotStarted: true, Message: e.Message})
@@ -109,7 +126,11 @@ func isLimit(r Reason) bool {
 
 // exited ends a task whose container has.
 func (a *Agent) exited(t *agentTask, e ContainerExit) {
-	a.endTask(t, exitStatus(e, t.limit, t.orphan))
+	s := exitStatus(e, t.limit, t.orphan)
+	if t.failing != "" && t.limit == 0 && !e.NotStarted {
+		s.State, s.Reason, s.Message = Failed, ReasonTaskHealthStatusUpdated, t.failing
+	}
+	a.endTask(t, s)
 }
 
 // exitStatus is what an exit means for a task that nobody has killed.
@@ -125,9 +146,14 @@ func exitStatus(e ContainerExit, limit Reason, orphan bool) TaskStatus {
 		s.Reason = limit
 	case e.OutOfMemory:
 		s.Reason = ReasonContainerLimitationMemory
+		s.Message = cmp.Or(s.Message, "it was ended because it took more memory than it has")
 	case orphan || !e.Known:
 		s.Reason = ReasonExecutorTerminated
-		if s.Message == "" {
+		switch {
+		case s.Message != "":
+		case orphan:
+			s.Message = "its shim has died, so it was ended, and its exit status is unknown"
+		default:
 			s.Message = "its exit status is unknown"
 		}
 	case e.Code == 0 && e.Signal == 0:

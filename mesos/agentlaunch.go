@@ -59,7 +59,18 @@ func (a *Agent) taskOf(m Launch, key TaskKey) Task {
 // crowded reports whether nothing more is to be kept of a framework, not even a refusal.
 func (a *Agent) crowded(id FrameworkID) bool {
 	_, known := a.frameworks[id]
-	return !known && len(a.frameworks) >= a.cfg.MaxFrameworks || a.undone(id) >= 2*a.cfg.MaxTasks
+	return !known && len(a.frameworks) >= a.cfg.MaxFrameworks || a.undone(id) >= 2*a.cfg.MaxTasks || a.bytes() >= a.cfg.MaxBytes
+}
+
+// bytes are those of the records of all tasks that are not done and of their frameworks.
+func (a *Agent) bytes() (n int) {
+	for _, f := range a.frameworks {
+		n += len(Record{Kind: RecordFramework, Framework: f}.Append(nil))
+	}
+	for _, t := range a.order {
+		n += t.bytes
+	}
+	return n
 }
 
 // undone counts the tasks of a framework that are not done.
@@ -109,21 +120,30 @@ func (a *Agent) refusal(m Launch, t Task) *TaskStatus {
 		}
 	}
 	size := len(Record{Kind: RecordTask, Task: t}.Append(nil))
-	if n := len(Record{Kind: RecordFramework, Framework: m.Framework}.Append(nil)); max(n, size) > MaxRecordBytes {
+	framework := len(Record{Kind: RecordFramework, Framework: m.Framework}.Append(nil))
+	if max(framework, size) > MaxRecordBytes {
 		return no(Errored, ReasonTaskInvalid, "the description has more than %d bytes", MaxRecordBytes)
 	}
-	all, own := a.alive(), a.undone(t.Key.Framework)
+	all, own, bytes := a.alive(), a.undone(t.Key.Framework), a.bytes()
 	switch left := a.left(); {
 	case t.KillGrace < 0 || t.KillGrace > a.cfg.MaxKillGrace:
 		return no(Errored, ReasonTaskInvalid, "a grace of %v is not between 0 and %v", t.KillGrace, a.cfg.MaxKillGrace)
 	case t.StopAfter < 0 || t.StopAfter > 0 && t.StopAfter <= t.KillGrace:
 		return no(Errored, ReasonTaskInvalid, "it cannot be stopped within %v with a grace of %v", t.StopAfter, t.KillGrace)
+	case m.Task.Health.wrong() != "":
+		return no(Errored, ReasonTaskInvalid, "its health check %s", m.Task.Health.wrong())
+	case m.Task.Docker.Wrong() != "":
+		return no(Errored, ReasonTaskInvalid, "%s", m.Task.Docker.Wrong())
+	case m.Task.Docker.beyond(t.Resources) != "":
+		return no(Errored, ReasonTaskInvalid, "%s", m.Task.Docker.beyond(t.Resources))
 	case len(m.Task.Data) > maxTaskData:
 		return no(Errored, ReasonTaskInvalid, "its data has %d bytes, more than %d", len(m.Task.Data), maxTaskData)
 	case all >= a.cfg.MaxTasks:
 		return no(Dropped, ReasonInvalidOffers, "the agent has %d tasks already", all)
 	case own >= a.cfg.MaxTasks:
 		return no(Dropped, ReasonInvalidOffers, "the framework has %d tasks here already, those that it has not acknowledged included", own)
+	case bytes+framework+size > a.cfg.MaxBytes/2:
+		return no(Dropped, ReasonInvalidOffers, "the descriptions of the agent's tasks have %d bytes already, and this one has %d", bytes, framework+size)
 	case !left.Contains(t.Resources):
 		return no(Dropped, ReasonInvalidOffers, "it wants %v, the agent has %v left", t.Resources, left)
 	}
@@ -132,7 +152,11 @@ func (a *Agent) refusal(m Launch, t Task) *TaskStatus {
 
 // refuse ends a task that was not started. It is remembered as one that was.
 func (a *Agent) refuse(f FrameworkInfo, task Task, s TaskStatus) {
-	if len((Record{Kind: RecordFramework, Framework: f}).Append(nil)) > MaxRecordBytes {
+	known, ok := a.frameworks[f.ID]
+	switch size := len(Record{Kind: RecordFramework, Framework: f}.Append(nil)); {
+	case ok:
+		f = known
+	case size > MaxRecordBytes || a.bytes()+size > a.cfg.MaxBytes/2:
 		f = FrameworkInfo{ID: f.ID}
 	}
 	a.tell(a.stage(f, task), s)

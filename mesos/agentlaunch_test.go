@@ -1,6 +1,7 @@
 package mesos
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -200,7 +201,11 @@ func TestDescriptionsThatMakeNoSenseAreErrors(t *testing.T) {
 		"stop after": func(l *Launch) { l.Task.StopAfter = 2 * time.Second },
 		"data":       func(l *Launch) { l.Task.Data = make([]byte, 65<<10) },
 		"labels":     func(l *Launch) { l.Task.Labels = map[string]string{"a": strings.Repeat("x", MaxRecordBytes)} },
-		"framework":  func(l *Launch) { l.Framework.Name = strings.Repeat("x", MaxRecordBytes) },
+		"image":      func(l *Launch) { l.Task.Docker = &Docker{} },
+		"port": func(l *Launch) {
+			l.Task.Docker = &Docker{Image: "hello:1", Ports: []PortMapping{{Host: 22, Container: 22}}}
+		},
+		"framework": func(l *Launch) { l.Framework.Name = strings.Repeat("x", MaxRecordBytes) },
 	} {
 		h := newAgentHost(t, AgentConfig{})
 		h.register()
@@ -226,6 +231,38 @@ func TestTasksAreBounded(t *testing.T) {
 	}
 	if tasks := h.agent.Tasks(); h.starts != 2 || len(tasks) != 4 || tasks[3].State != Dropped {
 		t.Fatalf("started %d, tasks %+v", h.starts, tasks)
+	}
+}
+
+// A Register brings all tasks at once: with more than fits in a message the agent would be lost.
+func TestWhatARegisterBringsIsBounded(t *testing.T) {
+	h := newAgentHost(t, AgentConfig{MaxBytes: 40 << 10, MaxTasks: 100})
+	h.register()
+	for n := 1; n <= 100; n++ {
+		l := h.launchOf(TaskID(fmt.Sprint("t", n)), n)
+		l.Framework.ID = FrameworkID(fmt.Sprint("f", n%7))
+		l.Framework.Labels = map[string]string{"of": strings.Repeat("f", 1<<10)}
+		l.Task.Resources = quantity("cpus:0.001")
+		l.Task.Labels = map[string]string{"of": strings.Repeat("t", 4<<10)}
+		h.step(l)
+	}
+	if h.starts < 2 || h.starts > 4 {
+		t.Errorf("%d tasks of 5 KiB were started, half of 40 KiB can be", h.starts)
+	}
+	if n := h.agent.bytes(); n > 24<<10 || len(h.agent.Tasks()) != 100 {
+		t.Errorf("%d bytes of %d tasks: refused ones need little", n, len(h.agent.Tasks()))
+	}
+	for n := 101; n <= 1000; n++ {
+		l := h.launchOf(TaskID(fmt.Sprint(strings.Repeat("t", 200), n)), n)
+		l.Framework.ID = FrameworkID(fmt.Sprint("f", n%7))
+		h.step(l)
+	}
+	if n := h.agent.bytes(); n > 41<<10 || n < 40<<10 {
+		t.Errorf("%d bytes of %d tasks, want all of 40 KiB and no more", n, len(h.agent.Tasks()))
+	}
+	h.restart(AgentConfig{MaxBytes: 40 << 10, MaxTasks: 100})
+	if n := h.agent.bytes(); n < 40<<10 {
+		t.Errorf("%d bytes after a restart", n)
 	}
 }
 

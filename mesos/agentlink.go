@@ -8,6 +8,8 @@ import (
 // link is the agent's relation to the leading master.
 type link struct {
 	connected, registered bool
+	// before: there was a link since the agent was started.
+	before bool
 
 	// The next Register is due at registerAt, the one after it a random time in [0, wait)
 	// later. sequence counts those of this link.
@@ -35,15 +37,20 @@ type madePong struct {
 const maxPongs = 16
 
 // Connected tells that there is a link to a master which leads as of term. The agent
-// registers with it. One of the past is none.
+// registers with it: at once if it is the agent that was started, at a random time soon if
+// all agents come, as to a new master. One of the past is none.
 func (a *Agent) Connected(term Term) {
 	if term < a.term {
 		return
 	}
+	alone := !a.link.before && (a.term == 0 || a.term == term)
 	a.raise(term)
-	a.link.connected, a.link.heard = true, a.now
+	a.link.connected, a.link.before, a.link.heard = true, true, a.now
 	a.link.sequence, a.link.attempt = 0, 0
 	a.registerAnew()
+	if alone {
+		a.link.registerAt = a.now
+	}
 }
 
 // Disconnected tells that there is none any more.

@@ -9,6 +9,8 @@ import (
 func TestRegistrationWaitsALittleLongerEachTime(t *testing.T) {
 	h := newAgentHost(t, AgentConfig{PingTimeout: 1000 * time.Hour})
 	h.agent.Connected(3)
+	h.agent.Disconnected()
+	h.agent.Connected(3)
 	h.output()
 	most, longest := time.Second, time.Duration(0)
 	for n := range 60 {
@@ -24,6 +26,34 @@ func TestRegistrationWaitsALittleLongerEachTime(t *testing.T) { // A-10
 	}
 	if longest < 30*time.Second {
 		t.Fatalf("waits %v at most", longest)
+	}
+}
+
+func TestAnAgentThatWasStartedRegistersAtOnceUnlessTheMasterIsNew(t *testing.T) {
+	registersAtOnce := func(h *agentHost, term Term) bool {
+		h.agent.Connected(term)
+		return len(h.output().Send) > 0
+	}
+	h := newAgentHost(t, AgentConfig{})
+	if !registersAtOnce(h, 3) {
+		t.Error("an agent's first registration waits, though nobody else registers")
+	}
+	h.agent.Disconnected()
+	if registersAtOnce(h, 3) || registersAtOnce(h, 4) {
+		t.Error("a link that broke broke for many, and they all come back at the same moment")
+	}
+	h = newAgentHost(t, AgentConfig{})
+	h.register()
+	term := h.agent.Term()
+	h.restart(AgentConfig{})
+	h.output()
+	if !registersAtOnce(h, term) {
+		t.Error("a restarted agent waits at the master that it had")
+	}
+	h.restart(AgentConfig{})
+	h.output()
+	if registersAtOnce(h, term+1) {
+		t.Error("a restarted agent comes at once to a new master, as all agents do")
 	}
 }
 

@@ -119,7 +119,7 @@ func (m *fakeMaster) launch() {
 	if used > 4000 && w.rng.IntN(8) > 0 { // otherwise more than there is
 		return
 	}
-	s := &fakeShim{id: c, key: TaskKey{"f", TaskID(fmt.Sprint("t", n))}, resources: resources, forever: w.rng.IntN(3) == 0}
+	s := &fakeShim{id: c, key: TaskKey{"f", TaskID(fmt.Sprint("t", n))}, resources: resources, forever: w.rng.IntN(3) == 0, engine: n%3 == 1}
 	if w.rng.IntN(4) == 0 {
 		s.key.Framework = "g"
 	}

@@ -44,7 +44,7 @@ type fakeShim struct {
 	id                     ContainerID
 	key                    TaskKey
 	resources              Resources
-	forever                bool
+	forever, engine        bool
 	lock, started, barred  bool // files
 	exit                   *ContainerExit
 	forked, alive, running bool // shim on its way, shim holding the lock, task
@@ -113,9 +113,13 @@ func (w *agentWorld) killAgent() {
 func (w *agentWorld) look(c ContainerID) {
 	w.inputs = append(w.inputs, func() {
 		var f Facts
-		if s := w.shims[c]; s != nil && !s.forgotten {
+		s := w.shims[c]
+		switch {
+		case s != nil && s.engine && w.chance(25): // it does not answer just now
+			f = Facts{Untold: true}
+		case s != nil && !s.forgotten:
 			s.watched = true
-			f = Facts{Barred: s.barred, Locked: s.lock, LockHeld: s.alive, ShimAlive: s.alive, Started: s.started, TaskAlive: s.running, Exit: s.exit}
+			f = Facts{Barred: s.barred, Locked: s.lock, LockHeld: s.alive, ShimAlive: s.alive, Started: s.started, TaskAlive: s.running, Exit: s.exit, Engine: s.engine}
 			if s.alive && w.chance(20) { // it is not known for a shim that lives
 				f.ShimAlive, f.TaskAlive = false, false
 			}

@@ -95,6 +95,18 @@ func (a *Allocator) Occupy(f FrameworkID, role string, agent AgentID, r Resource
 // most MaxRefuse; below 0 means DefaultRefuse. It does nothing if the agent is not known, and
 // panics if so much was not allocated.
 func (a *Allocator) Recover(f FrameworkID, role string, agent AgentID, r Resources, refuse, now time.Duration) {
+	a.giveBack(f, role, agent, r, r, refuse, now)
+}
+
+// TakeBack is Recover of what a framework has left unanswered: it is offered nothing of the
+// agent for so long, also if that is more than before.
+func (a *Allocator) TakeBack(f FrameworkID, role string, agent AgentID, r Resources, refuse, now time.Duration) {
+	if x := a.agents[agent]; x != nil {
+		a.giveBack(f, role, agent, r, x.total, refuse, now)
+	}
+}
+
+func (a *Allocator) giveBack(f FrameworkID, role string, agent AgentID, r, refused Resources, refuse, now time.Duration) {
 	x := a.agents[agent]
 	if x == nil || r.Empty() {
 		return
@@ -114,7 +126,7 @@ func (a *Allocator) Recover(f FrameworkID, role string, agent AgentID, r Resourc
 	c.role.used.sub(r)
 	a.freed(c)
 	a.changed(x)
-	a.refuse(c, x, r, refuse, now)
+	a.refuse(c, x, refused, refuse, now)
 	a.dropClient(c)
 }
 

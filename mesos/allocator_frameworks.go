@@ -75,6 +75,18 @@ func (a *Allocator) Revive(id FrameworkID, roles []string) {
 	})
 }
 
+// Wanted reports whether a framework other than id wants offers.
+func (a *Allocator) Wanted(id FrameworkID) bool {
+	for _, role := range a.sorter.list {
+		for _, c := range role.sorter.list {
+			if c.key.framework != id {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func (a *Allocator) eachRole(id FrameworkID, roles []string, f func(*client)) {
 	known := a.frameworks[id]
 	if known == nil {

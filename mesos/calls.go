@@ -146,6 +146,13 @@ type UpdateEvent struct{ Status TaskStatus }
 // FailureEvent tells of an agent that is unreachable or gone, after the updates of its tasks.
 type FailureEvent struct{ Agent AgentID }
 
+// What an ErrorEvent says of a scheduler that another one has taken over from, and of one whose
+// framework was removed.
+const (
+	TakenOverMessage = "framework failed over: another scheduler has subscribed"
+	RemovedMessage   = "the framework has been removed"
+)
+
 // ErrorEvent is the last on a stream.
 type ErrorEvent struct{ Message string }
 

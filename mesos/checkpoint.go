@@ -89,9 +89,12 @@ type agentTask struct {
 
 	// What follows is not in the checkpoint.
 
+	bytes    int    // of its record
 	observed bool   // since this agent started
 	limit    Reason // why the container is being ended, if it went beyond a limit
 	orphan   bool   // its shim is dead
+	health   Health // what the latest check has found
+	failing  string // why it is being ended, if it does not work
 	removed  bool   // its framework is: nobody may be there to acknowledge
 	fenced   bool   // it was stopped for want of a master
 	stream   stream
@@ -108,7 +111,10 @@ func (t *agentTask) status() TaskStatus {
 // described is the task as others get it.
 func (t *agentTask) described() Task {
 	d := t.Task
-	d.State = t.State
+	d.State, d.Health = t.State, t.health
+	if d.Health == HealthUnknown {
+		d.Health = t.status().Health
+	}
 	if len(t.pending) > 0 {
 		d.Acknowledging, d.AcknowledgingID = t.pending[0].State, t.pending[0].ID
 	}
@@ -206,7 +212,7 @@ func (l *ledger) applyTask(t Task) (contradiction string) {
 		return fmt.Sprintf("task %v without its framework", t.Key)
 	}
 	t.State, t.Acknowledging, t.AcknowledgingID = Staging, 0, UpdateID{}
-	task := &agentTask{Task: t}
+	task := &agentTask{Task: t, bytes: len(Record{Kind: RecordTask, Task: t}.Append(nil))}
 	l.tasks[t.Container] = task
 	l.order = append(l.order, task)
 	return ""
@@ -219,7 +225,7 @@ func (l *ledger) applyUpdate(s TaskStatus) (contradiction string) {
 		return fmt.Sprintf("update of container %v, which is not there", s.Container)
 	case s.Task != t.Key:
 		return fmt.Sprintf("update of task %v in container %v of task %v", s.Task, s.Container, t.Key)
-	case !follows(t.State, s.State):
+	case !t.follows(s):
 		return fmt.Sprintf("container %v is %v after %v", s.Container, s.State, t.State)
 	case s.ID == UpdateID{}:
 		return fmt.Sprintf("update of container %v without an id", s.Container)
@@ -227,6 +233,15 @@ func (l *ledger) applyUpdate(s TaskStatus) (contradiction string) {
 	t.State = s.State
 	t.pending = append(t.pending, s)
 	return ""
+}
+
+// follows reports whether an update may come next: another state, or another health of a task
+// that runs, if no update waits.
+func (t *agentTask) follows(s TaskStatus) bool {
+	if t.State == Running && s.State == Running {
+		return len(t.pending) == 0 && s.Health != t.last.Health
+	}
+	return follows(t.State, s.State)
 }
 
 // follows reports whether a task of an agent may come from one state to the other. They are

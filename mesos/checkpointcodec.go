@@ -33,7 +33,7 @@ var ErrMalformedRecord = errors.New("mesos: malformed record")
 //	16       the id of a container or an update
 //	uvarint  length of a text, then the text; resources as Resources.Append has them
 //	uvarint  length of a map or list, then its members, a map's by ascending keys
-//	1        a state, a reason, a source, a truth
+//	1        a state, a reason, a source, a health, a truth
 
 // Append encodes the record at the end of dst and returns the longer slice.
 func (r Record) Append(dst []byte) []byte {
@@ -188,6 +188,7 @@ func (w *recordWriter) status(s TaskStatus) {
 	w.truth(s.HasExit)
 	w.integer(s.ExitCode)
 	w.integer(s.Signal)
+	w.byte(byte(s.Health))
 }
 
 type recordReader struct {
@@ -308,5 +309,5 @@ func (d *recordReader) task() Task {
 func (d *recordReader) status() TaskStatus {
 	return TaskStatus{Task: d.key(), Agent: AgentID(d.text()), Container: ContainerID(d.id()), State: TaskState(d.byte()),
 		Reason: Reason(d.byte()), Source: Source(d.byte()), Message: d.text(), ID: UpdateID(d.id()), Time: d.time(),
-		HasExit: d.truth(), ExitCode: d.integer(), Signal: d.integer()}
+		HasExit: d.truth(), ExitCode: d.integer(), Signal: d.integer(), Health: Health(d.byte())}
 }

@@ -168,7 +168,7 @@ func (m *Master) subscribed(s *subscription, info FrameworkInfo, r RegistryResul
 	}
 	if old := f.stream; old != nil {
 		f.stream = nil
-		m.refuse(old, "framework failed over: another scheduler has subscribed")
+		m.refuse(old, TakenOverMessage)
 	}
 	m.rescindFramework(f)
 	m.allocator.SetFrameworkActive(info.ID, false)
@@ -176,6 +176,7 @@ func (m *Master) subscribed(s *subscription, info FrameworkInfo, r RegistryResul
 	m.allocator.SetFrameworkActive(info.ID, true)
 	m.allocator.Revive(info.ID, nil)
 	f.stream, s.framework = s, f
+	m.happenedFramework(f, "subscribed")
 	m.alarms.stop(&f.failover)
 	m.alarms.set(&f.heartbeat, m.now+m.config.Heartbeat)
 	m.event(f, SubscribedEvent{Framework: info.ID, Heartbeat: m.config.Heartbeat, Master: m.config.Name,
@@ -233,6 +234,7 @@ func (m *Master) StreamClosed(now time.Duration, id StreamID) {
 
 // schedulerGone notes that no scheduler is connected (F-3).
 func (m *Master) schedulerGone(f *framework) {
+	m.happenedFramework(f, "disconnected: no scheduler is subscribed")
 	m.rescindFramework(f)
 	m.allocator.SetFrameworkActive(f.info.ID, false)
 	m.alarms.stop(&f.heartbeat)
@@ -281,6 +283,7 @@ func (m *Master) removeFramework(f *framework) {
 // frameworkRemoved ends what a removed framework has. It stays in the table until its tasks
 // have ended: they hold resources.
 func (m *Master) frameworkRemoved(f *framework) {
+	m.happenedFramework(f, "removed")
 	f.removed = true
 	m.alarms.stop(&f.failover)
 	m.rescindFramework(f)
@@ -288,7 +291,7 @@ func (m *Master) frameworkRemoved(f *framework) {
 	if s := f.stream; s != nil {
 		f.stream = nil
 		m.alarms.stop(&f.heartbeat)
-		m.refuse(s, "the framework has been removed")
+		m.refuse(s, RemovedMessage)
 	}
 	var told []*masterAgent
 	for _, t := range byContainer(f.all) {

@@ -24,6 +24,8 @@ type MasterOutput struct {
 	ToSchedulers []SchedulerEvent
 	// Closed streams get nothing more than what is above.
 	Closed []StreamID
+	// Happened is for people who watch.
+	Happened []Happening
 	// Ended, unless empty, is why this master does not go on: the host drops it.
 	Ended string
 }
@@ -70,10 +72,18 @@ type Master struct {
 	streams    map[StreamID]*subscription
 	offers     *Offers
 	removals   removals
+	past       endedTasks
+	// expected is how many agents were admitted at the election, 0 once offers are made
+	// whoever has come back.
+	expected int
 
 	// unheard are agents that were marked unreachable before they have said in this Term what
 	// they have. One that is not unreachable any more is none.
 	unheard map[AgentID]bool
+
+	// awayNames are the names of agents that this master has marked unreachable: the registry does
+	// not keep them. See isNamed.
+	awayNames map[AgentID]string
 
 	// naming counts the subscriptions that wait for the registry.
 	naming map[FrameworkID]int
@@ -102,7 +112,7 @@ func NewMaster(c MasterConfig, term Term, now, unix time.Duration) (*Master, err
 	m := &Master{config: c, term: term, now: now, start: now, unixStart: unix,
 		allocator: NewAllocator(c.Allocator), agents: map[AgentID]*masterAgent{}, links: map[LinkID]*masterAgent{},
 		fresh: map[string]*masterAgent{}, frameworks: map[FrameworkID]*framework{}, streams: map[StreamID]*subscription{},
-		offers: NewOffers(OffersConfig{Max: c.MaxOffers}), unheard: map[AgentID]bool{},
+		offers: NewOffers(OffersConfig{Max: c.MaxOffers, Timeout: c.OfferTimeout}), unheard: map[AgentID]bool{}, awayNames: map[AgentID]string{},
 		naming: map[FrameworkID]int{}}
 	m.allocation.ring, m.recovery.ring, m.pruning.ring = m.allocate, m.recoveryOver, m.prune
 	m.removals.ring = m.remove
@@ -150,6 +160,7 @@ func (m *Master) Loaded(now time.Duration, r *Registry) {
 		return
 	}
 	m.registry, m.ready = r, true
+	m.out.Happened = append(m.out.Happened, Happening{Kind: HappeningMaster, Subject: m.config.Name, Text: fmt.Sprintf("leads as master of term %d", m.term)})
 	for w := range r.Weights() {
 		m.allocator.SetWeight(w.Role, w.Weight)
 	}
@@ -162,6 +173,7 @@ func (m *Master) Loaded(now time.Duration, r *Registry) {
 	for a := range r.Agents() {
 		m.recoverAgent(a)
 	}
+	m.expected = len(m.agents)
 	for u := range r.UnreachableAgents() {
 		m.unheard[u.ID] = true
 	}
@@ -234,6 +246,7 @@ func (m *Master) prune() {
 	before := max(0, m.unix()-PruneAge)
 	m.commit(Prune{Before: before, Keep: PruneKeep}, func(RegistryResult) {
 		maps.DeleteFunc(m.unheard, func(id AgentID, _ bool) bool { return m.registry.Standing(id) != StandingUnreachable })
+		maps.DeleteFunc(m.awayNames, func(id AgentID, _ string) bool { return m.registry.Standing(id) != StandingUnreachable })
 		for _, a := range inOrder(m.agents) {
 			if a.state == agentUnreachable && m.registry.Standing(a.id) != StandingUnreachable {
 				m.forgetAgent(a)

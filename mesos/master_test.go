@@ -25,6 +25,7 @@ type stage struct {
 	answers []Answer
 	events  []SchedulerEvent
 	closed  []StreamID
+	news    []Happening
 	ended   string
 	request uint64
 	link    LinkID
@@ -70,6 +71,7 @@ func (s *stage) run() {
 		s.answers = append(s.answers, out.Answers...)
 		s.events = append(s.events, out.ToSchedulers...)
 		s.closed = append(s.closed, out.Closed...)
+		s.news = append(s.news, out.Happened...)
 		if out.Ended != "" {
 			s.ended = out.Ended
 		}

@@ -44,6 +44,8 @@ type masterAgent struct {
 	observer observer
 	// away rings when the agent has not registered for RegisterTimeout.
 	away alarm
+	// deadline rings when what still runs on an agent that is drained is to be killed.
+	deadline alarm
 	// removing tells that it is queued to be marked unreachable.
 	removing removalReason
 }
@@ -51,11 +53,18 @@ type masterAgent struct {
 type registration struct {
 	link LinkID
 	Register
+	// nameless: the agent does not know the ID that is in Info now.
+	nameless bool
 }
 
 func (m *Master) newAgent(info AgentInfo, boot string, state agentState) *masterAgent {
 	a := &masterAgent{id: info.ID, info: info, boot: boot, state: state, tasks: map[ContainerID]*masterTask{}}
 	a.observer.alarm.ring = func() { m.observe(a) }
+	a.deadline.ring = func() {
+		if m.killDraining(a); a.state == agentRegistered {
+			m.resendKills(a)
+		}
+	}
 	a.away.ring = func() { m.scheduleRemoval(a, removalAway) }
 	m.agents[a.id] = a
 	return a
@@ -71,7 +80,7 @@ func (m *Master) AgentMessage(now time.Duration, link LinkID, message any) {
 	}
 	switch v := message.(type) {
 	case Register:
-		m.register(registration{link, v})
+		m.register(registration{link: link, Register: v})
 	case StatusUpdate:
 		m.statusUpdate(link, v)
 	case Pong:
@@ -95,6 +104,7 @@ func (m *Master) LinkBroken(now time.Duration, link LinkID) {
 // tasks are as they were.
 func (m *Master) disconnect(a *masterAgent) {
 	a.state, a.link = agentDisconnected, 0
+	m.happenedAgent(a, "disconnected: its connection broke")
 	m.rescindAgent(a)
 	m.allocator.SetAgentActive(a.id, false)
 	m.alarms.set(&a.away, m.now+m.config.RegisterTimeout)
@@ -117,8 +127,8 @@ func (m *Master) askAgain(link LinkID, id AgentID) {
 // register handles a Register. One that an agent of a later Term has sent is for
 // another master.
 func (m *Master) register(r registration) {
-	if r.Term > m.term {
-		return
+	if r.Term > m.term || max(len(r.Tasks), len(r.Frameworks)) > 2*m.config.MaxAgentTasks {
+		return // no master lets an agent have so much
 	}
 	if r.Info.ID == "" {
 		m.registerNew(r)
@@ -156,7 +166,7 @@ func (m *Master) registerNew(r registration) {
 		a = m.newAgent(r.Info, r.Boot, agentRecovered)
 		m.fresh[machine] = a
 	}
-	r.Info.ID = a.id
+	r.Info.ID, r.nameless = a.id, true
 	m.take(a, r)
 }
 
@@ -182,7 +192,7 @@ func (m *Master) known(a *masterAgent) {
 func (m *Master) isFresh(a *masterAgent) bool { return m.fresh[machineOf(&a.info, a.boot)] == a }
 
 func machineOf(info *AgentInfo, boot string) string {
-	return fmt.Sprintf("%q %q", info.Address, boot)
+	return fmt.Sprintf("%q %q %q", info.Hostname, info.Address, boot)
 }
 
 // take carries a registration on, once nothing else is under way about the agent.
@@ -233,6 +243,7 @@ func (m *Master) admitted(a *masterAgent, r registration, result RegistryResult)
 		}
 		m.registered(a, r)
 	case result.Code == CodeElsewhere:
+		m.happenedAgent(a, "refused: "+result.Code.String()+": "+r.Info.Address)
 		message := Shutdown{Agent: a.id, Term: m.term, Reason: result.Code.String()}
 		m.out.ToAgents = append(m.out.ToAgents, ToAgent{Agent: a.id, Link: r.link, Message: message})
 		delete(m.links, r.link)
@@ -254,6 +265,9 @@ func (m *Master) resume(a *masterAgent) {
 		case m.agents[a.id] == a:
 			m.take(a, *r)
 		default:
+			if r.nameless { // the id was forgotten: it never knew it
+				r.Info.ID = ""
+			}
 			m.register(*r)
 		}
 	}
@@ -275,6 +289,13 @@ func (m *Master) registered(a *masterAgent, r registration) {
 	} else {
 		m.allocator.UpdateAgent(a.id, a.info.Resources)
 	}
+	if a.state != agentRegistered {
+		tasks := "tasks"
+		if len(r.Tasks) == 1 {
+			tasks = "task"
+		}
+		m.happenedAgent(a, fmt.Sprintf("registered with %d %s", len(r.Tasks), tasks))
+	}
 	a.state, a.link, a.sequence = agentRegistered, r.link, r.Sequence
 	a.settled = a.settled || r.Term == m.term
 	a.again = !a.settled
@@ -287,9 +308,7 @@ func (m *Master) registered(a *masterAgent, r registration) {
 	removed, missing := m.takeUp(a, r.Register)
 	a.returning = false
 	m.send(a, Registered{Agent: a.id, Term: m.term, Attempt: r.Attempt, Removed: removed, Missing: missing})
-	if record, _ := m.registry.Agent(a.id); record.Drain.Draining {
-		killAll(a)
-	}
+	m.killDraining(a)
 	m.resendKills(a)
 	m.startObserver(a)
 	m.allocateSoon()
@@ -301,7 +320,9 @@ func (m *Master) unreachable(a *masterAgent) {
 	if !a.settled {
 		m.unheard[a.id] = true
 	}
+	m.awayNames[a.id] = a.info.Hostname
 	a.state, a.settled = agentUnreachable, false
+	m.happenedAgent(a, "unreachable: it does not answer")
 	for _, t := range m.tasksOf(a) {
 		t.occupied = false
 		if t.shown().Terminal() {
@@ -320,6 +341,7 @@ func (m *Master) unreachable(a *masterAgent) {
 // say that a task which was launched is gone.
 func (m *Master) gone(a *masterAgent) {
 	link := a.link
+	m.happenedAgent(a, "gone for good")
 	m.leave(a)
 	for _, t := range m.tasksOf(a) {
 		if !t.State.Terminal() {
@@ -345,6 +367,7 @@ func (m *Master) leave(a *masterAgent) {
 	delete(m.links, a.link)
 	a.state, a.link = agentRecovered, 0
 	m.alarms.stop(&a.away)
+	m.alarms.stop(&a.deadline)
 	m.alarms.stop(&a.observer.alarm)
 	a.observer.started = false
 }

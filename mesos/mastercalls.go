@@ -48,7 +48,7 @@ func (m *Master) caller(c *Call) (*framework, CallCode, string) {
 	case f.stream == nil:
 		return nil, CallForbidden, "the framework is not subscribed"
 	case f.stream.id != c.Stream:
-		return nil, CallInvalid, "the stream is not that of the framework's subscription"
+		return nil, CallInvalid, "another scheduler has taken over the framework, or this one has subscribed anew"
 	default:
 		return f, CallAccepted, ""
 	}
@@ -133,8 +133,8 @@ func (m *Master) teardown(c *Call, f *framework) {
 }
 
 // Operate has an operator's operation carried out: DrainAgent, DeactivateAgent,
-// ReactivateAgent, MarkGone, RemoveFramework, AllowFramework, SetWeight or SetQuota. The Time in it
-// is set by the master. It is answered when the registry has it.
+// ReactivateAgent, MarkGone, RemoveFramework, AllowFramework, SetWeight, SetQuota, PutDocument or
+// RemoveDocument. The Time in it is set by the master. It is answered when the registry has it.
 func (m *Master) Operate(now time.Duration, request uint64, o RegistryOperation) {
 	c := Call{Request: request}
 	if !m.enter(now) || !m.ready {
@@ -149,9 +149,9 @@ func (m *Master) Operate(now time.Duration, request uint64, o RegistryOperation)
 	case DrainAgent:
 		effect = func() { m.withAgent(v.Agent, m.drain) }
 	case DeactivateAgent:
-		effect = func() { m.withAgent(v.Agent, m.offerOrNot) }
+		effect = func() { m.withAgent(v.Agent, m.drain) }
 	case ReactivateAgent:
-		effect = func() { m.withAgent(v.Agent, m.offerOrNot) }
+		effect = func() { m.withAgent(v.Agent, m.drain) }
 	case RemoveFramework:
 		if f := m.frameworks[v.Framework]; f != nil && !f.removed {
 			m.teardown(&c, f)
@@ -165,11 +165,31 @@ func (m *Master) Operate(now time.Duration, request uint64, o RegistryOperation)
 		effect = func() { m.allocator.SetWeight(v.Role, max(v.Weight, 0)) }
 	case SetQuota:
 		effect = func() { m.allocator.SetQuota(v.Role, v.Limit, v.Limited) }
+	case PutDocument, RemoveDocument:
+		effect = func() {}
 	default:
 		m.answer(&c, CallInvalid, fmt.Sprintf("%T is no operator's", o))
 		return
 	}
 	m.operate(&c, o, effect)
+}
+
+// KillTask has a task ended for an operator, with its own grace if grace is 0. It is answered at once;
+// what becomes of the task is told by its updates.
+func (m *Master) KillTask(now time.Duration, request uint64, key TaskKey, grace time.Duration) {
+	c := Call{Request: request}
+	if !m.enter(now) || !m.ready {
+		m.answer(&c, CallNotReady, "this master has not read the registry, or leads no more")
+		return
+	}
+	if f := m.frameworks[key.Framework]; f != nil {
+		if t := f.tasks[key.Task]; t != nil && !t.State.Terminal() {
+			m.kill(t, max(0, grace))
+			m.answer(&c, CallAccepted, "")
+			return
+		}
+	}
+	m.answer(&c, CallRefused, "no such task runs")
 }
 
 func (m *Master) operate(c *Call, o RegistryOperation, effect func()) {
@@ -208,18 +228,44 @@ func (m *Master) offerOrNot(a *masterAgent) {
 	m.allocateSoon()
 }
 
-// drain kills the tasks of an agent that is to be empty, each with its own grace.
+// drain does what an operator wants of an agent.
 func (m *Master) drain(a *masterAgent) {
+	m.happenedAgent(a, drainText(m.drainOf(a), m.unix()))
 	m.offerOrNot(a)
-	killAll(a)
+	m.killDraining(a)
 	if a.state == agentRegistered {
 		m.resendKills(a)
 	}
 }
 
-// killAll has the tasks of an agent killed by the next resendKills.
-func killAll(a *masterAgent) {
+// drainOf is what an operator wants of an agent.
+func (m *Master) drainOf(a *masterAgent) Drain {
+	if u, ok := m.registry.UnreachableAgent(a.id); ok {
+		return u.Drain
+	}
+	record, _ := m.registry.Agent(a.id)
+	return record.Drain
+}
+
+// killDraining has the tasks of an agent that is to be empty killed by the next resendKills,
+// each with its own grace, and with none once the deadline is over.
+func (m *Master) killDraining(a *masterAgent) {
+	d := m.drainOf(a)
+	m.alarms.stop(&a.deadline)
+	if !d.Draining {
+		return
+	}
+	over := d.Deadline > 0 && m.unix() >= d.Deadline
 	for _, t := range a.tasks { // any order
 		t.killing = true
+		if over {
+			t.grace = noGrace
+		}
+	}
+	if d.Deadline > 0 && !over {
+		m.alarms.set(&a.deadline, m.now+d.Deadline-m.unix())
 	}
 }
+
+// noGrace is the least that overrides a task's own.
+const noGrace = time.Millisecond

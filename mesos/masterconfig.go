@@ -37,6 +37,10 @@ type MasterConfig struct {
 	// AllocationInterval is how often offers are made when nothing happens, AllocationDelay
 	// how long after something happened. Default 1 s and 10 ms.
 	AllocationInterval, AllocationDelay time.Duration
+	// OfferTimeout is how long a framework may leave an offer unanswered while another one wants
+	// offers: then it is rescinded, and for as long again nothing of the agent is offered to it.
+	// Default 5 s.
+	OfferTimeout time.Duration
 	// Heartbeat is how often a scheduler hears from the master. Default 15 s.
 	Heartbeat time.Duration
 	// LaunchTimeout is how long an agent may say nothing of a task that it was sent until it is
@@ -50,6 +54,9 @@ type MasterConfig struct {
 	MaxFrameworks int
 	// MaxTasks is how many a framework may have. Default 100,000.
 	MaxTasks int
+	// MaxAgentTasks is how many may be on one agent. A registration with more than twice as
+	// many is not answered. Default 20,000.
+	MaxAgentTasks int
 	// MaxOffers is how many may be outstanding. Default 100,000.
 	MaxOffers int
 	// MaxCallItems is how many offers, tasks or roles a call may name. Default 100,000.
@@ -69,7 +76,7 @@ func (c MasterConfig) withDefaults() MasterConfig {
 		value time.Duration
 	}{
 		{&c.RegisterTimeout, 10 * time.Minute}, {&c.PingInterval, 15 * time.Second}, {&c.FrameworkGrace, time.Minute},
-		{&c.AllocationInterval, time.Second}, {&c.AllocationDelay, 10 * time.Millisecond},
+		{&c.AllocationInterval, time.Second}, {&c.AllocationDelay, 10 * time.Millisecond}, {&c.OfferTimeout, 5 * time.Second},
 		{&c.Heartbeat, 15 * time.Second}, {&c.LaunchTimeout, time.Minute}, {&c.PruneInterval, 15 * time.Minute},
 	}
 	for _, d := range durations {
@@ -81,7 +88,7 @@ func (c MasterConfig) withDefaults() MasterConfig {
 		field *int
 		value int
 	}{
-		{&c.MaxMissedPings, 5}, {&c.RemovalLimitPercent, 100}, {&c.MaxFrameworks, 1000}, {&c.MaxTasks, 100_000},
+		{&c.MaxMissedPings, 5}, {&c.RemovalLimitPercent, 100}, {&c.MaxFrameworks, 1000}, {&c.MaxTasks, 100_000}, {&c.MaxAgentTasks, 20_000},
 		{&c.MaxOffers, 100_000}, {&c.MaxCallItems, 100_000}, {&c.MaxPendingEvents, 200_000}, {&c.MaxPendingCommits, 10_000},
 	}
 	for _, n := range numbers {
@@ -103,12 +110,12 @@ func (c *MasterConfig) check() error {
 		return fmt.Errorf("mesos: MasterConfig.Name: %w", err)
 	}
 	for _, d := range []time.Duration{c.RegisterTimeout, c.PingInterval, c.RemovalInterval, c.FrameworkGrace,
-		c.AllocationInterval, c.AllocationDelay, c.Heartbeat, c.LaunchTimeout, c.PruneInterval} {
+		c.AllocationInterval, c.AllocationDelay, c.OfferTimeout, c.Heartbeat, c.LaunchTimeout, c.PruneInterval} {
 		if d < 0 {
 			return fmt.Errorf("mesos: a duration of MasterConfig is %v", d)
 		}
 	}
-	for _, n := range []int{c.MaxMissedPings, c.RemovalLimitPercent, c.MaxFrameworks, c.MaxTasks, c.MaxOffers,
+	for _, n := range []int{c.MaxMissedPings, c.RemovalLimitPercent, c.MaxFrameworks, c.MaxTasks, c.MaxAgentTasks, c.MaxOffers,
 		c.MaxCallItems, c.MaxPendingCommits} {
 		if n < 1 {
 			return fmt.Errorf("mesos: a bound of MasterConfig is %d", n)

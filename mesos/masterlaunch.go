@@ -6,8 +6,13 @@ import (
 	"time"
 )
 
-// MaxDataBytes bounds TaskInfo.Data.
-const MaxDataBytes = 64 << 10
+// Bounds of a TaskInfo. Name and Labels come back with every registration of its agent, which
+// brings all its tasks in one message.
+const (
+	MaxDataBytes      = 64 << 10 // of Data
+	MaxTaskNameBytes  = 1024     // of Name
+	MaxTaskLabelBytes = 4 << 10  // of all keys and values of Labels
+)
 
 // allocateSoon has offers made a little later, for all that happens until then.
 func (m *Master) allocateSoon() {
@@ -17,7 +22,8 @@ func (m *Master) allocateSoon() {
 // allocate makes offers.
 func (m *Master) allocate() {
 	m.alarms.set(&m.allocation, m.now+m.config.AllocationInterval)
-	if m.offers.Len() >= m.config.MaxOffers {
+	m.takeBack()
+	if m.offers.Len() >= m.config.MaxOffers || m.holdsOff() {
 		return
 	}
 	var order []*framework
@@ -44,11 +50,59 @@ func (m *Master) allocate() {
 	}
 }
 
+// holdsOff reports whether it is too early for offers: where roles have quotas, a master that
+// knows few of the agents does not know what the roles have (M-9).
+func (m *Master) holdsOff() bool {
+	if m.now-m.start >= m.config.RegisterTimeout || m.expected == 0 {
+		return false
+	}
+	quotas := false
+	for range m.registry.Quotas() {
+		quotas = true
+		break
+	}
+	if !quotas {
+		return false
+	}
+	back := 0
+	for _, a := range m.agents {
+		if a.state == agentRegistered {
+			back++
+		}
+	}
+	if back*100 >= m.expected*holdOffPercent {
+		m.expected = 0 // for good
+		return false
+	}
+	return true
+}
+
+// holdOffPercent is how many of the agents that there were are to be back before offers are
+// made, where there are quotas.
+const holdOffPercent = 80
+
 // giveBack returns what offers held, which are out of the table.
 func (m *Master) giveBack(offers []Offer, refuse time.Duration) {
 	for _, o := range offers {
 		m.allocator.Recover(o.Framework, o.Role, o.Agent, o.Resources, refuse, m.now)
 		m.allocateSoon()
+	}
+}
+
+// takeBack ends the oldest offers that have been left unanswered for OfferTimeout while
+// somebody else wants some: who does not read his stream, or hoards, starves nobody.
+func (m *Master) takeBack() {
+	for at, due := m.offers.Next(); due && at <= m.now; at, due = m.offers.Next() {
+		o := m.offers.first.Offer
+		if !m.allocator.Wanted(o.Framework) {
+			return
+		}
+		m.offers.remove(m.offers.first)
+		m.allocator.TakeBack(o.Framework, o.Role, o.Agent, o.Resources, m.config.OfferTimeout, m.now)
+		m.allocateSoon()
+		if f := m.frameworks[o.Framework]; f != nil {
+			m.event(f, RescindEvent{Offer: o.ID})
+		}
 	}
 }
 
@@ -143,16 +197,20 @@ func (m *Master) launch(b *bundle, t *TaskInfo) {
 		return
 	}
 	left, ok := b.left.Sub(t.Resources)
-	problem := checkTask(t, a.id)
+	problem := checkTask(t, a)
 	switch {
 	case problem != "":
 	case !ok:
 		problem = fmt.Sprintf("it takes %v, and %v is left of the offers", t.Resources, b.left)
 	case len(f.all) >= m.config.MaxTasks:
 		problem = fmt.Sprintf("the framework has %d tasks", len(f.all))
+	case len(a.tasks) >= m.config.MaxAgentTasks:
+		problem = fmt.Sprintf("the agent has %d tasks", len(a.tasks))
 	}
 	if problem != "" {
-		m.event(f, UpdateEvent{m.unlaunched(f, t, Errored, ReasonTaskInvalid, problem)})
+		s := m.unlaunched(f, t, Errored, ReasonTaskInvalid, problem)
+		m.happenedTask(s, "not launched: "+problem)
+		m.event(f, UpdateEvent{s})
 		return
 	}
 	b.left = left
@@ -162,6 +220,7 @@ func (m *Master) launch(b *bundle, t *TaskInfo) {
 	n := m.enterTask(a, f, Task{Key: TaskKey{f.info.ID, t.ID}, Name: t.Name, Container: m.mint(), Term: m.term,
 		Sequence: m.launches, Resources: t.Resources, Role: b.role, KillGrace: t.KillGrace, StopAfter: t.StopAfter,
 		Labels: t.Labels, State: Staging})
+	m.happenedTask(n.status, "launched on "+a.info.Hostname)
 	n.occupied = true // what was offered is counted as allocated
 	m.send(a, Launch{Term: m.term, Sequence: m.launches, Framework: f.info, Task: info, Container: n.Container})
 }
@@ -174,23 +233,40 @@ func (m *Master) mint() (c ContainerID) {
 }
 
 // checkTask says what is wrong with a task that is to run on the agent.
-func checkTask(t *TaskInfo, agent AgentID) string {
+func checkTask(t *TaskInfo, a *masterAgent) string {
 	switch err := CheckName(string(t.ID)); {
 	case err != nil:
 		return err.Error()
-	case t.Agent != agent:
-		return fmt.Sprintf("it is for agent %s, the offers are of %s", t.Agent, agent)
+	case t.Agent != a.id:
+		return fmt.Sprintf("it is for agent %s, the offers are of %s", t.Agent, a.id)
 	case t.Resources.Empty():
 		return "it takes no resources"
-	case t.Command.Value == "":
+	case t.Command.Value == "" && t.Docker == nil:
 		return "it has no command"
+	case t.Docker != nil && a.info.Attributes[DockerAttribute] == "":
+		return "the agent has no Docker engine"
+	case t.Docker.Wrong() != "":
+		return t.Docker.Wrong()
+	case t.Docker.beyond(t.Resources) != "":
+		return t.Docker.beyond(t.Resources)
 	case len(t.Data) > MaxDataBytes:
 		return fmt.Sprintf("it has %d bytes of data, %d may be", len(t.Data), MaxDataBytes)
+	case len(t.Name) > MaxTaskNameBytes:
+		return fmt.Sprintf("its name has %d bytes, %d may be", len(t.Name), MaxTaskNameBytes)
+	case labelBytes(t.Labels) > MaxTaskLabelBytes:
+		return fmt.Sprintf("its labels have %d bytes, %d may be", labelBytes(t.Labels), MaxTaskLabelBytes)
 	case t.KillGrace < 0 || t.StopAfter < 0 || t.StopAfter != 0 && t.StopAfter <= t.KillGrace:
 		return fmt.Sprintf("KillGrace %v and StopAfter %v do not go together", t.KillGrace, t.StopAfter)
 	default:
 		return ""
 	}
+}
+
+func labelBytes(labels map[string]string) (n int) {
+	for k, v := range labels {
+		n += len(k) + len(v)
+	}
+	return n
 }
 
 // notLaunched answers for a task that was not launched, without saying more than is true: a

@@ -8,7 +8,7 @@ import (
 )
 
 var (
-	clusterSeeds = flag.Uint64("mesos.seeds", 25, "how many seeds TestClusterInAllWeathers tries")
+	clusterSeeds = flag.Uint64("mesos.seeds", 100, "how many seeds TestClusterInAllWeathers tries")
 	clusterFirst = flag.Uint64("mesos.first", 0, "the first of them")
 )
 
@@ -120,7 +120,7 @@ func act(w *cluster, f, g *clusterFramework) {
 	case n < 15 && s.framework != "" && len(s.offers) > 0:
 		s.use()
 	case n == 15 && s.framework != "":
-		if j := f.jobs[w.rand.IntN(len(f.jobs))]; w.chance(20) && j.agent != "" {
+		if j := f.victim(); j.agent != "" {
 			s.send(KillCall{Task: j.id, Agent: j.agent})
 		}
 	case n == 16 && s.framework != "":
@@ -205,8 +205,17 @@ func still(w *cluster, f *clusterFramework) {
 	} else if s := f.active[0]; s.framework != "" && int(w.now/time.Second)%60 < 5 {
 		s.reconcile()
 	}
-	for busy := true; busy; {
+	for busy, rounds := true, 0; busy; rounds++ {
 		busy = len(w.flying) > 0
+		if rounds > 10_000 {
+			w.fail("it does not come to rest: %v, %d messages", w.agents, len(w.flying))
+			return
+		}
+		for _, a := range w.agents {
+			if a.fine != nil && a.fine.rest() {
+				busy = true
+			}
+		}
 		for len(w.flying) > 0 {
 			w.deliver()
 		}
@@ -233,6 +242,11 @@ func still(w *cluster, f *clusterFramework) {
 	}
 }
 
+// nobodys reports whether no agent has that id.
+func (w *cluster) nobodys(id AgentID) bool {
+	return !slices.ContainsFunc(w.agents, func(a *clusterAgent) bool { return a.core.ID() == id })
+}
+
 func checkJobs(w *cluster, f *clusterFramework, served bool) {
 	for _, j := range f.jobs {
 		key := TaskKey{f.info.ID, j.id}
@@ -246,6 +260,8 @@ func checkJobs(w *cluster, f *clusterFramework, served bool) {
 		case !served:
 		case runs && j.state != Running:
 			w.fail("%v runs, and is %v to its scheduler", key, j.state)
+		case !runs && j.state == Unreachable && w.nobodys(j.agent):
+			w.counts["nobody's"]++ // its agent was killed before it knew that it was admitted by that id
 		case !runs && !j.state.Terminal():
 			w.fail("%v does not run on %v, and is %v to its scheduler; agents %v", key, j.agent, j.state, w.agents)
 		}

@@ -191,6 +191,9 @@ func TestCallsNeedTheStream(t *testing.T) { // F-6
 	}{{"s1", f, CallAccepted}, {"s2", f, CallInvalid}, {"", f, CallInvalid}, {"s1", "none", CallInvalid}, {"s1", g, CallInvalid}} {
 		wantSame(t, string(c.stream)+" "+string(c.f), s.call(c.stream, c.f, ReviveCall{}).Code, c.code)
 	}
+	if text := s.call("s2", f, ReviveCall{}).Message; !strings.Contains(text, "another scheduler has taken over") {
+		t.Errorf("a deposed scheduler is told %q", text)
+	}
 	s.m.StreamClosed(s.now, "s1")
 	wantSame(t, "after it was closed", s.call("s1", f, ReviveCall{}).Code, CallForbidden)
 }
@@ -216,6 +219,34 @@ func TestFailoverTimeoutRemovesTheFramework(t *testing.T) { // F-3
 	l.agentSays(l.link, update(l.task, Killed, Killed, 5))
 	wantSame(t, "acknowledged by the master", sent[Acknowledge](l.stage), []Acknowledge{{l.term, TaskKey{l.f, "t1"}, UpdateID{5}}})
 	wantSame(t, "offered then", l.offers("s2")[0].Resources.String(), quantity("cpus:4;mem:4096").String())
+}
+
+// Who reads nothing, and so answers no offer, keeps nobody else from them for long. As long
+// as nobody else wants any they stay.
+func TestOffersThatAreNotAnsweredAreTakenBackForOthers(t *testing.T) {
+	s := newStage(t, func(c *MasterConfig) { c.PingInterval = 10 * time.Hour })
+	s.agent(1)
+	s.subscribe("s1", FrameworkInfo{Name: "deaf"})
+	first := s.offers("s1")
+	s.pass(time.Hour)
+	wantSame(t, "rescinded while nobody wants them", len(told[RescindEvent](s, "s1")), 0)
+	g := s.subscribe("s2", FrameworkInfo{Name: "g"})
+	s.pass(time.Second)
+	wantSame(t, "rescinded", told[RescindEvent](s, "s1"), []RescindEvent{{first[0].ID}})
+	wantSame(t, "offers", len(s.offers("s2")), 1)
+	s.call("s2", g, DeclineCall{Offers: []OfferID{s.offers("s2")[0].ID}, Refuse: time.Hour})
+	s.call("s2", g, SuppressCall{})
+	s.clear()
+	s.pass(3 * time.Second)
+	wantSame(t, "offered again so soon", len(s.offers("s1")), 0)
+	s.pass(2 * time.Second)
+	wantSame(t, "offered again", len(s.offers("s1")), 1)
+	s.pass(3 * time.Second)
+	s.call("s2", g, ReviveCall{})
+	wantSame(t, "taken back too soon", len(told[RescindEvent](s, "s1")), 0)
+	s.pass(2 * time.Second)
+	wantSame(t, "taken back", len(told[RescindEvent](s, "s1")), 1)
+	wantSame(t, "offers", len(s.offers("s2")), 1)
 }
 
 func TestDisconnectRescinds(t *testing.T) { // F-3, P-3, M-10
@@ -249,6 +280,42 @@ func TestAgentIsRefusedElsewhere(t *testing.T) { // A-13
 	r := last[Registered](s)
 	if r == nil || r.Attempt != 2 {
 		t.Errorf("not registered: %+v", s.agents)
+	}
+}
+
+// Who has proven a name is no other agent, also when it knows its id, address and boot.
+func TestAnAgentThatHasProvenItsNameSpeaksForItselfAlone(t *testing.T) {
+	s := newStage(t, nil)
+	id, _ := s.agent(1)
+	info := func(n int, id AgentID) Register {
+		info := machine(n)
+		info.ID, info.Address = id, machine(1).Address
+		return Register{Info: info, Boot: "boot1", Attempt: 1, Sequence: 1}
+	}
+	check := func(when string) {
+		t.Helper()
+		for i, c := range []struct {
+			name    string
+			message any
+			may     bool
+		}{
+			{"h1", info(1, id), true}, {"h1", Pong{Agent: id}, true}, {"h1", StatusUpdate{Status: TaskStatus{Agent: id}}, true},
+			{"h2", info(2, id), false}, {"h2", info(1, id), false}, {"h2", Pong{Agent: id}, false}, {"h2", StatusUpdate{Status: TaskStatus{Agent: id}}, false},
+			{"h2", info(2, ""), true}, {"h2", info(1, ""), false}, {"h2", info(2, "old"), true},
+		} {
+			if may := s.m.MaySpeak(c.name, c.message); may != c.may {
+				t.Errorf("%s, %d: %s may send %+v: %v", when, i, c.name, c.message, may)
+			}
+		}
+	}
+	check("while it is registered")
+	s.pass(90 * time.Second)
+	wantSame(t, "standing", s.registry.Standing(id), StandingUnreachable)
+	check("while it is unreachable")
+	first, _ := s.first(1) // its answer was lost
+	s.agentSays(70, info(2, ""))
+	if r := last[Registered](s); r == nil || r.Agent == first {
+		t.Errorf("another agent of the same machine is registered with %+v", r)
 	}
 }
 

@@ -27,6 +27,10 @@ type masterTask struct {
 	// acknowledged is the last one that the scheduler has confirmed.
 	seen         []UpdateID
 	acknowledged UpdateID
+	// status is what was told of it last, changed the Unix time since when it is in that
+	// state: for people.
+	status  TaskStatus
+	changed time.Duration
 }
 
 // maxSeenUpdates bounds masterTask.seen: an update that comes late is behind by fewer.
@@ -89,6 +93,7 @@ func byContainer(of map[ContainerID]*masterTask) []*masterTask {
 func (m *Master) enterTask(a *masterAgent, f *framework, t Task) *masterTask {
 	t.Agent = a.id
 	n := &masterTask{Task: t, framework: f, agent: a, since: m.now}
+	m.note(n, TaskStatus{Task: t.Key, Agent: a.id, Container: t.Container, State: n.shown(), Reason: ReasonNone, Source: SourceMaster, Time: m.unix()})
 	a.tasks[t.Container] = n
 	f.all[t.Container] = n
 	if id := t.Key.Task; f.tasks[id] == nil {
@@ -102,6 +107,9 @@ func (m *Master) enterTask(a *masterAgent, f *framework, t Task) *masterTask {
 // forget takes a task out of the table.
 func (m *Master) forget(t *masterTask) {
 	m.release(t)
+	if t.State.Terminal() {
+		m.past.add(t.view())
+	}
 	f := t.framework
 	delete(t.agent.tasks, t.Container)
 	delete(f.all, t.Container)
@@ -204,13 +212,16 @@ func (m *Master) takeUpTask(a *masterAgent, f *framework, brought *Task) {
 		return // an end is for good
 	}
 	t.confirmed, t.absent = true, false
-	t.State, t.Acknowledging, t.AcknowledgingID = brought.State, brought.Acknowledging, brought.AcknowledgingID
+	t.State, t.Acknowledging, t.AcknowledgingID, t.Health = brought.State, brought.Acknowledging, brought.AcknowledgingID, brought.Health
 	if t.AcknowledgingID == t.acknowledged {
 		t.AcknowledgingID = UpdateID{}
 	}
 	m.occupy(t)
 	if t.State.Terminal() {
 		m.release(t)
+	}
+	if s := t.shown(); s != t.status.State || t.Health != t.status.Health {
+		m.note(t, TaskStatus{Task: t.Key, Agent: a.id, Container: t.Container, State: s, Health: t.Health, Reason: ReasonNone, Source: SourceAgent, Time: m.unix()})
 	}
 	if t.unreachable || a.returning && !t.shown().Terminal() {
 		t.unreachable = false
@@ -271,7 +282,8 @@ func (m *Master) takeUpdate(t *masterTask, u StatusUpdate) {
 			t.State = s.State
 		}
 	}
-	t.Acknowledging, t.AcknowledgingID = s.State, s.ID
+	t.Acknowledging, t.AcknowledgingID, t.Health = s.State, s.ID, s.Health
+	m.noteUpdate(t, *s)
 	if t.State.Terminal() {
 		m.release(t)
 	}
@@ -295,13 +307,20 @@ func (m *Master) acknowledge(t *masterTask) {
 
 // tell tells the scheduler the state of a task without being asked.
 func (m *Master) tell(t *masterTask, reason Reason, message string) {
-	m.event(t.framework, UpdateEvent{Status: m.status(t, reason, message)})
+	s := m.status(t, reason, message)
+	if reason != ReasonReconciliation {
+		m.noteUpdate(t, s)
+	}
+	m.event(t.framework, UpdateEvent{Status: s})
 }
 
 // status is an update that the master makes: it has no ID (U-6).
 func (m *Master) status(t *masterTask, reason Reason, message string) TaskStatus {
 	s := TaskStatus{Task: t.Key, Agent: t.agent.id, Container: t.Container, State: t.shown(), Reason: reason,
 		Source: SourceMaster, Message: message, Time: m.unix()}
+	if s.State == Running {
+		s.Health = t.Health
+	}
 	if s.State == Unreachable {
 		s.UnreachableSince = m.unreachableSince(t.agent.id)
 	}

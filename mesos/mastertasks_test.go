@@ -122,7 +122,10 @@ func TestTaskIsValidated(t *testing.T) {
 		{func(i *TaskInfo) { i.Resources = quantity("cpus:5") }, "is left"},
 		{func(i *TaskInfo) { i.Resources = quantity("gpus:1") }, "is left"},
 		{func(i *TaskInfo) { i.Command.Value = "" }, "no command"},
+		{func(i *TaskInfo) { i.Docker = &Docker{Image: "hello:1"} }, "no Docker engine"},
 		{func(i *TaskInfo) { i.Data = make([]byte, MaxDataBytes+1) }, "bytes of data"},
+		{func(i *TaskInfo) { i.Name = strings.Repeat("n", MaxTaskNameBytes+1) }, "its name has"},
+		{func(i *TaskInfo) { i.Labels = map[string]string{"k": strings.Repeat("v", MaxTaskLabelBytes)} }, "its labels have"},
 		{func(i *TaskInfo) { i.KillGrace = -1 }, "KillGrace"},
 		{func(i *TaskInfo) { i.KillGrace, i.StopAfter = 2, 2 }, "StopAfter"},
 	} {
@@ -270,6 +273,37 @@ func TestReconciliation(t *testing.T) { // R
 	}
 }
 
+// What a check has found is in every answer, also by a master that the agent has told it when it registered.
+func TestHealthIsReconciled(t *testing.T) { // R
+	l := newLaunched(t, nil)
+	ask := func(stream StreamID, when string, state TaskState, want Health) {
+		t.Helper()
+		l.clear()
+		l.call(stream, l.f, ReconcileCall{})
+		l.call(stream, l.f, ReconcileCall{Tasks: []ReconcileTask{{Task: "t1"}}})
+		all := told[UpdateEvent](l.stage, stream)
+		wantSame(t, when+": answers", len(all), 2)
+		for _, u := range all {
+			wantSame(t, when, []any{u.Status.State, u.Status.Health}, []any{state, want})
+		}
+	}
+	u := update(l.task, Running, Running, 1)
+	l.agentSays(l.link, u)
+	ask("s1", "nobody has looked", Running, HealthUnknown)
+	u.Status.ID, u.Status.Health = UpdateID{2}, Healthy
+	l.agentSays(l.link, u)
+	ask("s1", "checked", Running, Healthy)
+	l.elect()
+	l.subscribe("s2", FrameworkInfo{ID: l.f, Name: "f"})
+	brought := taskOf(l.task, Running)
+	brought.Health = Unhealthy
+	l.again(l.id, 1, brought)
+	ask("s2", "brought", Running, Unhealthy)
+	l.m.commit(MarkUnreachable{Agent: l.id, Time: 5}, func(RegistryResult) { l.m.unreachable(l.m.agents[l.id]) })
+	l.run()
+	ask("s2", "unreachable", Unreachable, HealthUnknown)
+}
+
 // What an agent has said before it knew of this Term may not be all: a Launch of the master
 // before may have come after it.
 func TestGoneIsSaidOnlyOfAgentsThatKnowTheTerm(t *testing.T) {
@@ -345,4 +379,48 @@ func TestHeartbeats(t *testing.T) {
 	l := newLaunched(t, nil)
 	l.pass(45 * time.Second)
 	wantSame(t, "heartbeats", len(told[HeartbeatEvent](l.stage, "s1")), 3)
+}
+
+func TestOperatorEndsATask(t *testing.T) {
+	l := newLaunched(t, nil)
+	l.clear()
+	for i, key := range []TaskKey{{l.f, "t2"}, {"nosuch", "t1"}, {l.f, "t1"}} {
+		l.m.KillTask(l.now, uint64(100+i), key, time.Second)
+	}
+	l.run()
+	wantSame(t, "kills", sent[Kill](l.stage), []Kill{{l.term, TaskKey{l.f, "t1"}, time.Second}})
+	var codes []CallCode
+	for _, a := range l.answers {
+		codes = append(codes, a.Code)
+	}
+	wantSame(t, "answers", codes, []CallCode{CallRefused, CallRefused, CallAccepted})
+}
+
+// Whoever asks what a task does is told whether it works: what an update has said of that, or,
+// to another master, the agent that is back.
+func TestReconciliationTellsWhetherATaskWorks(t *testing.T) { // R
+	l := newLaunched(t, nil)
+	u := update(l.task, Running, Running, 1)
+	u.Status.Health = Healthy
+	l.agentSays(l.link, u)
+	for _, again := range []bool{false, true} {
+		if again {
+			l.elect()
+			l.subscribe("s1", FrameworkInfo{ID: l.f, Name: "f"})
+			brought := taskOf(l.task, Running)
+			brought.Health = Healthy
+			l.again(l.id, 1, brought)
+		}
+		for _, asked := range [][]ReconcileTask{nil, {{"t1", l.id}}} {
+			l.clear()
+			l.call("s1", l.f, ReconcileCall{Tasks: asked})
+			all := told[UpdateEvent](l.stage, "s1")
+			if len(all) != 1 || all[0].Status.Health != Healthy {
+				t.Errorf("another master %v, asked %v: told %+v", again, asked, all)
+			}
+		}
+		if v := l.m.View(); len(v.Tasks) != 1 || v.Tasks[0].Status.Health != Healthy {
+			t.Errorf("another master %v: shown %+v", again, v.Tasks)
+		}
+	}
 }

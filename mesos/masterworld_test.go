@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -36,6 +37,8 @@ type cluster struct {
 	updates    map[ContainerID]*clusterUpdates
 	fenced     map[TaskID]bool // what was asked for on streams that were taken over
 	counts     map[string]int
+
+	points *launchPoints // where everything may be killed, nil if it is not
 }
 
 type clusterUpdates struct {
@@ -161,14 +164,34 @@ func (w *cluster) settle() {
 
 func (w *cluster) carryOut(c *clusterMaster) {
 	out := c.m.Output()
+	if len(out.Commit) > 0 && w.killsAt("master before commit") {
+		w.kill(c)
+		return
+	}
 	c.queue = append(c.queue, out.Commit...)
 	for _, t := range out.ToAgents {
+		if w.killsAt("master before " + nameOf(t.Message)) {
+			w.kill(c)
+			return
+		}
 		if l, ok := t.Message.(Launch); ok && w.fenced[l.Task.ID] {
 			w.fail("%s was launched by a stream that was taken over", l.Task.ID)
 		}
+		if _, ok := t.Message.(Launch); ok && w.points != nil {
+			past := append(w.points.past, func() { w.toAgent(t) })
+			w.points.past = past[max(0, len(past)-8):]
+		}
 		w.post(0, func() { w.toAgent(t) })
+		if w.killsAt("master after " + nameOf(t.Message)) {
+			w.kill(c)
+			return
+		}
 	}
 	for _, e := range out.ToSchedulers {
+		if w.killsAt("master before " + nameOf(e.Event)) {
+			w.kill(c)
+			return
+		}
 		w.check(c, e.Event)
 		if s := w.streams[e.Stream]; s != nil && s.open {
 			s.events = append(s.events, e.Event)
@@ -185,6 +208,8 @@ func (w *cluster) carryOut(c *clusterMaster) {
 		w.kill(c)
 	}
 }
+
+func nameOf(message any) string { return strings.TrimPrefix(fmt.Sprintf("%T", message), "mesos.") }
 
 // post sends a message: it may be lost or doubled, and overtake others.
 func (w *cluster) post(from LinkID, to func()) {
@@ -211,7 +236,11 @@ func (w *cluster) deliver() {
 func (w *cluster) toAgent(t ToAgent) {
 	for _, a := range w.agents {
 		reached := t.Link == 0 && a.info.Address == t.Address || t.Link != 0 && (a.link == t.Link || a.before == t.Link)
-		if reached && !a.cut && !a.dead {
+		if a.fine != nil && reached && !a.cut && !a.dead {
+			if a.fine.up {
+				a.fine.inputs = append(a.fine.inputs, func() { a.core.Step(t.Message) })
+			}
+		} else if reached && !a.cut && !a.dead {
 			a.core.Tick(w.now, stageUnix+w.now)
 			a.core.Step(t.Message)
 		}

@@ -22,6 +22,8 @@ type clusterAgent struct {
 	// cut: nothing reaches it, nor comes. dead: the machine is lost for good.
 	cut, dead  bool
 	containers map[ContainerID]*clusterContainer
+
+	fine *launchHost // carries out what the agent wants, instead of this
 }
 
 type clusterContainer struct {
@@ -77,7 +79,7 @@ func (a *clusterAgent) unlink() {
 }
 
 func (a *clusterAgent) connect(m *clusterMaster) {
-	if a.dead || a.cut || a.link != 0 || m.term < a.core.Term() {
+	if a.dead || a.cut || a.fine != nil && !a.fine.up || a.link != 0 || m.term < a.core.Term() {
 		return
 	}
 	a.w.links++
@@ -89,6 +91,10 @@ func (a *clusterAgent) connect(m *clusterMaster) {
 // carryOut does what the agent wants.
 func (a *clusterAgent) carryOut() {
 	if a.dead {
+		return
+	}
+	if a.fine != nil {
+		a.fine.carryOut()
 		return
 	}
 	a.core.Tick(a.w.now, stageUnix+a.w.now)

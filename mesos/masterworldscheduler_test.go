@@ -40,12 +40,34 @@ type clusterStream struct {
 
 func newClusterFramework(w *cluster, info FrameworkInfo, jobs int) *clusterFramework {
 	f := &clusterFramework{w: w, info: info, byID: map[TaskID]*clusterJob{}}
-	for n := range jobs {
-		j := &clusterJob{id: TaskID(fmt.Sprint(info.Name, "-", n)), state: Staging}
-		f.jobs = append(f.jobs, j)
-		f.byID[j.id] = j
+	for range jobs {
+		f.add()
 	}
 	return f
+}
+
+// add wants one more task.
+func (f *clusterFramework) add() {
+	j := &clusterJob{id: TaskID(fmt.Sprint(f.info.Name, "-", len(f.jobs))), state: Staging}
+	f.jobs = append(f.jobs, j)
+	f.byID[j.id] = j
+}
+
+// victim is a task to be killed, in the world of kills one that runs: without agent there is none.
+func (f *clusterFramework) victim() *clusterJob {
+	at := f.w.rand.IntN(len(f.jobs))
+	j := f.jobs[at]
+	if f.w.points != nil {
+		for _, o := range slices.Concat(f.jobs[at:], f.jobs[:at]) {
+			if o.state == Running {
+				return o
+			}
+		}
+	}
+	if !f.w.chance(20) {
+		return &clusterJob{}
+	}
+	return j
 }
 
 // subscribe has a scheduler subscribe with the leader.
@@ -80,9 +102,16 @@ func (s *clusterStream) quit() {
 // call gives the master the next call.
 func (s *clusterStream) call() {
 	c := s.calls[0]
+	if s.w.killsAt("scheduler before " + nameOf(c)) {
+		s.quit()
+		return
+	}
 	s.calls = s.calls[1:]
 	s.master.m.Call(s.w.now, Call{Stream: s.id, Framework: s.framework, Body: c})
 	s.w.settle()
+	if s.open && s.w.killsAt("scheduler after "+nameOf(c)) {
+		s.quit()
+	}
 }
 
 func (s *clusterStream) send(c CallBody) {
@@ -95,13 +124,20 @@ func (s *clusterStream) send(c CallBody) {
 // read takes the next event.
 func (s *clusterStream) read() {
 	e := s.events[0]
+	if s.w.killsAt("scheduler before " + nameOf(e)) {
+		s.quit()
+		return
+	}
 	s.events = s.events[1:]
 	s.master.m.Written(s.w.now, s.id, 1)
 	switch v := e.(type) {
 	case SubscribedEvent:
 		s.framework, s.f.info.ID = v.Framework, v.Framework
 		for _, o := range s.f.active {
-			o.deposed = o.deposed || o != s && o.framework != "" && o.master.term <= s.master.term
+			if o == s {
+				break // those after it have taken over from it
+			}
+			o.deposed = o.deposed || o.framework != "" && o.master.term <= s.master.term
 		}
 		s.reconcile()
 	case OffersEvent:
@@ -113,12 +149,17 @@ func (s *clusterStream) read() {
 	}
 	if len(s.events) == 0 && s.closing {
 		s.end()
+	} else if s.w.killsAt("scheduler after " + nameOf(e)) {
+		s.quit()
 	}
 }
 
 func (s *clusterStream) update(u *TaskStatus) {
 	if u.ID != (UpdateID{}) {
 		s.send(AcknowledgeCall{Task: u.Task.Task, Agent: u.Agent, ID: u.ID})
+	}
+	if s.deposed && s.w.points != nil && u.ID == (UpdateID{}) {
+		return // a master of the past may have said it; what is acknowledged is the framework's, whoever has read it
 	}
 	if j := s.f.byID[u.Task.Task]; j != nil && !j.state.Terminal() {
 		j.state = u.State
@@ -133,9 +174,12 @@ func (s *clusterStream) use() {
 	a := AcceptCall{Offers: []OfferID{o.ID}, Refuse: time.Duration(s.w.rand.IntN(8)-1) * time.Second}
 	left := o.Resources
 	for _, j := range s.f.jobs {
+		if j.agent != "" || s.f.quiet {
+			continue
+		}
 		t := job(j.id, o.Agent)
 		rest, ok := left.Sub(t.Resources)
-		if j.agent != "" || !ok || s.f.quiet || s.w.chance(50) {
+		if !ok || s.w.chance(50) {
 			continue
 		}
 		left, j.agent = rest, o.Agent

@@ -19,11 +19,14 @@ const suspectPause = time.Second
 func (m *Master) startObserver(a *masterAgent) {
 	o := &a.observer
 	o.missed = 0
-	if !o.started {
+	switch {
+	case !o.started:
 		o.started = true
 		m.ping(a)
 		o.regular = o.sequence
 		m.alarms.set(&o.alarm, m.now+m.config.PingInterval)
+	case m.isFresh(a): // the ping came before the answer that tells the agent its id
+		m.ping(a)
 	}
 }
 

@@ -5,6 +5,12 @@ import "fmt"
 // Facts are what an observer finds of a container: in the run directory that its shim
 // writes, and among the processes.
 type Facts struct {
+	// Untold says that nothing can be told now and perhaps not for long: the engine whose
+	// container it is does not answer. The other facts mean nothing then.
+	Untold bool
+	// Engine says that an engine tells of a container of its own: it knows what was there before
+	// the machine was started anew, so that Rebooted is not for the core to conclude.
+	Engine bool
 	// Rebooted says that the machine was started anew since the task was staged: no process
 	// of before can be alive, and a process id of before means nothing.
 	Rebooted bool
@@ -51,6 +57,9 @@ const (
 	Bar
 	// LookAgain: it cannot be told now, and soon can.
 	LookAgain
+	// Postpone: it cannot be told, and nobody knows when it can. The recovery goes on without
+	// it: the task stays in the state in which it was, nothing is said of it and nothing is started.
+	Postpone
 	// Orphaned: its shim is dead. Kill what is left of it, and tell when it is gone.
 	Orphaned
 	// NeverStarted: somebody else may start the task. Nothing here will.
@@ -62,7 +71,7 @@ const (
 )
 
 var verdictNames = [...]string{Adopt: "adopt", Await: "await", Bar: "bar", LookAgain: "look again", Orphaned: "orphaned",
-	NeverStarted: "never started", Ended: "ended", Vanished: "vanished"}
+	NeverStarted: "never started", Postpone: "postpone", Ended: "ended", Vanished: "vanished"}
 
 // String is the verdict in words.
 func (v Verdict) String() string {
@@ -72,7 +81,7 @@ func (v Verdict) String() string {
 	return fmt.Sprintf("Verdict(%d)", uint8(v))
 }
 
-// Decide is the decision table of a recovery.
+// Decide is the decision table of a recovery. What is Untold is postponed.
 //
 //	exit  rebooted  started  shim alive  lock held  task alive  barred
 //	yes      -         -         -           -          -         -     Ended
@@ -94,6 +103,8 @@ func (v Verdict) String() string {
 // will soon be taken, and only the bar tells which.
 func Decide(f Facts) Verdict {
 	switch {
+	case f.Untold:
+		return Postpone
 	case f.Exit != nil:
 		return Ended
 	case f.Rebooted && f.Started:

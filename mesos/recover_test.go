@@ -85,6 +85,83 @@ func TestEveryCombinationOfFactsHasOneRow(t *testing.T) {
 		if v := Decide(f); strings.HasPrefix(v.String(), "Verdict(") {
 			t.Errorf("%+v: %v", f, v)
 		}
+		f.Engine = true
+		if got, want := Decide(f), decidedBy(row); got != want {
+			t.Errorf("%+v of an engine: %v, want %v", f, got, want)
+		}
+		f.Untold = true
+		if got := Decide(f); got != Postpone {
+			t.Errorf("%+v: %v, want %v", f, got, Postpone)
+		}
+	}
+}
+
+func decidedBy(row string) Verdict {
+	for _, r := range decisionRows {
+		if fitsRow(row, r.facts) {
+			return r.verdict
+		}
+	}
+	return 0
+}
+
+// An engine that does not answer holds nobody up, and nothing is said of its containers until it does.
+func TestWhatAnEngineDoesNotTellIsPostponed(t *testing.T) {
+	untold := Facts{Untold: true, Started: true, ShimAlive: true}
+	for _, reboot := range []bool{false, true} {
+		h := runningHost(t)
+		h.launch("staged", 2)
+		c := AgentConfig{}
+		if reboot {
+			c.Boot = "another"
+		}
+		h.restart(c)
+		for range 3 {
+			for n := 1; n <= 2; n++ {
+				h.agent.Observed(ObservedContainer{containerNo(n), untold})
+				if out := h.output(); len(out.Look) != 1 || out.Look[0] != containerNo(n) || len(out.Start)+len(out.Stop)+len(out.Bar) != 0 {
+					t.Fatalf("reboot %v: %+v", reboot, out)
+				}
+			}
+		}
+		h.register()
+		if tasks := h.agent.Tasks(); tasks[0].State != Running || tasks[1].State != Staging {
+			t.Fatalf("reboot %v: %+v", reboot, tasks)
+		}
+		h.step(Kill{Term: h.term, Task: TaskKey{"f", "staged"}})
+		h.agent.Observed(ObservedContainer{containerNo(1), Facts{Engine: true, Started: true, Exit: &ContainerExit{Known: true, Code: 3}}})
+		h.agent.Observed(ObservedContainer{containerNo(2), Facts{Engine: true, Started: true, ShimAlive: true}})
+		if out := h.output(); len(out.Stop) != 1 || out.Stop[0].Container != containerNo(2) {
+			t.Fatalf("reboot %v: stops %+v", reboot, out.Stop)
+		}
+		if s := h.last(1); s.State != Failed || s.ExitCode != 3 {
+			t.Errorf("reboot %v: %+v", reboot, s)
+		}
+	}
+}
+
+// An engine knows its containers over a reboot: one that is seen to run is adopted, and one that is gone was removed.
+func TestAnEngineTellsWhatABootDoesNot(t *testing.T) {
+	h := runningHost(t)
+	h.launch("gone", 2)
+	h.launch("staged", 3)
+	h.event(2, ContainerEvent{Kind: ContainerStarted})
+	h.restart(AgentConfig{Boot: "another"})
+	h.agent.Observed(ObservedContainer{containerNo(1), Facts{Engine: true, Started: true, ShimAlive: true}})
+	h.agent.Observed(ObservedContainer{containerNo(2), Facts{Engine: true, Started: true}})
+	h.agent.Observed(ObservedContainer{containerNo(3), Facts{Engine: true, Barred: true}})
+	h.register()
+	h.mustBe(1, Running, ReasonNone)
+	h.mustBe(2, Failed, ReasonExecutorTerminated)
+	h.mustBe(3, Dropped, ReasonAgentRestarted)
+}
+
+func TestAStrangerOfWhichNothingIsToldIsLookedAtAgain(t *testing.T) {
+	h := newAgentHost(t, AgentConfig{})
+	h.register()
+	h.agent.Observed(ObservedContainer{containerNo(7), Facts{Untold: true}})
+	if out := h.output(); len(out.Look) != 1 || len(out.Stop)+len(out.Forget) != 0 {
+		t.Fatalf("%+v", out)
 	}
 }
 
@@ -229,7 +306,8 @@ func TestExitsMeanStates(t *testing.T) {
 		}
 		h.event(1, ContainerEvent{Kind: ContainerExited, Exit: c.exit})
 		s := h.last(1)
-		if s.State != c.state || s.Reason != c.reason || s.HasExit != c.exit.Known || s.ExitCode != c.exit.Code || s.Signal != c.exit.Signal {
+		if s.State != c.state || s.Reason != c.reason || s.HasExit != c.exit.Known || s.ExitCode != c.exit.Code || s.Signal != c.exit.Signal ||
+			c.exit.OutOfMemory != strings.Contains(s.Message, "more memory than it has") {
 			t.Errorf("%+v beyond %d: %+v", c.exit, c.limit, s)
 		}
 	}

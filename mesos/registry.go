@@ -7,8 +7,8 @@ import (
 )
 
 // Registry is what the masters of a cluster agree on: which agents are admitted,
-// unreachable or gone, which frameworks there are and were, weights and quotas, and who was
-// elected last (M-3, with the frameworks beyond it). It is a state machine for package
+// unreachable or gone, which frameworks there are and were, weights and quotas, the
+// documents of the built-in framework, and who was elected last (M-3, and more than it has). It is a state machine for package
 // replica: Apply, Snapshot and Restore must not run at the same time as each other or as
 // any other method, methods that only read may run at the same time as each other.
 //
@@ -27,6 +27,9 @@ type Registry struct {
 	removed     registryTable[RemovedFrameworkRecord]
 	weights     registryTable[RoleWeight]
 	quotas      registryTable[RoleQuota]
+	documents   registryTable[Document]
+
+	renew RenewDocuments
 }
 
 // ElectedMaster is the master that was elected last.
@@ -95,6 +98,13 @@ type RoleQuota struct {
 	Limit Resources
 }
 
+// Document is what somebody beside the leading master keeps in the registry. What Data says
+// is for its writer to know.
+type Document struct {
+	Name string
+	Data []byte
+}
+
 // NewRegistry returns an empty registry: no master, no agents.
 func NewRegistry(c RegistryConfig) (*Registry, error) {
 	c = c.withDefaults()
@@ -115,8 +125,9 @@ func newRegistry(l RegistryLimits) *Registry {
 		frameworks: registryTable[FrameworkRecord]{tag: 'f', encode: encodeFrameworkRecord},
 		removed: registryTable[RemovedFrameworkRecord]{tag: 'r', encode: encodeRemovedFramework,
 			since: func(f *RemovedFrameworkRecord) time.Duration { return f.Since }},
-		weights: registryTable[RoleWeight]{tag: 'w', encode: encodeRoleWeight},
-		quotas:  registryTable[RoleQuota]{tag: 'q', encode: encodeRoleQuota},
+		weights:   registryTable[RoleWeight]{tag: 'w', encode: encodeRoleWeight},
+		quotas:    registryTable[RoleQuota]{tag: 'q', encode: encodeRoleQuota},
+		documents: registryTable[Document]{tag: 'd', encode: encodeDocument},
 	}
 }
 
@@ -232,13 +243,19 @@ func (r *Registry) Weights() iter.Seq[RoleWeight] { return r.weights.all() }
 // Quotas goes through the roles that have a quota, by name.
 func (r *Registry) Quotas() iter.Seq[RoleQuota] { return r.quotas.all() }
 
+// Document returns what is kept under a name.
+func (r *Registry) Document(name string) (Document, bool) { return r.documents.get(name) }
+
+// Documents goes through those whose names begin with prefix, by name.
+func (r *Registry) Documents(prefix string) iter.Seq[Document] { return r.documents.from(prefix) }
+
 // Clone returns a registry of its own with the same state. It takes constant time; the
 // first change of each kind to either one afterwards copies a pointer for each row.
 func (r *Registry) Clone() *Registry {
 	c := *r
 	c.agents, c.unreachable, c.gone = r.agents.picture(), r.unreachable.picture(), r.gone.picture()
 	c.frameworks, c.removed = r.frameworks.picture(), r.removed.picture()
-	c.weights, c.quotas = r.weights.picture(), r.quotas.picture()
+	c.weights, c.quotas, c.documents = r.weights.picture(), r.quotas.picture(), r.documents.picture()
 	return &c
 }
 
@@ -249,7 +266,7 @@ func (r *Registry) Digest() uint64 {
 	d = registryMix(d, registrySum([]byte(r.master.Name)))
 	d = registryMix(d, registrySum([]byte(r.master.Address)))
 	for _, sum := range [...]uint64{r.agents.sum, r.unreachable.sum, r.gone.sum, r.frameworks.sum, r.removed.sum,
-		r.weights.sum, r.quotas.sum} {
+		r.weights.sum, r.quotas.sum, r.documents.sum} {
 		d = registryMix(d, sum)
 	}
 	for _, v := range r.limits.values() {
@@ -260,7 +277,7 @@ func (r *Registry) Digest() uint64 {
 
 // RegistryStatus is what a registry looks like from outside: how many there are of each.
 type RegistryStatus struct {
-	Agents, Unreachable, Gone, Frameworks, Removed, Weights, Quotas int
+	Agents, Unreachable, Gone, Frameworks, Removed, Weights, Quotas, Documents int
 	// Bytes is what they take, encoded.
 	Bytes  int64
 	Limits RegistryLimits
@@ -270,10 +287,10 @@ type RegistryStatus struct {
 func (r *Registry) Status() RegistryStatus {
 	return RegistryStatus{Agents: len(r.agents.rows), Unreachable: len(r.unreachable.rows), Gone: len(r.gone.rows),
 		Frameworks: len(r.frameworks.rows), Removed: len(r.removed.rows), Weights: len(r.weights.rows),
-		Quotas: len(r.quotas.rows), Bytes: r.bytes(), Limits: r.limits}
+		Quotas: len(r.quotas.rows), Documents: len(r.documents.rows), Bytes: r.bytes(), Limits: r.limits}
 }
 
 func (r *Registry) bytes() int64 {
 	return r.agents.bytes + r.unreachable.bytes + r.gone.bytes + r.frameworks.bytes + r.removed.bytes +
-		r.weights.bytes + r.quotas.bytes
+		r.weights.bytes + r.quotas.bytes + r.documents.bytes
 }

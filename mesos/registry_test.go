@@ -70,7 +70,8 @@ func (b *registered) want(term Term, o RegistryOperation, code RegistryCode) {
 func (b *registered) state() string {
 	r := b.r
 	return fmt.Sprint(r.master, slices.Collect(r.Agents()), slices.Collect(r.UnreachableAgents()), slices.Collect(r.GoneAgents()),
-		slices.Collect(r.Frameworks()), slices.Collect(r.RemovedFrameworks()), slices.Collect(r.Weights()), slices.Collect(r.Quotas()))
+		slices.Collect(r.Frameworks()), slices.Collect(r.RemovedFrameworks()), slices.Collect(r.Weights()), slices.Collect(r.Quotas()),
+		slices.Collect(r.Documents("")))
 }
 
 func parsed(text string) Resources {
@@ -109,9 +110,10 @@ func TestAMasterIsElectedOnlyWithAHigherTerm(t *testing.T) {
 func TestNobodyButTheLastMasterElectedChangesAnything(t *testing.T) {
 	all := append(agentOperations("a"), PutFramework{Info: frameworkInfo("f")}, DisconnectFramework{Framework: "f"},
 		RemoveFramework{Framework: "f"}, AllowFramework{Framework: "f"}, SetWeight{Role: "web", Weight: 2000},
-		SetQuota{Role: "web", Limited: true}, Prune{Before: time.Hour})
-	if len(all) != int(kindPrune)-1 {
-		t.Fatalf("%d operations, there are %d", len(all), kindPrune-1)
+		SetQuota{Role: "web", Limited: true}, Prune{Before: time.Hour},
+		PutDocument{Name: "d"}, RemoveDocument{Name: "d"})
+	if len(all) != int(lastRegistryKind)-1 {
+		t.Fatalf("%d operations, there are %d", len(all), lastRegistryKind-1)
 	}
 	b := newRegistered(t, RegistryLimits{})
 	for _, o := range all {
@@ -338,6 +340,7 @@ func TestFieldsThatMakeNoSenseAreRefused(t *testing.T) {
 		framework(func(i *FrameworkInfo) { i.Roles = []string{""} }),
 		framework(func(i *FrameworkInfo) { i.FailoverTimeout = MaxFailoverTimeout + 1 }),
 		DisconnectFramework{}, RemoveFramework{}, AllowFramework{}, SetWeight{Role: ""}, SetQuota{Role: "/"}, ElectMaster{},
+		PutDocument{Name: "a/b"}, RemoveDocument{},
 	} {
 		b.want(1, o, CodeInvalid)
 		if (RegistryCommand{Term: 1, Operations: []RegistryOperation{o}}).Check() == nil {
@@ -348,7 +351,7 @@ func TestFieldsThatMakeNoSenseAreRefused(t *testing.T) {
 	for _, o := range []RegistryOperation{
 		agent(func(i *AgentInfo) { i.Hostname = long }), agent(func(i *AgentInfo) { i.Attributes = map[string]string{"k": long} }),
 		framework(func(i *FrameworkInfo) { i.Name = long }), ElectMaster{"m", long}, MarkGone{"a", -1}, SetWeight{"web", -1},
-		SetWeight{"web", MaxWeight + 1}, Prune{Keep: -1}, Prune{Before: -1}, MarkUnreachable{AgentID(long), 1},
+		SetWeight{"web", MaxWeight + 1}, Prune{Keep: -1}, Prune{Before: -1}, PutDocument{"d", make([]byte, MaxDocumentBytes+1)}, MarkUnreachable{AgentID(long), 1},
 	} {
 		command := RegistryCommand{Term: 1, Operations: []RegistryOperation{o}}
 		if command.Check() == nil || b.r.Carry(9, command).Results[0].Code != CodeInvalid {

@@ -1,6 +1,7 @@
 package mesos
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -71,7 +72,7 @@ func decodeRegistryCommand(data []byte) (RegistryCommand, bool) {
 }
 
 func (d *registryReader) operation() RegistryOperation {
-	switch registryKind(d.byteUpTo(byte(kindPrune))) {
+	switch registryKind(d.byteUpTo(byte(lastRegistryKind))) {
 	case kindElectMaster:
 		return ElectMaster{Name: d.name(), Address: d.text()}
 	case kindAdmitAgent:
@@ -106,6 +107,10 @@ func (d *registryReader) operation() RegistryOperation {
 		return SetQuota{Role: d.name(), Limited: d.byteUpTo(1) == 1, Limit: d.resources()}
 	case kindPrune:
 		return Prune{Before: d.duration(), Keep: int(d.upTo(maxRegistryRows))}
+	case kindPutDocument:
+		return PutDocument{Name: d.name(), Data: d.document()}
+	case kindRemoveDocument:
+		return RemoveDocument{Name: d.name()}
 	default:
 		d.fail()
 		return nil
@@ -156,6 +161,11 @@ func (o SetQuota) appendTo(dst []byte) []byte {
 func (o Prune) appendTo(dst []byte) []byte {
 	return binary.AppendUvarint(binary.AppendUvarint(dst, uint64(o.Before)), uint64(o.Keep))
 }
+
+func (o PutDocument) appendTo(dst []byte) []byte {
+	return registryText(registryText(dst, o.Name), string(o.Data))
+}
+func (o RemoveDocument) appendTo(dst []byte) []byte { return registryText(dst, o.Name) }
 
 func registryFlag(b bool) byte {
 	if b {
@@ -263,6 +273,8 @@ func (d *registryReader) bytes(limit int) []byte {
 
 func (d *registryReader) name() string { return string(d.bytes(MaxNameBytes)) }
 func (d *registryReader) text() string { return string(d.bytes(MaxRegistryText)) }
+
+func (d *registryReader) document() []byte { return bytes.Clone(d.bytes(MaxDocumentBytes)) }
 
 func (d *registryReader) resources() Resources {
 	b := d.bytes(MaxRegistryResources)

@@ -1,6 +1,9 @@
 package mesos
 
-import "slices"
+import (
+	"slices"
+	"strconv"
+)
 
 // FrameworkStanding returns what a framework is: StandingNone, Connected, Disconnected or
 // Removed.
@@ -37,6 +40,8 @@ func (o PutFramework) carryOut(r *Registry) RegistryResult {
 		return result
 	case known && (before.Info.User != o.Info.User || before.Info.Principal != o.Info.Principal):
 		result.Code = CodeImmutable
+	case known && o.Connected && fenceOf(&o.Info) < fenceOf(&before.Info):
+		result.Code = CodeFenced
 	case r.frameworks.full(id, r.limits.Frameworks), !r.fits(r.frameworks.growth(id, f)):
 		result.Code = CodeFull
 	default:
@@ -44,6 +49,15 @@ func (o PutFramework) carryOut(r *Registry) RegistryResult {
 		result.Changed = r.frameworks.set(id, f)
 	}
 	return result
+}
+
+// fenceOf is the token of a scheduler, 0 if it has none.
+func fenceOf(i *FrameworkInfo) uint64 {
+	token, err := strconv.ParseUint(i.Labels[FenceLabel], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return token
 }
 
 func (o DisconnectFramework) carryOut(r *Registry) RegistryResult {

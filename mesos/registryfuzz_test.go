@@ -55,7 +55,7 @@ func FuzzApplyToRegistry(f *testing.F) {
 	}
 	f.Add(seed)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		b := newRegistered(t, RegistryLimits{Agents: 3, Gone: 2, Unreachable: 2, Removed: 2, Frameworks: 2, Roles: 2, Bytes: 1000})
+		b := newRegistered(t, RegistryLimits{Agents: 3, Gone: 2, Unreachable: 2, Removed: 2, Frameworks: 2, Roles: 2, Documents: 2, DocumentBytes: 50, Bytes: 1000})
 		for len(data) > 0 {
 			n := min(int(data[0]), len(data)-1)
 			b.index++

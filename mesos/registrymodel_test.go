@@ -23,12 +23,13 @@ type registryModel struct {
 	removed     map[FrameworkID]time.Duration
 	weights     map[string]Milli
 	quotas      map[string]string
+	documents   map[string]string
 }
 
 func newRegistryModel(l RegistryLimits) *registryModel {
 	return &registryModel{limits: l, agents: make(map[AgentID]AgentRecord), unreachable: make(map[AgentID]UnreachableAgent),
 		gone: make(map[AgentID]time.Duration), frameworks: make(map[FrameworkID]FrameworkRecord),
-		removed: make(map[FrameworkID]time.Duration), weights: make(map[string]Milli), quotas: make(map[string]string)}
+		removed: make(map[FrameworkID]time.Duration), weights: make(map[string]Milli), quotas: make(map[string]string), documents: make(map[string]string)}
 }
 
 func (m *registryModel) apply(term Term, o RegistryOperation) RegistryCode {
@@ -124,6 +125,22 @@ func (m *registryModel) applyRest(o RegistryOperation) RegistryCode {
 		return setRole(m.weights, m.limits.Roles, o.Role, o.Weight, o.Weight != 0)
 	case SetQuota:
 		return setRole(m.quotas, m.limits.Roles, o.Role, o.Limit.String(), o.Limited)
+	case PutDocument:
+		old, known := m.documents[o.Name]
+		size := func(name, data string) int { return len(name) + len(data) + 3 } // the lengths take a byte each, the tag one
+		all := size(o.Name, string(o.Data))
+		for name, data := range m.documents {
+			if name != o.Name {
+				all += size(name, data)
+			}
+		}
+		longer := !known || len(o.Data) > len(old)
+		if !known && len(m.documents) == m.limits.Documents || longer && all > int(m.limits.DocumentBytes) {
+			return CodeFull
+		}
+		m.documents[o.Name] = string(o.Data)
+	case RemoveDocument:
+		delete(m.documents, o.Name)
 	case Prune:
 		keep := cmp.Or(o.Keep, 1000)
 		maps.DeleteFunc(m.unreachable, func(_ AgentID, u UnreachableAgent) bool { return u.Since < o.Before })
@@ -236,7 +253,7 @@ func sortedValues[K ~string, V any](m map[K]V) (list []V) {
 }
 
 func (m *registryModel) state() string {
-	return fmt.Sprint(m.term, sortedValues(m.agents), sortedValues(m.unreachable), m.gone, sortedValues(m.frameworks), m.removed, m.weights, m.quotas)
+	return fmt.Sprint(m.term, sortedValues(m.agents), sortedValues(m.unreachable), m.gone, sortedValues(m.frameworks), m.removed, m.weights, m.quotas, m.documents)
 }
 
 // modelState is a registry's state in the words of the model.
@@ -254,8 +271,11 @@ func modelState(r *Registry) string {
 	for q := range r.Quotas() {
 		m.quotas[q.Role] = q.Limit.String()
 	}
+	for d := range r.Documents("") {
+		m.documents[d.Name] = string(d.Data)
+	}
 	return fmt.Sprint(r.Master().Term, slices.Collect(r.Agents()), slices.Collect(r.UnreachableAgents()), m.gone,
-		slices.Collect(r.Frameworks()), m.removed, m.weights, m.quotas)
+		slices.Collect(r.Frameworks()), m.removed, m.weights, m.quotas, m.documents)
 }
 
 func drawOperation(t *rapid.T) RegistryOperation {
@@ -273,11 +293,12 @@ func drawOperation(t *rapid.T) RegistryOperation {
 		MarkReachable{a, boot}, MarkGone{id, at}, RemoveAgent{id}, DrainAgent{id, at}, DeactivateAgent{id}, ReactivateAgent{id},
 		PutFramework{f, yes, at}, PutFramework{f, yes, at}, DisconnectFramework{framework, at}, RemoveFramework{framework, at}, AllowFramework{framework},
 		SetWeight{role, Milli(at)}, SetQuota{role, yes, parsed("cpus:" + fmt.Sprint(int(at)+1))},
-		Prune{at, rapid.IntRange(0, 4).Draw(t, "keep")}, ElectMaster{Name: "m"}}).Draw(t, "operation")
+		Prune{at, rapid.IntRange(0, 4).Draw(t, "keep")}, ElectMaster{Name: "m"},
+		PutDocument{role, []byte(rapid.StringN(0, 9, 9).Draw(t, "data"))}, RemoveDocument{role}}).Draw(t, "operation")
 }
 
 func TestTheRegistryDoesWhatItsModelDoes(t *testing.T) {
-	limits := RegistryLimits{Agents: 4, Unreachable: 3, Gone: 2, Removed: 2, Frameworks: 3, Roles: 2}
+	limits := RegistryLimits{Agents: 4, Unreachable: 3, Gone: 2, Removed: 2, Frameworks: 3, Roles: 2, Documents: 2, DocumentBytes: 22}
 	rapid.Check(t, func(t *rapid.T) {
 		r, err := NewRegistry(RegistryConfig{Limits: limits})
 		if err != nil {

@@ -25,6 +25,8 @@ const (
 	MaxRegistryLabels = 256
 	// MaxRegistryResources is how many bytes resources may have, encoded.
 	MaxRegistryResources = 64 << 10
+	// MaxDocumentBytes is how many bytes a document may have.
+	MaxDocumentBytes = 64 << 10
 	// MaxFailoverTimeout bounds FrameworkInfo.FailoverTimeout.
 	MaxFailoverTimeout = 366 * 24 * time.Hour
 	// MaxWeight bounds SetWeight.Weight: a million.
@@ -64,6 +66,10 @@ const (
 	kindSetWeight           registryKind = 15
 	kindSetQuota            registryKind = 16
 	kindPrune               registryKind = 17
+	kindPutDocument         registryKind = 18
+	kindRemoveDocument      registryKind = 19
+
+	lastRegistryKind = kindRemoveDocument
 )
 
 // ElectMaster makes the proposer the last one elected, unless the command's Term is not
@@ -169,6 +175,15 @@ type Prune struct {
 	Keep   int
 }
 
+// PutDocument keeps Data under a name, in the place of what was there.
+type PutDocument struct {
+	Name string
+	Data []byte
+}
+
+// RemoveDocument forgets what is kept under a name.
+type RemoveDocument struct{ Name string }
+
 // What Prune is meant to have, after Mesos.
 const (
 	PruneAge  = 14 * 24 * time.Hour
@@ -192,3 +207,5 @@ func (AllowFramework) kind() registryKind      { return kindAllowFramework }
 func (SetWeight) kind() registryKind           { return kindSetWeight }
 func (SetQuota) kind() registryKind            { return kindSetQuota }
 func (Prune) kind() registryKind               { return kindPrune }
+func (PutDocument) kind() registryKind         { return kindPutDocument }
+func (RemoveDocument) kind() registryKind      { return kindRemoveDocument }

@@ -18,6 +18,7 @@ func (r *Registry) Restore(from io.Reader) error {
 	if d.err != nil {
 		return d.err
 	}
+	restored.renew = r.renew
 	*r = *restored
 	return nil
 }
@@ -42,6 +43,7 @@ func (d *registryRestorer) registry() *Registry {
 	decodeRows(d, &r.removed, counts[4], maxShortRow, (*registryReader).removedFramework)
 	decodeRows(d, &r.weights, counts[5], maxShortRow, (*registryReader).roleWeight)
 	decodeRows(d, &r.quotas, counts[6], maxAgentRow, (*registryReader).roleQuota)
+	decodeRows(d, &r.documents, counts[7], maxDocumentRow, (*registryReader).documentRow)
 	if sum := d.sum; binary.BigEndian.Uint32(d.read(4)) != sum {
 		d.corrupt("wrong checksum")
 	}
@@ -57,6 +59,8 @@ func (d *registryRestorer) registry() *Registry {
 // The longest rows that valid operations make: texts with their lengths, and what little
 // else there is.
 const (
+	maxDocumentRow = MaxDocumentBytes + MaxNameBytes + 8
+
 	maxShortRow = 3*(MaxRegistryText+2) + 64
 	maxAgentRow = MaxRegistryResources + MaxRegistryLabels*(2*MaxNameBytes+MaxRegistryText+8) + 6*(MaxRegistryText+2) + 64
 )
@@ -124,7 +128,7 @@ func (d *registryRestorer) text(what string, limit int64) string {
 	return string(d.read(d.size(what, limit)))
 }
 
-func (d *registryRestorer) header() (r *Registry, counts [7]int, digest uint64) {
+func (d *registryRestorer) header() (r *Registry, counts [8]int, digest uint64) {
 	if magic := d.read(len(registryMagic)); d.err == nil && string(magic) != registryMagic {
 		d.corrupt("not a snapshot of version %d: begins with %q", registryMagic[7], magic)
 	}
@@ -143,7 +147,8 @@ func (d *registryRestorer) header() (r *Registry, counts [7]int, digest uint64) 
 		(r.master.Term == 0 && r.master != ElectedMaster{} || r.master.Term > 0 && !master.valid()) {
 		d.corrupt("master %+v", r.master)
 	}
-	most := [...]int{limits.Agents, limits.Unreachable, limits.Gone, limits.Frameworks, limits.Removed, limits.Roles, limits.Roles}
+	most := [...]int{limits.Agents, limits.Unreachable, limits.Gone, limits.Frameworks, limits.Removed, limits.Roles, limits.Roles,
+		limits.Documents}
 	for i := range counts {
 		counts[i] = d.size("count", int64(most[i]))
 	}
@@ -233,4 +238,9 @@ func (d *registryReader) roleWeight() (string, RoleWeight, bool) {
 func (d *registryReader) roleQuota() (string, RoleQuota, bool) {
 	q := RoleQuota{Role: d.name(), Limit: d.resources()}
 	return q.Role, q, SetQuota{Role: q.Role, Limit: q.Limit}.valid()
+}
+
+func (d *registryReader) documentRow() (string, Document, bool) {
+	v := Document{Name: d.name(), Data: d.document()}
+	return v.Name, v, PutDocument(v).valid()
 }

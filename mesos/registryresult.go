@@ -38,8 +38,10 @@ const (
 	CodeImmutable RegistryCode = 11
 	// CodeFull: a bound of RegistryLimits is reached.
 	CodeFull RegistryCode = 12
+	// CodeFenced: a scheduler of the framework with a higher token has subscribed (FenceLabel).
+	CodeFenced RegistryCode = 13
 
-	lastRegistryCode = CodeFull
+	lastRegistryCode = CodeFenced
 )
 
 var registryCodeTexts = [...]string{
@@ -56,6 +58,7 @@ var registryCodeTexts = [...]string{
 	CodeFrameworkRemoved: "the framework has been removed: an operator can allow its id again, or it subscribes without one",
 	CodeImmutable:        "user and principal of a framework do not change",
 	CodeFull:             "the registry is full",
+	CodeFenced:           "a scheduler that was elected later has subscribed the framework",
 }
 
 // String says it in words.

@@ -13,9 +13,9 @@ import (
 //
 //	8 bytes  "synodR" and the version, 1
 //	..       the RegistryLimits; the index applied; the last master's Term, Name, Address
-//	..       counts of agents, unreachable, gone, frameworks, removed, weights, quotas
+//	..       counts of agents, unreachable, gone, frameworks, removed, weights, quotas, documents
 //	8 bytes  digest of the registry, big endian
-//	..       the rows of each in that order, by ascending id or role, each with its length
+//	..       the rows of each in that order, by ascending id, role or name, each with its length
 //	         before it:
 //	           agent        AgentInfo, boot, drain
 //	           unreachable  id, since, address, boot, drain
@@ -24,6 +24,7 @@ import (
 //	           removed      id, name, since
 //	           weight       role, weight
 //	           quota        role, resources
+//	           document     name, data
 //	         a drain is 1 byte (1: draining, 2: deactivated) and the deadline
 //	4 bytes  CRC32C of all before, big endian
 const registryMagic = "synodR\x00\x01"
@@ -48,6 +49,7 @@ func (p *registryPicture) WriteTo(w io.Writer) (int64, error) {
 	encodeRows(e, &r.removed)
 	encodeRows(e, &r.weights)
 	encodeRows(e, &r.quotas)
+	encodeRows(e, &r.documents)
 	e.write(binary.BigEndian.AppendUint32(nil, e.sum.Sum32()))
 	if e.err == nil {
 		e.err = e.w.Flush()
@@ -87,9 +89,9 @@ func (e *registryEncoder) header(r *Registry) {
 }
 
 // counts are the rows of each table in the order of the snapshot.
-func (r *Registry) counts() [7]int {
+func (r *Registry) counts() [8]int {
 	return [...]int{len(r.agents.rows), len(r.unreachable.rows), len(r.gone.rows), len(r.frameworks.rows),
-		len(r.removed.rows), len(r.weights.rows), len(r.quotas.rows)}
+		len(r.removed.rows), len(r.weights.rows), len(r.quotas.rows), len(r.documents.rows)}
 }
 
 func encodeRows[V any](e *registryEncoder, t *registryTable[V]) {
@@ -135,4 +137,9 @@ func encodeRoleWeight(dst []byte, w *RoleWeight) []byte {
 
 func encodeRoleQuota(dst []byte, q *RoleQuota) []byte {
 	return registryResources(registryText(dst, q.Role), q.Limit)
+}
+
+func encodeDocument(dst []byte, d *Document) []byte {
+	dst = registryText(dst, d.Name)
+	return append(binary.AppendUvarint(dst, uint64(len(d.Data))), d.Data...)
 }

@@ -34,7 +34,7 @@ func furnished(t testing.TB) *registered {
 	b.ok(1, DrainAgent{"a", 77}, DrainAgent{"c", 0}, MarkUnreachable{"c", 100}, MarkUnreachable{"d", 101}, MarkGone{"d", 102}, MarkUnreachable{"b", 7},
 		PutFramework{Info: frameworkInfo("f"), Connected: true, Time: 5}, PutFramework{Info: FrameworkInfo{ID: "g"}, Time: 6},
 		PutFramework{Info: frameworkInfo("h")}, RemoveFramework{"h", 8}, SetWeight{"web", 1500}, SetQuota{"web", true, parsed("cpus:2;mem:64")},
-		SetQuota{"batch", true, Resources{}})
+		SetQuota{"batch", true, Resources{}}, PutDocument{"j.web", []byte{1, 2}}, PutDocument{"j.x", nil})
 	return b
 }
 
@@ -87,7 +87,8 @@ func TestAPictureDoesNotChange(t *testing.T) {
 	}
 	clone := &registered{t: t, r: b.r.Clone(), index: b.index}
 	change := []RegistryOperation{RemoveAgent{"a"}, MarkReachable{agentInfo("b"), "boot-b"}, MarkGone{"c", 1}, MarkGone{"e", 2},
-		RemoveFramework{"f", 3}, AllowFramework{"h"}, SetWeight{"web", 1}, SetQuota{"batch", false, Resources{}}, Prune{Before: 200}}
+		RemoveFramework{"f", 3}, AllowFramework{"h"}, SetWeight{"web", 1}, SetQuota{"batch", false, Resources{}}, Prune{Before: 200},
+		PutDocument{"j.web", []byte{3}}, RemoveDocument{"j.x"}, PutDocument{"j.y", []byte{4}}}
 	b.ok(1, change...)
 	if clone.state() != state {
 		t.Fatalf("the clone is\n%s\nwant\n%s", clone.state(), state)
@@ -138,18 +139,19 @@ func (r errorReader) Read([]byte) (int, error) { return 0, r.err }
 // What only a program could have written, with a right checksum and digest.
 func TestASnapshotThatContradictsItselfIsRefused(t *testing.T) {
 	for what, spoil := range map[string]func(r *Registry){
-		"admitted and unreachable": func(r *Registry) { r.unreachable.set("a", UnreachableAgent{ID: "a"}) },
-		"admitted and gone":        func(r *Registry) { r.gone.set("a", GoneAgent{ID: "a"}) },
-		"unreachable and gone":     func(r *Registry) { r.gone.set("b", GoneAgent{ID: "b"}) },
-		"removed and not":          func(r *Registry) { r.removed.set("f", RemovedFrameworkRecord{ID: "f"}) },
-		"a name with a slash":      func(r *Registry) { r.gone.set("x/y", GoneAgent{ID: "x/y"}) },
-		"a weight of nothing":      func(r *Registry) { r.weights.set("x", RoleWeight{"x", 0}) },
-		"a draining active agent":  func(r *Registry) { r.agents.set("x", AgentRecord{Info: agentInfo("x"), Drain: Drain{Draining: true}}) },
-		"too many agents":          func(r *Registry) { r.limits.Agents = 1 },
-		"no limit":                 func(r *Registry) { r.limits.Bytes = 0 },
-		"a master without a name":  func(r *Registry) { r.master.Name = "" },
-		"a master of no term":      func(r *Registry) { r.master.Term = 0 },
-		"rows out of order":        func(r *Registry) { r.agents.rows[0], r.agents.rows[1] = r.agents.rows[1], r.agents.rows[0] },
+		"admitted and unreachable":  func(r *Registry) { r.unreachable.set("a", UnreachableAgent{ID: "a"}) },
+		"admitted and gone":         func(r *Registry) { r.gone.set("a", GoneAgent{ID: "a"}) },
+		"unreachable and gone":      func(r *Registry) { r.gone.set("b", GoneAgent{ID: "b"}) },
+		"removed and not":           func(r *Registry) { r.removed.set("f", RemovedFrameworkRecord{ID: "f"}) },
+		"a name with a slash":       func(r *Registry) { r.gone.set("x/y", GoneAgent{ID: "x/y"}) },
+		"a weight of nothing":       func(r *Registry) { r.weights.set("x", RoleWeight{"x", 0}) },
+		"a draining active agent":   func(r *Registry) { r.agents.set("x", AgentRecord{Info: agentInfo("x"), Drain: Drain{Draining: true}}) },
+		"too many agents":           func(r *Registry) { r.limits.Agents = 1 },
+		"no limit":                  func(r *Registry) { r.limits.Bytes = 0 },
+		"a master without a name":   func(r *Registry) { r.master.Name = "" },
+		"a master of no term":       func(r *Registry) { r.master.Term = 0 },
+		"a document without a name": func(r *Registry) { r.documents.set("", Document{}) },
+		"rows out of order":         func(r *Registry) { r.agents.rows[0], r.agents.rows[1] = r.agents.rows[1], r.agents.rows[0] },
 		"a row under another name": func(r *Registry) {
 			r.agents.rows[1] = &registryRow[AgentRecord]{key: "zz", value: r.agents.rows[0].value}
 		},
@@ -170,6 +172,8 @@ func fill(v reflect.Value, n *int) {
 		v.SetString(fmt.Sprint("s", *n))
 	case reflect.Int, reflect.Int64:
 		v.SetInt(int64(*n))
+	case reflect.Uint8:
+		v.SetUint(uint64(*n) % 256)
 	case reflect.Bool:
 		v.SetBool(true)
 	case reflect.Slice:
@@ -197,7 +201,7 @@ func everyOperation() []RegistryOperation {
 	var list []RegistryOperation
 	for _, o := range []RegistryOperation{ElectMaster{}, AdmitAgent{}, UpdateAgent{}, MarkUnreachable{}, MarkReachable{}, MarkGone{},
 		RemoveAgent{}, DrainAgent{}, DeactivateAgent{}, ReactivateAgent{}, PutFramework{}, DisconnectFramework{}, RemoveFramework{},
-		AllowFramework{}, SetWeight{}, SetQuota{}, Prune{}} {
+		AllowFramework{}, SetWeight{}, SetQuota{}, Prune{}, PutDocument{}, RemoveDocument{}} {
 		v := reflect.New(reflect.TypeOf(o)).Elem()
 		fill(v, &n)
 		list = append(list, v.Interface().(RegistryOperation))
@@ -251,14 +255,14 @@ func TestOtherEncodingsOfTheSameValueAreRefused(t *testing.T) {
 // The bytes are in logs and snapshots of clusters that run: they do not change.
 func TestTheFormatsStayAsTheyAre(t *testing.T) {
 	command := RegistryCommand{Term: 300, Operations: []RegistryOperation{ElectMaster{"m", "n:1"}, MarkUnreachable{"a", time.Second},
-		SetWeight{"web", 1500}, Prune{300, 5}}}
-	wantHex(t, "command", command.Append(nil), "01ac0204"+"01016d036e3a31"+"04016180"+"94ebdc03"+"0f03776562dc0b"+"11ac0205")
+		SetWeight{"web", 1500}, Prune{300, 5}, PutDocument{"d", []byte{7}}, RemoveDocument{"d"}}}
+	wantHex(t, "command", command.Append(nil), "01ac0206"+"01016d036e3a31"+"04016180"+"94ebdc03"+"0f03776562dc0b"+"11ac0205"+"1201640107"+"130164")
 	results := RegistryResults{Code: CodeOK, Term: 300, Results: []RegistryResult{{Code: CodeAgentGone, Was: StandingGone, Since: 300}, {Changed: true, Dropped: 2}}}
 	wantHex(t, "results", results.Append(nil), "00ac0202"+"070003ac0200"+"0001000002")
-	b := newRegistered(t, RegistryLimits{Agents: 1, Unreachable: 2, Gone: 3, Removed: 4, Frameworks: 5, Roles: 6, Bytes: 7000})
+	b := newRegistered(t, RegistryLimits{Agents: 1, Unreachable: 2, Gone: 3, Removed: 4, Frameworks: 5, Roles: 6, Documents: 7, DocumentBytes: 8, Bytes: 7000})
 	b.ok(2, ElectMaster{"m", "n:1"}, AdmitAgent{AgentInfo{ID: "a"}, "b"}, MarkGone{"a", 300})
-	wantHex(t, "snapshot", snapshotOf(t, b.r), strings.Join([]string{"73796e6f64520001", "010203040506d836", "0102", "016d036e3a31", "00000100000000",
-		"f76bc03cc0a62a3d", "04", "0161ac02", "68b41d54"}, ""))
+	wantHex(t, "snapshot", snapshotOf(t, b.r), strings.Join([]string{"73796e6f64520001", "0102030405060708d836", "0102", "016d036e3a31", "0000010000000000",
+		"5ae2e5a341de02ef", "04", "0161ac02", "4f1ed195"}, ""))
 }
 
 func wantHex(t *testing.T, what string, got []byte, want string) {

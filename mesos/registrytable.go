@@ -115,6 +115,18 @@ func (t *registryTable[V]) remove(key string) bool {
 	return true
 }
 
+// from goes through those whose keys begin with prefix, by ascending key.
+func (t *registryTable[V]) from(prefix string) iter.Seq[V] {
+	return func(yield func(V) bool) {
+		at, _ := t.find(prefix)
+		for _, r := range t.rows[at:] {
+			if !strings.HasPrefix(r.key, prefix) || !yield(r.value) {
+				return
+			}
+		}
+	}
+}
+
 // all goes through the rows by ascending key.
 func (t *registryTable[V]) all() iter.Seq[V] {
 	return func(yield func(V) bool) {

@@ -48,7 +48,7 @@ type Kind uint8
 const (
 	ScalarKind Kind = 0
 	RangesKind Kind = 1
-	SetKind    Kind = 3
+	SetKind    Kind = 2
 )
 
 // Range is the numbers from Begin to End, both among them.

@@ -283,7 +283,7 @@ func TestAListIsNotSharedWithItsMaker(t *testing.T) {
 
 func TestTheEncodingIsWhatItsTableSays(t *testing.T) {
 	r := resources(t, "s(r):{a,bc};p:[3-4,260-260];cpus:0.2")
-	want := "\x03" + "\x04cpus\x00\x00\xc8\x01" + "\x01p\x00\x01\x02\x03\x01\x80\x02\x00" + "\x01s\x01r\x03\x02\x01a\x02bc"
+	want := "\x03" + "\x04cpus\x00\x00\xc8\x01" + "\x01p\x00\x01\x02\x03\x01\x80\x02\x00" + "\x01s\x01r\x02\x02\x01a\x02bc"
 	if got := string(r.Append(nil)); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -80,6 +80,28 @@ const (
 	ReasonTaskUnknown               Reason = 16
 )
 
+var reasonNames = map[Reason]string{
+	ReasonContainerLaunchFailed: "CONTAINER_LAUNCH_FAILED", ReasonContainerLimitation: "CONTAINER_LIMITATION",
+	ReasonContainerLimitationDisk: "CONTAINER_LIMITATION_DISK", ReasonContainerLimitationMemory: "CONTAINER_LIMITATION_MEMORY",
+	ReasonExecutorTerminated: "EXECUTOR_TERMINATED", ReasonFrameworkRemoved: "FRAMEWORK_REMOVED",
+	ReasonInvalidOffers: "INVALID_OFFERS", ReasonReconciliation: "RECONCILIATION", ReasonAgentDisconnected: "AGENT_DISCONNECTED",
+	ReasonAgentRemoved: "AGENT_REMOVED", ReasonAgentRemovedByOperator: "AGENT_REMOVED_BY_OPERATOR",
+	ReasonAgentReregistered: "AGENT_REREGISTERED", ReasonAgentRestarted: "AGENT_RESTARTED", ReasonAgentUnknown: "AGENT_UNKNOWN",
+	ReasonTaskKilledDuringLaunch: "TASK_KILLED_DURING_LAUNCH", ReasonTaskHealthStatusUpdated: "TASK_HEALTH_CHECK_STATUS_UPDATED",
+	ReasonTaskInvalid: "TASK_INVALID", ReasonTaskUnknown: "TASK_UNKNOWN",
+}
+
+// String is the name in the Mesos API without REASON_; of ReasonNone it is empty.
+func (r Reason) String() string {
+	if r == ReasonNone {
+		return ""
+	}
+	if name, ok := reasonNames[r]; ok {
+		return name
+	}
+	return fmt.Sprintf("Reason(%d)", uint8(r))
+}
+
 // Source is who has made an update.
 type Source uint8
 
@@ -106,9 +128,20 @@ type TaskStatus struct {
 	// mean something only in FINISHED, FAILED and KILLED with HasExit.
 	HasExit          bool
 	ExitCode, Signal int
+	// Health is what the latest check found, if there was one.
+	Health Health
 	// UnreachableSince is set for UNREACHABLE: Unix time by the master's clock.
 	UnreachableSince time.Duration
 }
+
+// Health is what a health check found.
+type Health uint8
+
+const (
+	HealthUnknown Health = 0 // nobody has looked
+	Healthy       Health = 1
+	Unhealthy     Health = 2
+)
 
 // Task is what master and agent remember of one. It does not have the command: a task is
 // never started a second time from it.
@@ -130,4 +163,6 @@ type Task struct {
 	State           TaskState
 	Acknowledging   TaskState
 	AcknowledgingID UpdateID
+	// Health is what the latest check found.
+	Health Health
 }

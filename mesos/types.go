@@ -3,6 +3,8 @@ package mesos
 import (
 	"encoding/hex"
 	"fmt"
+	"net/url"
+	"path"
 	"time"
 )
 
@@ -72,6 +74,12 @@ type FrameworkInfo struct {
 	Labels          map[string]string
 }
 
+// FenceLabel is the label by which schedulers of one framework that are elected say which
+// of them is the later: a number in decimal, their fencing token. A subscription whose number
+// is lower than that of an earlier one is refused, and takes nothing over; no label is 0. So
+// one that was deposed and does not know it yet cannot come back (F-2 alone would let it).
+const FenceLabel = "synod.fence"
+
 // AgentInfo is what an agent says of itself.
 type AgentInfo struct {
 	ID       AgentID // empty on the first registration
@@ -85,12 +93,14 @@ type AgentInfo struct {
 // TaskInfo is what a scheduler wants to run.
 type TaskInfo struct {
 	ID        TaskID
-	Name      string
+	Name      string // at most MaxTaskNameBytes
 	Agent     AgentID
 	Resources Resources
 	// Role is that of the offer. The master sets it.
 	Role    string
 	Command Command
+	// Docker makes the task a container of the agent's Docker engine. nil: it is a process of the agent's machine.
+	Docker *Docker
 	// KillGrace is how long the task has after TERM until it is killed. Default 3 s.
 	KillGrace time.Duration
 	// StopAfter is how long the task may run while the agent is not surely connected to a
@@ -98,7 +108,9 @@ type TaskInfo struct {
 	// ever, otherwise more than KillGrace. Who replaces an unreachable task after longer
 	// than that does not run it twice.
 	StopAfter time.Duration
-	Labels    map[string]string
+	// Health is how the agent finds out whether the task works. nil: it is not asked.
+	Health *HealthCheck
+	Labels map[string]string // at most MaxTaskLabelBytes
 	// Data is the scheduler's own, at most 64 KiB.
 	Data []byte
 }
@@ -111,4 +123,57 @@ type Command struct {
 	Arguments   []string
 	Environment map[string]string
 	User        string
+	// URIs are fetched into the sandbox before the command starts.
+	URIs []URI
 }
+
+// URI is a file that a command needs: an absolute path, file://, http:// or https://.
+type URI struct {
+	Value string
+	// SHA256 is what the file's checksum has to be, in hexadecimal; "" is not checked.
+	SHA256 string
+	// Output is its name in the sandbox. Default the last part of Value.
+	Output string
+	// Executable makes it so. Extract unpacks a .tar, .tar.gz, .tgz or .zip beside it.
+	Executable, Extract bool
+}
+
+// File is the name of what is fetched in the sandbox.
+func (u URI) File() string {
+	if u.Output != "" {
+		return u.Output
+	}
+	value := u.Value
+	if parsed, err := url.Parse(value); err == nil && parsed.Path != "" {
+		value = parsed.Path
+	}
+	return path.Base(value)
+}
+
+// HealthCheck is how an agent finds out whether a task works. Zero durations and Failures
+// are their defaults.
+type HealthCheck struct {
+	Kind HealthKind
+	// Command is run as the task is, for HealthCommand: 0 is healthy.
+	Command Command
+	// Port on the agent's loopback, for HealthHTTP and HealthTCP; of a Docker task the host
+	// port of one of its Ports, or with none of them a port of the container.
+	Port uint16
+	// Path of HealthHTTP, where 200 to 399 is healthy. Default "/".
+	Path string
+	// Delay is from the start to the first check, Interval from the end of a check to the
+	// next, Timeout what each may take. Failures within Grace after the start do not
+	// count. Defaults 15 s, 10 s, 20 s, 10 s.
+	Delay, Interval, Timeout, Grace time.Duration
+	// Failures in a row end the task. Default 3.
+	Failures int
+}
+
+// HealthKind is the kind of a health check.
+type HealthKind uint8
+
+const (
+	HealthCommand HealthKind = 1
+	HealthHTTP    HealthKind = 2
+	HealthTCP     HealthKind = 3
+)

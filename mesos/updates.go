@@ -1,6 +1,9 @@
 package mesos
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // MaxStatusMessage is how many bytes of a message an agent keeps.
 const MaxStatusMessage = 4096
@@ -19,7 +22,11 @@ func (a *Agent) mayTell() bool { return a.link.registered && !a.recovering && !a
 // tell makes an update of a task and saves it. One that does not follow is dropped: it is
 // late or says nothing new.
 func (a *Agent) tell(t *agentTask, s TaskStatus) {
-	if !follows(t.State, s.State) {
+	s.Health = t.health
+	if s.Health == HealthUnknown {
+		s.Health = t.status().Health // no check since the agent was restarted
+	}
+	if !t.follows(s) {
 		return
 	}
 	s.Task, s.Agent, s.Container, s.Source, s.Time = t.Key, t.Agent, t.Container, SourceAgent, a.unix
@@ -89,11 +96,18 @@ func (a *Agent) onAcknowledge(m Acknowledge) {
 			continue
 		}
 		a.save(Record{Kind: RecordAcknowledged, Container: t.Container, Update: m.ID})
+		a.out.Send = slices.DeleteFunc(a.out.Send, func(s any) bool { // it would be sent after that is durable
+			u, ok := s.(StatusUpdate)
+			return ok && u.Status.ID == m.ID
+		})
 		t.stream.sends = 0
 		if t.last.State.Terminal() {
 			a.out.Forget = append(a.out.Forget, t.Container)
 		} else {
 			a.forward(t)
+			if t.health != HealthUnknown {
+				a.tellHealth(t, "")
+			}
 		}
 		return
 	}
