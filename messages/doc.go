@@ -7,4 +7,4 @@
 // program may hold each name only once, and etcd's raft has that one.
 package messages
 
-//go:generate protoc -I synod/messages=. --go_out=. --go_opt=module=github.com/synod-go/synod/messages synod/messages/raft.proto synod/messages/group.proto synod/messages/paxoslog.proto synod/messages/link.proto synod/messages/join.proto synod/messages/decree.proto synod/messages/sessions.proto
+//go:generate protoc -I synod/messages=. --go_out=. --go_opt=module=github.com/synod-go/synod/messages synod/messages/raft.proto synod/messages/group.proto synod/messages/paxoslog.proto synod/messages/link.proto synod/messages/join.proto synod/messages/decree.proto synod/messages/sessions.proto synod/messages/mesos.proto synod/messages/mesosscheduler.proto synod/messages/mesosagent.proto

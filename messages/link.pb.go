@@ -43,6 +43,7 @@ type Hello struct {
 	Name          string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
 	Epoch         uint64                 `protobuf:"fixed64,6,opt,name=epoch,proto3" json:"epoch,omitempty"`       // of the process: when it was started
 	Position      uint64                 `protobuf:"fixed64,7,opt,name=position,proto3" json:"position,omitempty"` // batches in its log; in one directory it never falls
+	To            uint64                 `protobuf:"fixed64,8,opt,name=to,proto3" json:"to,omitempty"`             // of who dials: the node that it means; 0: whoever is there
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -122,6 +123,13 @@ func (x *Hello) GetEpoch() uint64 {
 func (x *Hello) GetPosition() uint64 {
 	if x != nil {
 		return x.Position
+	}
+	return 0
+}
+
+func (x *Hello) GetTo() uint64 {
+	if x != nil {
+		return x.To
 	}
 	return 0
 }
@@ -392,7 +400,7 @@ var File_synod_messages_link_proto protoreflect.FileDescriptor
 
 const file_synod_messages_link_proto_rawDesc = "" +
 	"\n" +
-	"\x19synod/messages/link.proto\x12\x0esynod.messages\"\xb6\x01\n" +
+	"\x19synod/messages/link.proto\x12\x0esynod.messages\"\xc6\x01\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1f\n" +
 	"\vmin_version\x18\x02 \x01(\rR\n" +
@@ -401,7 +409,8 @@ const file_synod_messages_link_proto_rawDesc = "" +
 	"\x04node\x18\x04 \x01(\x06R\x04node\x12\x12\n" +
 	"\x04name\x18\x05 \x01(\tR\x04name\x12\x14\n" +
 	"\x05epoch\x18\x06 \x01(\x06R\x05epoch\x12\x1a\n" +
-	"\bposition\x18\a \x01(\x06R\bposition\"9\n" +
+	"\bposition\x18\a \x01(\x06R\bposition\x12\x0e\n" +
+	"\x02to\x18\b \x01(\x06R\x02to\"9\n" +
 	"\aRefusal\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x16\n" +
 	"\x06copied\x18\x02 \x01(\bR\x06copied\"3\n" +
