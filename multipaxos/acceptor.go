@@ -13,11 +13,13 @@ func (n *Node) onPrepare(from ID, m Prepare) {
 		return
 	}
 	if reason := n.refuses(m.Ballot); reason != 0 {
+		n.noteRefused(from, m.Ballot, reason)
 		n.nack(from, m.Ballot, reason)
 		return
 	}
 	if m.Ballot > n.promised {
 		if !n.mayPromise(m.Over) {
+			n.noteRefused(from, m.Ballot, RefusedLease)
 			n.nack(from, m.Ballot, RefusedLease)
 			return
 		}

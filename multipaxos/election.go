@@ -1,5 +1,7 @@
 package multipaxos
 
+import "github.com/synod-go/synod/consensus"
+
 // election is what a replica needs to agree on who shall lead. Safety does not
 // depend on it: any number of proposers may prepare at any time.
 type election struct {
@@ -16,6 +18,11 @@ type election struct {
 	eager int
 	// votes are the answers of the poll under way: true is granted.
 	votes map[ID]bool
+	// heard is when the leader heardFrom was heard last, lost that its connection has
+	// closed since, asked that somebody wants this replica to lead. For notes alone.
+	heard       Time
+	heardFrom   ID
+	lost, asked bool
 }
 
 // eagerPolls is how often a replica that lost its leader asks at short
@@ -101,6 +108,7 @@ func (n *Node) hear(leader ID, b Ballot) {
 	}
 	e := &n.election
 	e.eager = 0
+	e.heard, e.heardFrom, e.lost, e.asked = n.now, leader, false, false
 	if n.ticked {
 		e.at = n.now + e.timeout
 		e.promise = max(e.promise, n.now+n.cfg.Lease)
@@ -125,7 +133,7 @@ func (n *Node) leaderLost() {
 	e := &n.election
 	slot := n.cfg.Heartbeat / 4
 	wait := slot*Time(min(n.outranked(), 4)) + n.jitter(slot)
-	e.eager = eagerPolls
+	e.eager, e.lost = eagerPolls, true
 	e.at = min(e.at, max(n.now, e.promise)+wait)
 }
 
@@ -134,6 +142,7 @@ func (n *Node) leaderLost() {
 func (n *Node) Campaign() {
 	if n.lead == nil && n.ticked {
 		n.election.at = max(n.now, n.election.promise)
+		n.election.asked = true
 	}
 }
 
@@ -185,6 +194,7 @@ func (n *Node) poll() {
 		e.eager--
 		e.at = n.now + n.cfg.Heartbeat/4 + n.jitter(n.cfg.Heartbeat/4)
 	}
+	n.noteCampaign(consensus.NoteAsks, 0)
 	n.askAcceptors(Poll{Epoch: n.epoch(), Chosen: n.chosen, Priority: n.self().Priority})
 	n.countPoll()
 }
@@ -230,6 +240,9 @@ func (n *Node) onPoll(from ID, m Poll) {
 		// The candidate is ahead of us: give it a moment.
 		e.eager--
 		e.at = max(e.at, n.now+n.cfg.Heartbeat/4+n.jitter(n.cfg.Heartbeat/4))
+	}
+	if !reply.Granted {
+		n.notePollRefused(from, m)
 	}
 	n.sendNow(from, reply)
 }

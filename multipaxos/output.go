@@ -1,5 +1,7 @@
 package multipaxos
 
+import "github.com/synod-go/synod/consensus"
+
 // Output is what the inputs since the last Output ask the host to do. Its
 // fields stand in the order in which they are carried out:
 //
@@ -68,6 +70,9 @@ type Output struct {
 	PeerLosses []ID
 	// Alarms are messages that no correct replica sends; for operators.
 	Alarms []Alarm
+
+	// Notes are why elections were begun and refused; for operators.
+	Notes []consensus.Note
 
 	// SendSnapshots asks for chunks to be read and sent as InstallSnapshot.
 	SendSnapshots []SnapshotRequest

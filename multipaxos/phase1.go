@@ -49,6 +49,7 @@ func (n *Node) becomeCandidate(over Ballot) {
 		n.becomeFollower(None)
 		return
 	}
+	n.noteCandidacy(b, over)
 	n.role = Candidate
 	if n.lead == nil {
 		n.leader = None
@@ -184,6 +185,7 @@ func (n *Node) takeReport(r Run) {
 // a LEAD marker. Behind a SEAL nothing is proposed in this epoch: what was voted
 // for there is void.
 func (n *Node) becomeLeader() {
+	n.election.heardFrom, n.election.asked = None, false
 	p := n.phase1
 	n.phase1 = nil
 	n.role, n.leader, n.following = Leader, n.cfg.ID, n.ballot

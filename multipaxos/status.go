@@ -62,3 +62,28 @@ func (n *Node) Reading() map[ID]Index {
 	}
 	return reading
 }
+
+// Slot is one instance of the Synod as this replica knows it.
+type Slot struct {
+	Entry  Entry  // its value, which nobody may change
+	Vote   Ballot // the ballot in which this acceptor has accepted the value; 0 if it has only learned it
+	Chosen bool   // this replica knows that it is chosen
+}
+
+// Promised is the ballot below which this acceptor promises and accepts nothing more.
+func (n *Node) Promised() Ballot { return n.promised }
+
+// Tail returns the last slots that are in memory and known, at most most of them, in order.
+func (n *Node) Tail(most int) []Slot {
+	first := n.log.prev + 1
+	if n.log.end >= Index(most) {
+		first = max(first, n.log.end-Index(most)+1)
+	}
+	var tail []Slot
+	for i := first; i <= n.log.end; i++ {
+		if s := n.log.at(i); s != nil && s.known {
+			tail = append(tail, Slot{Entry: *s.entry, Vote: s.vote, Chosen: i <= n.chosen})
+		}
+	}
+	return tail
+}

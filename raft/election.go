@@ -1,5 +1,7 @@
 package raft
 
+import "github.com/synod-go/synod/consensus"
+
 // election is what a replica needs to choose a leader (section 5.2).
 type election struct {
 	// promise: before this time no vote or pre-vote is granted and no campaign
@@ -19,6 +21,11 @@ type election struct {
 	votes map[ID]bool
 	// ownSave is the save that makes the vote for ourselves durable.
 	ownSave uint64
+	// heard is when the leader heardFrom was heard last, lost that its connection has
+	// closed since, asked that somebody wants this replica to lead. For notes alone.
+	heard       Time
+	heardFrom   ID
+	lost, asked bool
 }
 
 // eagerCampaigns is how often a replica that lost its leader asks at short
@@ -93,6 +100,7 @@ func (n *Node) hear(leader ID) bool {
 	}
 	e := &n.election
 	e.eager = 0
+	e.heard, e.heardFrom, e.lost, e.asked = n.now, leader, false, false
 	if n.ticked {
 		e.at = n.now + e.timeout
 		e.promise = max(e.promise, n.now+n.cfg.Lease)
@@ -107,7 +115,7 @@ func (n *Node) leaderLost() {
 	e := &n.election
 	slot := n.cfg.Heartbeat / 4
 	wait := slot*Time(min(n.outranked(), 4)) + n.jitter(slot)
-	e.eager = eagerCampaigns
+	e.eager, e.lost = eagerCampaigns, true
 	e.at = min(e.at, max(n.now, e.promise)+wait)
 }
 
@@ -116,6 +124,7 @@ func (n *Node) leaderLost() {
 func (n *Node) Campaign() {
 	if n.role != Leader && n.ticked {
 		n.election.at = max(n.now, n.election.promise)
+		n.election.asked = true
 	}
 }
 
@@ -163,6 +172,7 @@ func (n *Node) becomePreCandidate() {
 		e.eager--
 		e.at = n.now + n.cfg.Heartbeat/4 + n.jitter(n.cfg.Heartbeat/4)
 	}
+	n.noteCampaign(consensus.NoteAsks, n.term+1)
 	self, _ := n.config().Find(n.cfg.ID)
 	n.toVoters(n.sendNow, PreVote{
 		Term: n.term + 1, LastIndex: n.log.last(), LastTerm: n.log.lastTerm(), Priority: self.Priority,
@@ -174,6 +184,11 @@ func (n *Node) becomePreCandidate() {
 // RequestVote leaves only when both are durable, and the log that it speaks
 // of: after a crash we might otherwise collect votes for entries that are gone.
 func (n *Node) becomeCandidate(transfer bool) {
+	if transfer {
+		n.out.Notes = append(n.out.Notes, consensus.Note{Kind: consensus.NoteElection, Term: n.term + 1, Why: consensus.WhyTransfer, Other: n.leader})
+	} else {
+		n.noteCampaign(consensus.NoteElection, n.term+1)
+	}
 	n.role, n.leader = Candidate, None
 	n.term++
 	n.vote = n.cfg.ID
@@ -241,6 +256,7 @@ func (n *Node) upToDate(index Index, term Term) bool {
 func (n *Node) onPreVote(from ID, m PreVote) {
 	granted := m.Term > n.term && n.mayElect() && n.upToDate(m.LastIndex, m.LastTerm) && n.yields(from, m)
 	if !granted {
+		n.notePreVoteRefused(from, m)
 		n.sendNow(from, PreVoteReply{Term: n.term})
 		return
 	}
@@ -290,6 +306,8 @@ func (n *Node) onRequestVote(from ID, m RequestVote) {
 	if granted {
 		n.vote = from
 		n.resetElection()
+	} else {
+		n.noteVoteRefused(from, m)
 	}
 	n.send(from, Vote{Term: n.term, Granted: granted})
 }

@@ -25,6 +25,7 @@ type leadership struct {
 // becomeLeader takes office. Its first entry is empty: with it everything of
 // earlier terms becomes committed (section 8).
 func (n *Node) becomeLeader() {
+	n.election.heardFrom, n.election.asked = None, false
 	n.role, n.leader = Leader, n.cfg.ID
 	n.election.votes = nil
 	l := &leadership{

@@ -162,6 +162,7 @@ func (n *Node) admit(from ID, m Message) bool {
 		}
 	case RequestVote:
 		if m.Term > n.term && !m.Transfer && !n.mayElect() {
+			n.noteVoteRefused(from, m)
 			return false // dissertation 4.2.3
 		}
 	case AppendEntries, Heartbeat, InstallSnapshot:

@@ -1,5 +1,7 @@
 package raft
 
+import "github.com/synod-go/synod/consensus"
+
 // Output is what the inputs since the last Output ask the host to do. Its
 // fields stand in the order in which they are carried out:
 //
@@ -63,6 +65,9 @@ type Output struct {
 	// PeerLosses are the replicas that have told this leader for the first time
 	// that they have found a Loss. It counts on them no more; for operators.
 	PeerLosses []ID
+
+	// Notes are why elections were begun and refused; for operators.
+	Notes []consensus.Note
 
 	// SendSnapshots asks for chunks to be read and sent as InstallSnapshot.
 	SendSnapshots []SnapshotRequest

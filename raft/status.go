@@ -43,3 +43,13 @@ func (n *Node) Commit() Index { return n.commit }
 
 // Configuration returns the configuration in force; read only.
 func (n *Node) Configuration() Configuration { return *n.config() }
+
+// Tail returns the last entries of the log that are in memory, at most most of them. Nobody
+// may change them.
+func (n *Node) Tail(most int) []Entry {
+	first := n.log.first()
+	if last := n.log.last(); last >= Index(most) {
+		first = max(first, last-Index(most)+1)
+	}
+	return n.log.slice(first, n.log.last())
+}
