@@ -11,6 +11,8 @@
 //	nobody goes on until somebody says so           RaiseBarrier, AwaitBarrier, LiftBarrier
 //	n of us begin together and end together         Enter, Rendezvous.Leave
 //	the thing that only the holder may touch        Fence, or Held.Check in a transaction
+//	work that looks at no token and must not be     Held.TakeOver, which ends what the holder before
+//	done by two                                     has left
 //
 // Each but the plain barrier stands on ephemeral keys of an [api.Session], so what its holder
 // has ends with the session: at once when it is closed, after its Linger when its process
@@ -26,7 +28,8 @@
 // that is higher for each later holder. Whatever is protected must look at it: a store that
 // remembers the highest token it has seen and refuses lower ones ([Fence]), or a transaction
 // in the tree that checks that the lock's key is still the one created at the token
-// ([Held.Check]).
+// ([Held.Check]). What can look at nothing, such as a program that somebody else wrote, is begun only
+// when the work of the holder before is known to have ended ([Held.TakeOver]).
 //
 // # Where this departs from ZooKeeper's recipes
 //

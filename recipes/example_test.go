@@ -57,6 +57,40 @@ func ExampleLock() {
 	// Output: after the release: E-NOTFOUND
 }
 
+// Whoever leads runs a server that must never run twice. Its process is all that the next one must know of to end it.
+func ExampleHeld_TakeOver() {
+	client, stop := example()
+	defer stop()
+	ctx := context.Background()
+	end := func(_ context.Context, f recipes.Former) error {
+		fmt.Printf("ends %s\n", f.Holder)
+		return nil // it is known to have ended
+	}
+	for _, holder := range []string{`{"process": 7}`, `{"process": 8}`, `{"process": 9}`} {
+		s := session(client)
+		leads, err := recipes.Campaign(ctx, s, "elections/server", nil)
+		if err != nil {
+			log.Fatal(err)
+		}
+		tenure, err := leads.TakeOver(ctx, []byte(holder), end)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("works %s\n", holder)
+		if holder != `{"process": 7}` { // that one dies
+			if err := tenure.Over(ctx, client); err != nil {
+				log.Fatal(err)
+			}
+		}
+		s.Close(ctx)
+	}
+	// Output:
+	// works {"process": 7}
+	// ends {"process":7}
+	// works {"process": 8}
+	// works {"process": 9}
+}
+
 // The lock is tried for, and who holds it is not disturbed.
 func ExampleTryLock() {
 	client, stop := example()

@@ -261,30 +261,42 @@ func (m *member) Commit(ctx context.Context, operations []api.TxnOperation, id a
 		if m.ended {
 			return failure(api.CodeSession)
 		}
-		for _, o := range operations {
-			k := m.keys[o.Path]
-			switch {
-			case o.Op == "create" && k != nil:
-				return failure(api.CodeExists)
-			case o.Op != "create" && k == nil:
-				return failure(api.CodeNotFound)
-			case o.Created != 0 && k.created != o.Created:
-				return failure(api.CodeConflict)
-			}
-		}
-		for _, o := range operations {
-			switch o.Op {
-			case "create":
-				if err := m.create(o.Path, o.Value, o.Mode, nil, o.NeedParent); err != nil {
-					return err
-				}
-			case "delete":
-				m.drop(o.Path)
-			}
-		}
-		return nil
+		return m.commit(operations)
 	})
 	return api.Committed{Index: at}, err
+}
+
+func (w *world) Commit(ctx context.Context, operations []api.TxnOperation, id api.RequestID) (api.Committed, error) {
+	at, err := w.write(ctx, "commit", "", id, func() error { return w.commit(operations) })
+	return api.Committed{Index: at}, err
+}
+
+// the caller holds mu
+func (w *world) commit(operations []api.TxnOperation) error {
+	deleted := map[string]bool{}
+	for _, o := range operations {
+		k := w.keys[o.Path]
+		switch {
+		case o.Op == "create" && k != nil && !deleted[o.Path]:
+			return failure(api.CodeExists)
+		case o.Op != "create" && k == nil:
+			return failure(api.CodeNotFound)
+		case o.Created != 0 && k.created != o.Created:
+			return failure(api.CodeConflict)
+		}
+		deleted[o.Path] = o.Op == "delete"
+	}
+	for _, o := range operations {
+		switch o.Op {
+		case "create":
+			if err := w.create(o.Path, o.Value, o.Mode, nil, o.NeedParent); err != nil {
+				return err
+			}
+		case "delete":
+			w.drop(o.Path)
+		}
+	}
+	return nil
 }
 
 func (w *world) reading(op, path string) error {

@@ -42,3 +42,11 @@ type Entry struct {
 	// are handed over as well, so that no index is ever missing.
 	Data []byte
 }
+
+// Renewer may be implemented by a [StateMachine] with a state that is partly only of
+// use in the cluster in which it came about. See [Replica.Renew].
+type Renewer interface {
+	// Renew makes the state that of a new cluster, at the given index and log time.
+	// It is called outside of any log, on one replica, before it is copied to others.
+	Renew(index uint64, now int64)
+}

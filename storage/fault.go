@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"path"
 	"slices"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -83,13 +84,11 @@ func (f Fault) on(k OperationKind) Fault {
 }
 
 // FailAt returns a function for Memory.Fault that makes the n-th operation from
-// now on, counted from 1 and among those that change something, go wrong.
+// now on, counted from 1 and among those that change something, go wrong. It is safe for concurrent use.
 func FailAt(n int64, fault Fault) func(Operation) Fault {
+	var changes atomic.Int64
 	return func(o Operation) Fault {
-		if o.Changes() {
-			n--
-		}
-		if o.Changes() && n == 0 {
+		if o.Changes() && changes.Add(1) == n {
 			return fault
 		}
 		return 0

@@ -44,6 +44,27 @@ func (s *Store) Condemn(reason string) error { return s.condemn(reason) }
 // state is restored.
 func (s *Store) Quarantine(reason string) error { return s.condemn(quarantinedMark + reason) }
 
+// Absolve takes the mark back, durably: for who has marked a directory that was not whole
+// yet, and has completed it since. It waits for the disk.
+func (s *Store) Absolve() error {
+	s.identityMu.Lock()
+	defer s.identityMu.Unlock()
+	if s.abandoned {
+		return ErrClosed
+	}
+	err := s.fs.Remove(path.Join(s.dir, lostName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = s.fs.SyncDir(s.dir)
+	}
+	if err != nil {
+		return fmt.Errorf("storage: take the mark of %s back: %w", s.dir, err)
+	}
+	return nil
+}
+
 func (s *Store) condemn(reason string) error {
 	s.identityMu.Lock() // abandon gives up the lock under it
 	defer s.identityMu.Unlock()
