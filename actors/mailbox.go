@@ -31,6 +31,7 @@ type Mailbox struct {
 	running   bool   // run is queued at the dispatcher or running
 	suspended bool   // the actor failed and waits for its supervisor
 	stopped   bool   // the actor is gone
+	failures  failures
 
 	invoker    actor.MessageInvoker
 	dispatcher actor.Dispatcher
@@ -128,6 +129,11 @@ func (m *Mailbox) PostSystemMessage(message any) {
 
 // RegisterHandlers is called once by protoactor's spawn.
 func (m *Mailbox) RegisterHandlers(invoker actor.MessageInvoker, dispatcher actor.Dispatcher) {
+	m.register(invoker, dispatcher)
+	m.enrol()
+}
+
+func (m *Mailbox) register(invoker actor.MessageInvoker, dispatcher actor.Dispatcher) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.invoker, m.dispatcher = invoker, dispatcher
@@ -336,6 +342,9 @@ func (m *Mailbox) handleSystem(message any) {
 		m.setSuspended(true)
 	case *actor.ResumeMailbox:
 		m.setSuspended(false)
+	case *actor.Restart:
+		m.noteRestart()
+		m.invoker.InvokeSystemMessage(message)
 	case *actor.Stop, *actor.Terminated:
 		m.invoker.InvokeSystemMessage(message)
 		m.closeIfStopped()
@@ -386,6 +395,7 @@ func (m *Mailbox) failed(reason any) {
 		}
 	}
 	m.release()
+	m.noteFailure(reason)
 	m.invoker.EscalateFailure(reason, message)
 }
 
@@ -406,6 +416,7 @@ func (m *Mailbox) closeIfStopped() {
 	left := m.user
 	m.user, m.bytes, m.singles, m.stopped = nil, 0, 0, true
 	m.mu.Unlock()
+	m.leave()
 	for _, item := range left {
 		m.refuse(item.Message)
 	}

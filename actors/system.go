@@ -20,7 +20,9 @@ func NewSystem(logger *slog.Logger) *actor.ActorSystem {
 		handler = demoted{logger.Handler()}
 	}
 	quiet := slog.New(handler)
-	return actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return quiet }))
+	system := actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return quiet }))
+	system.Extensions.Register(&census{mailboxes: make(map[*Mailbox]identity)})
+	return system
 }
 
 // demoted turns information into debug.

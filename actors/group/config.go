@@ -73,6 +73,9 @@ type Config struct {
 	// Event tells of a snapshot, a digest mismatch and the like, for
 	// operators; it must not block. Optional.
 	Event func(kind string, attrs ...slog.Attr)
+	// Note is told why elections are begun and refused, inside the actor; it must not
+	// block. Optional.
+	Note func(consensus.Note)
 	// Progress is told how far the restore of a snapshot at the start has come:
 	// stage "restore", bytes read, bytes to read. It runs inside the actor, often,
 	// and must be quick. Optional.

@@ -35,6 +35,11 @@ func (a *Actor) carryOut(out Output) {
 		a.log.Error(alarm, "group", a.cfg.Name)
 		a.cfg.Event("alarm", slog.String("reason", alarm))
 	}
+	if a.cfg.Note != nil {
+		for _, n := range out.Notes {
+			a.cfg.Note(n)
+		}
+	}
 	for _, request := range out.SendSnapshots {
 		a.sendSnapshot(request)
 	}

@@ -116,6 +116,8 @@ type Output struct {
 	// theirs.
 	Loss       *consensus.Loss
 	PeerLosses []consensus.ID
+	// Notes are why elections were begun and refused.
+	Notes []consensus.Note
 	// Alarms are what operators must hear of once, in words.
 	Alarms []string
 
@@ -138,6 +140,10 @@ type Protocol interface {
 	// EncodeChunk is the message that carries a chunk of a snapshot to the
 	// replica that r names.
 	EncodeChunk(c Config, r consensus.SnapshotRequest, chunk consensus.Chunk) proto.Message
+	// Begin is how a group begins with a snapshot at an index, which no leader of its own
+	// has led it to, and one member that votes: the snapshot's meta but for Size and
+	// Checksum, and the records to be written once that is durable.
+	Begin(g storage.Group, index consensus.Index, first consensus.Member) (consensus.SnapshotMeta, []storage.Record)
 }
 
 // Recovery rebuilds an engine from the group's records, which come in the order
@@ -156,4 +162,8 @@ type Recovery interface {
 	// may lack what is at or before released, since a snapshot took its place.
 	// Entries are those in the log.
 	Engine(snapshot consensus.SnapshotMeta, released consensus.Index) (e Engine, entries []consensus.Entry, err error)
+	// Tail is for a replica that will hear of no other one again. It returns all that
+	// follows the snapshot, index after index; behind known nothing tells whether it was
+	// committed. released is as for Engine.
+	Tail(snapshot consensus.SnapshotMeta, released consensus.Index) (entries []consensus.Entry, known consensus.Index, err error)
 }

@@ -56,15 +56,18 @@ type Actor struct {
 	reads   map[uint64][]*call // by the core's ref
 	nextRef uint64
 
-	logBytes     int // appended since the last snapshot
-	snapshotting bool
-	lastSnapshot consensus.Index
-	pinCheck     consensus.Time   // when to ask next whether this group pins the log
-	clock        replica.LogClock // of the leader in clockTerm
-	clockTerm    consensus.Term
-	stamp        int64 // the greatest in the log, which may be ahead of the state machine
-	digests      digests
-	refused      uint64 // messages that could not be read
+	logBytes      int // appended since the last snapshot
+	snapshotting  bool
+	lastSnapshot  consensus.Index
+	snapshotSize  int64            // of that, in bytes
+	compactFailed bool             // the last attempt at one
+	nextMark      consensus.Time   // not before then is the log to move for its sake
+	pinCheck      consensus.Time   // when to ask next whether this group pins the log
+	clock         replica.LogClock // of the leader in clockTerm
+	clockTerm     consensus.Term
+	stamp         int64 // the greatest in the log, which may be ahead of the state machine
+	digests       digests
+	refused       uint64 // messages that could not be read
 }
 
 // heldSend waits for the saves before it, with nothing to save itself.
@@ -235,6 +238,11 @@ func (a *Actor) stopTimer() {
 // publish tells the rest of the process what changed.
 func (a *Actor) publish() {
 	status := a.engine.Status()
+	if was := a.handle.View().Configuration; a.handle.Applied() >= was.Version {
+		if _, member := was.Find(a.cfg.ID); member {
+			a.handle.notFresh() // before somebody sees that its place is gone
+		}
+	}
 	view := View{Role: status.Role, Term: status.Term, Leader: status.Leader, Configuration: status.Configuration,
 		Applied: a.handle.Applied(), Left: status.Left, Fresh: a.handle.isFresh()}
 	if err := a.cfg.CheckRoles(view.Configuration); err != nil {

@@ -77,9 +77,10 @@ type View struct {
 	Applied       consensus.Index // when the view was made
 	// Left is why this replica last ceased to lead: see consensus.Status.
 	Left string
-	// Fresh: the log held nothing of the group when the process started. Only
-	// such a replica may ask for a place: another had one, and may have been
-	// removed from it.
+	// Fresh: the log held nothing of the group when the process started, and no
+	// configuration that was committed since has given the replica a place and then
+	// been followed by another. Only such a replica may ask for a place: another had
+	// one, and may have been removed from it.
 	Fresh bool
 }
 
@@ -313,6 +314,9 @@ func (h *Handle) setFresh(fresh bool) {
 	}
 	h.freshness.CompareAndSwap(0, value)
 }
+
+// notFresh: the replica has had a place.
+func (h *Handle) notFresh() { h.freshness.Store(2) }
 
 func (h *Handle) isFresh() bool { return h.freshness.Load() == 1 }
 

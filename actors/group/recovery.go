@@ -41,7 +41,7 @@ func (a *Actor) start(ctx actor.Context) {
 			"snapshot_bytes", snapshot.Size, "entries", len(entries), "entry_bytes", a.logBytes,
 			"took", a.cfg.WallClock().Sub(began))
 	}
-	a.lastSnapshot = snapshot.Index
+	a.lastSnapshot, a.snapshotSize = snapshot.Index, snapshot.Size
 	a.handle.applied.Store(uint64(snapshot.Index))
 	a.handle.instance.Store(made)
 	a.spawnChildren(ctx, made, snapshot)
@@ -98,7 +98,7 @@ func (a *Actor) recover(made *instance) (snapshot consensus.SnapshotMeta, entrie
 	}
 	a.handle.setFresh(r.Fresh())
 	if !a.cfg.Witness() {
-		if snapshot, err = a.restoreNewest(made.replica); err != nil {
+		if snapshot, err = restoreNewest(a.cfg, made.replica); err != nil {
 			return snapshot, nil, err
 		}
 	}
@@ -119,19 +119,19 @@ func (a *Actor) recover(made *instance) (snapshot consensus.SnapshotMeta, entrie
 
 // restoreNewest loads the newest snapshot that is whole. Without any it returns
 // the zero meta.
-func (a *Actor) restoreNewest(machine *replica.Replica) (consensus.SnapshotMeta, error) {
+func restoreNewest(c Config, machine *replica.Replica) (consensus.SnapshotMeta, error) {
 	var errs error
 	for before := uint64(math.MaxUint64); ; {
-		meta, found, err := a.cfg.Store.NewestSnapshot(a.cfg.Group, before)
+		meta, found, err := c.Store.NewestSnapshot(c.Group, before)
 		switch {
 		case err != nil:
-			return consensus.SnapshotMeta{}, fmt.Errorf("group: snapshots of %s: %w", a.cfg.Name, err)
+			return consensus.SnapshotMeta{}, fmt.Errorf("group: snapshots of %s: %w", c.Name, err)
 		case !found && errs != nil:
-			return consensus.SnapshotMeta{}, fmt.Errorf("group: no snapshot of %s can be restored: %w", a.cfg.Name, errs)
+			return consensus.SnapshotMeta{}, fmt.Errorf("group: no snapshot of %s can be restored: %w", c.Name, errs)
 		case !found:
 			return consensus.SnapshotMeta{}, nil
 		}
-		snapshot, err := restore(a.cfg, meta, machine)
+		snapshot, err := restore(c, meta, machine)
 		if err == nil {
 			return snapshot, nil
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/synod-go/synod/actors"
 	"github.com/synod-go/synod/consensus"
+	"github.com/synod-go/synod/replica"
 	"github.com/synod-go/synod/storage"
 )
 
@@ -237,29 +238,60 @@ func (s *snapshotter) abort() {
 // compactIfDue takes a snapshot when the log has grown by SnapshotBytes, or
 // when this group keeps the node's log from being recycled.
 func (a *Actor) compactIfDue() {
-	if a.cfg.Witness() || a.snapshotting || a.logBytes < a.cfg.SnapshotBytes && !a.pinsLog() {
-		return
+	switch {
+	case a.cfg.Witness() || a.snapshotting:
+	case a.logBytes >= a.cfg.SnapshotBytes:
+		a.snapshot(nil)
+	case !a.pinsLog():
+	case a.handle.Applied() > a.lastSnapshot:
+		a.snapshot(nil)
+	case a.engine.Role() == consensus.Leader && a.now >= a.nextMark:
+		a.nextMark = a.now + pinCheckEvery
+		a.handle.mark()
 	}
-	a.snapshot(nil)
 }
 
 // pinsLog reports whether the node's log has grown long and this group keeps
 // its oldest segment: a flush takes at least a block, so that many small writes
-// need far more log than they have bytes. It is asked once in a while: it costs
-// a lock.
+// need far more log than they have bytes, and a group in which nothing happens keeps
+// what others have written since. It is asked once in a while: it costs a lock.
 func (a *Actor) pinsLog() bool {
 	if a.now < a.pinCheck {
 		return false
 	}
 	a.pinCheck = a.now + pinCheckEvery
 	stats := a.cfg.Store.Stats()
-	return stats.Segments >= longLog && stats.Pinned && stats.PinnedBy == a.cfg.Group && a.handle.Applied() > a.lastSnapshot
+	long := min(longLog, shortLog+2*a.snapshotSize/segmentBytes)
+	pins := int64(stats.Segments) >= long && stats.Pinned && stats.PinnedBy == a.cfg.Group
+	if pins && !a.compactFailed {
+		a.pinCheck = a.now + pinnedCheckEvery
+	}
+	return pins
 }
 
 const (
-	pinCheckEvery = consensus.Time(5e9)
-	longLog       = 8 // segments
+	// pinCheckEvery is also the time between two marks: at 100 MiB/s it is a third of a segment.
+	pinCheckEvery = consensus.Time(200e6)
+	// pinnedCheckEvery is for one that does: it lets go after two snapshots.
+	pinnedCheckEvery = consensus.Time(50e6)
+	// longLog, in segments, is what a group keeps at most; shortLog is what one keeps
+	// whose snapshots cost next to nothing.
+	longLog, shortLog = 8, 3
+	segmentBytes      = 64 << 20 // by default
 )
+
+// mark proposes a command that changes nothing, the end of a session that never was. What is
+// before a snapshot is let go when there is a second one behind it, which a group in which nothing
+// happens would never have.
+func (h *Handle) mark() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed == nil && len(h.in.proposals) == 0 { // of itself it comes after whatever else waits
+		c := &call{command: replica.Envelope{Kind: replica.KindClose}.Append(nil), done: make(chan outcome, 1), at: -1}
+		h.in.proposals = append(h.in.proposals, c)
+		h.in.bytes += len(c.command)
+	}
+}
 
 // snapshot starts one, for c or, if c is nil, for the compaction policy.
 func (a *Actor) snapshot(c *call) {
@@ -299,14 +331,14 @@ func (a *Actor) writePicture(index consensus.Index, picture io.WriterTo, c *call
 
 // snapshotDone comes back from the snapshotter.
 func (a *Actor) snapshotDone(meta consensus.SnapshotMeta, c *call, err error) {
-	a.snapshotting = false
+	a.snapshotting, a.compactFailed = false, err != nil
 	a.logBytes = 0 // also after an error: try again after as much log
 	if err != nil {
 		a.log.Error("snapshot failed", "group", a.cfg.Name, "index", uint64(meta.Index), "error", err)
 		a.cfg.Event("snapshot failed", slog.String("error", err.Error()))
 	} else {
 		a.engine.SnapshotTaken(meta)
-		a.lastSnapshot = meta.Index
+		a.lastSnapshot, a.snapshotSize = meta.Index, meta.Size
 		a.cfg.Event("snapshot taken", slog.Uint64("index", uint64(meta.Index)), slog.Int64("bytes", meta.Size))
 	}
 	if c != nil {
@@ -319,6 +351,6 @@ func (a *Actor) installed(meta consensus.SnapshotMeta) {
 	a.engine.SnapshotInstalled(meta)
 	a.pending.passed(meta.Index)
 	a.logBytes = 0
-	a.lastSnapshot = meta.Index
+	a.lastSnapshot, a.snapshotSize = meta.Index, meta.Size
 	a.cfg.Event("snapshot installed", slog.Uint64("index", uint64(meta.Index)), slog.Int64("bytes", meta.Size))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -314,6 +315,38 @@ func TestMembersChangeWhileClientsWrite(t *testing.T) {
 		}
 		if now := h.View().Configuration; now.IsVoter(x.ids[away]) || !now.IsVoter(x.ids[leader]) {
 			t.Fatalf("members %+v, want all but %x", now.Members, x.ids[away])
+		}
+	})
+}
+
+// Whoever sees that a replica's place is gone sees at once that it had one: else it would ask for it again.
+func TestARemovedReplicaIsNoNewcomerAtAnyMoment(t *testing.T) {
+	onBoth(t, func(t *testing.T, engine group.Protocol) {
+		gone := make(chan bool, 1)
+		x := startTrio(t, engine, func(c *group.Config) {
+			c.Changed = func(v group.View) {
+				if _, member := v.Configuration.Find(c.ID); !member && v.Configuration.Version > 0 {
+					select {
+					case gone <- v.Fresh:
+					default:
+					}
+				}
+			}
+		})
+		leader, _ := x.add()
+		h := x.handles[leader] // removes itself: another one need not hear that it is removed
+		c := h.View().Configuration
+		rest := slices.DeleteFunc(slices.Clone(c.Members), func(m consensus.Member) bool { return m.ID == x.ids[leader] })
+		if _, err := h.ChangeMembership(t.Context(), rest, c.Version); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case fresh := <-gone:
+			if fresh {
+				t.Error("it is shown as one that never had a place")
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("it does not see that it is removed")
 		}
 	})
 }

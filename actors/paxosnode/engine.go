@@ -79,7 +79,7 @@ func (e *engine) Output() group.Output {
 	o := group.Output{
 		Lease: out.Lease, LeaseIndex: out.LeaseIndex, SendNow: e.sendNow, Save: out.Save,
 		Chunks: out.Chunks, Apply: out.Apply, Reads: out.Reads, Changed: out.Changed,
-		Loss: out.Loss, PeerLosses: out.PeerLosses, SendSnapshots: out.SendSnapshots,
+		Loss: out.Loss, PeerLosses: out.PeerLosses, Notes: out.Notes, SendSnapshots: out.SendSnapshots,
 	}
 	if out.Save != 0 {
 		o.Records, o.Entries = e.save(&out)

@@ -163,7 +163,7 @@ func (e *engine) Output() group.Output {
 		Lease: out.Lease, LeaseIndex: out.LeaseIndex, SendNow: e.sendNow,
 		Save: out.Save, Entries: out.Entries,
 		Chunks: out.Chunks, Apply: out.Apply, Reads: out.Reads, Changed: out.Changed,
-		Loss: out.Loss, PeerLosses: out.PeerLosses, SendSnapshots: out.SendSnapshots,
+		Loss: out.Loss, PeerLosses: out.PeerLosses, Notes: out.Notes, SendSnapshots: out.SendSnapshots,
 	}
 	if out.Save != 0 {
 		o.Records = e.records(&out)

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package agent
+
+// directoryID is known on Linux only.
+func directoryID(string) string { return "" }
