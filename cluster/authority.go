@@ -9,10 +9,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -99,7 +102,7 @@ func (ca *CA) Issue(o IssueOptions) (certificatePEM, keyPEM []byte, err error) {
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
-	if o.Role == RoleNode {
+	if o.Role == RoleNode || o.Role == RoleAgent {
 		template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
 	}
 	for _, host := range o.Hosts {
@@ -114,6 +117,90 @@ func (ca *CA) Issue(o IssueOptions) (certificatePEM, keyPEM []byte, err error) {
 		return nil, nil, fmt.Errorf("cluster: key: %w", err)
 	}
 	return sign(template, ca.certificate, key, ca.key)
+}
+
+// Renew makes a certificate with a new key for whom a certificate of this cluster is, valid
+// from now on for as long as that one was. Whoever signed it, this authority signs the new one.
+func (ca *CA) Renew(certificatePEM []byte) (newCertificatePEM, keyPEM []byte, err error) {
+	old, err := firstCertificate(certificatePEM)
+	if err != nil {
+		return nil, nil, err
+	}
+	id, err := identityOf(old)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case id.Cluster != ca.cluster:
+		return nil, nil, fmt.Errorf("cluster: the certificate is for cluster %q, the authority for %q", id.Cluster, ca.cluster)
+	}
+	start := time.Now().Add(-time.Hour)
+	template := &x509.Certificate{Subject: old.Subject, URIs: old.URIs, DNSNames: old.DNSNames, IPAddresses: old.IPAddresses,
+		NotBefore: start, NotAfter: start.Add(old.NotAfter.Sub(old.NotBefore)), KeyUsage: old.KeyUsage, ExtKeyUsage: old.ExtKeyUsage}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cluster: key: %w", err)
+	}
+	return sign(template, ca.certificate, key, ca.key)
+}
+
+// Next makes another authority for the same cluster.
+func (ca *CA) Next() (*CA, error) {
+	return NewCA(ca.cluster, ca.certificate.NotAfter.Sub(ca.certificate.NotBefore))
+}
+
+// Certificate is what a certificate of a cluster, or an authority's, says.
+type Certificate struct {
+	// Identity is whose it is; of an authority, only Cluster is set.
+	Identity Identity
+	Until    time.Time
+	// Fingerprint and SignedBy are an authority's; SignedBy is "" if it is none of those that were given.
+	Fingerprint, SignedBy string
+	Authority             bool
+}
+
+// ReadCertificates reads the certificates of a PEM file, of which authorities may have signed some.
+func ReadCertificates(text, authorities []byte) (list []Certificate, err error) {
+	var signers []*x509.Certificate
+	for block, rest := pem.Decode(authorities); block != nil; block, rest = pem.Decode(rest) {
+		if c, err := x509.ParseCertificate(block.Bytes); err == nil {
+			signers = append(signers, c)
+		}
+	}
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("cluster: certificate: %w", err)
+		}
+		one := Certificate{Until: c.NotAfter, Authority: c.IsCA, Fingerprint: Fingerprint(c.Raw)}
+		for _, signer := range signers {
+			if c.CheckSignatureFrom(signer) == nil {
+				one.SignedBy = Fingerprint(signer.Raw)
+				break
+			}
+		}
+		if c.IsCA {
+			_, one.Identity.Cluster, _ = strings.Cut(c.Subject.CommonName, "synod ")
+		} else if one.Identity, err = identityOf(c); err != nil {
+			return nil, err
+		}
+		list = append(list, one)
+	}
+	return list, nil
+}
+
+func firstCertificate(text []byte) (*x509.Certificate, error) {
+	block, _ := pem.Decode(text)
+	if block == nil || block.Type != "CERTIFICATE" {
+		return nil, errors.New("cluster: there is no certificate in it")
+	}
+	c, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("cluster: certificate: %w", err)
+	}
+	return c, nil
 }
 
 func sign(template, parent *x509.Certificate, key, parentKey crypto.Signer) (certificatePEM, keyPEM []byte, err error) {

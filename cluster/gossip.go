@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -65,6 +66,9 @@ type GossipConfig struct {
 	// the gossip, and may block it but nothing else.
 	OnChange func([]Member)
 	OnAlive  func(NodeID)
+
+	// Faults, if set, are those of a demonstration.
+	Faults *Faults
 
 	// Logger's default logs nothing.
 	Logger *slog.Logger
@@ -164,6 +168,9 @@ func (g *Gossip) memberlistConfig() (*memberlist.Config, error) {
 		}
 		c.Keyring = g.ring
 	}
+	if c.Transport, err = g.config.Faults.transport(c, c.Logger); err != nil {
+		return nil, fmt.Errorf("cluster: gossip: %w", err)
+	}
 	return c, nil
 }
 
@@ -213,7 +220,8 @@ func (g *Gossip) Addr() string {
 
 // Members returns the members that gossip holds for alive, this one among
 // them, by name and id. Nodes of another cluster, which a wrong seed can bring
-// into one gossip, are left out. Treat Meta as read-only.
+// into one gossip, are left out, and so is who was at another's address before
+// it: a node that came back without its disk. Treat Meta as read-only.
 func (g *Gossip) Members() []Member {
 	members, _ := g.sorted()
 	return members
@@ -223,17 +231,35 @@ func (g *Gossip) Members() []Member {
 func (g *Gossip) sorted() (members, foreign []Member) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	latest := g.latest()
 	for _, m := range slices.SortedFunc(maps.Values(g.members), func(a, b Member) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	}) {
-		if g.foreign(m.Meta) {
+		switch now := latest[m.Gossip]; {
+		case g.foreign(m.Meta):
 			foreign = append(foreign, m)
-		} else {
+		case now.ID == m.ID && now.Name == m.Name:
 			members = append(members, m)
 		}
 	}
 	return members, foreign
 }
+
+// latest is the process that has started last at each address, where there can be
+// but one: memberlist holds who was killed for alive until suspicion has run out,
+// half a minute when the machine is slow. g.mu is held.
+func (g *Gossip) latest() map[string]Member {
+	at := map[string]Member{}
+	for _, m := range g.members {
+		was, taken := at[m.Gossip]
+		if !taken || g.itself(m) || !g.itself(was) && m.Meta.GetEpoch() > was.Meta.GetEpoch() {
+			at[m.Gossip] = m
+		}
+	}
+	return at
+}
+
+func (g *Gossip) itself(m Member) bool { return m.ID == g.config.Self && m.Name == g.config.Name }
 
 // foreign reports whether meta is that of a node of another cluster. A node that
 // has no cluster yet may become one of ours. g.mu is held.
@@ -271,29 +297,36 @@ func (g *Gossip) Join(addrs ...string) (int, error) {
 	return n, nil
 }
 
-// UseKey makes key the one that encrypts; it is added to those that decrypt.
-// Rotate by AddKey on all nodes, then UseKey on all, then RemoveKey on all.
-func (g *Gossip) UseKey(key []byte) error {
-	if err := g.AddKey(key); err != nil {
-		return err
+// SetKeys makes keys, of which the first encrypts, all that this node has: the new
+// ones are known before the first is used, and the others go last.
+func (g *Gossip) SetKeys(keys [][]byte) error {
+	if g.ring == nil || len(keys) == 0 {
+		return errors.New("cluster: gossip has keys from its start on, and at least one, or it has none")
 	}
-	return g.ring.UseKey(key)
+	for _, key := range keys {
+		if err := g.ring.AddKey(key); err != nil {
+			return fmt.Errorf("cluster: gossip key: %w", err)
+		}
+	}
+	err := g.ring.UseKey(keys[0])
+	for _, old := range g.ring.GetKeys() {
+		if !slices.ContainsFunc(keys, func(k []byte) bool { return bytes.Equal(k, old) }) {
+			err = errors.Join(err, g.ring.RemoveKey(old))
+		}
+	}
+	return err
 }
 
-// AddKey lets key decrypt.
-func (g *Gossip) AddKey(key []byte) error {
-	if g.ring == nil {
-		return errors.New("cluster: gossip was started without keys")
+// Keys are the fingerprints of the keys that this node has: that of the one that
+// encrypts first.
+func (g *Gossip) Keys() []string {
+	var prints []string
+	if g.ring != nil {
+		for _, key := range g.ring.GetKeys() {
+			prints = append(prints, Fingerprint(key))
+		}
 	}
-	return g.ring.AddKey(key)
-}
-
-// RemoveKey stops key from decrypting; the one in use cannot be removed.
-func (g *Gossip) RemoveKey(key []byte) error {
-	if g.ring == nil {
-		return errors.New("cluster: gossip was started without keys")
-	}
-	return g.ring.RemoveKey(key)
+	return prints
 }
 
 // Leave tells the others that this node goes, waiting up to timeout until

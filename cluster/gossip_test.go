@@ -164,22 +164,32 @@ func TestASeedThatStartsLaterIsJoined(t *testing.T) {
 func TestKeysRotate(t *testing.T) {
 	first, second := bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32)
 	a := startGossip(t, 1, func(c *GossipConfig) { c.Keys = [][]byte{first} })
-	if err := a.UseKey(second); err != nil {
-		t.Fatal(err)
-	}
-	if err := a.RemoveKey(second); err == nil {
-		t.Fatal("the key in use was removed")
-	}
-	if err := a.RemoveKey(first); err != nil {
-		t.Fatal(err)
-	}
-	b := startGossip(t, 2, func(c *GossipConfig) { c.Keys = [][]byte{second} })
+	b := startGossip(t, 2, func(c *GossipConfig) { c.Keys = [][]byte{first} })
 	if _, err := b.Join(a.Addr()); err != nil {
 		t.Fatal(err)
 	}
-	plain := startGossip(t, 3, nil)
-	if plain.UseKey(first) == nil || plain.RemoveKey(first) == nil {
-		t.Fatal("a key for gossip without keys")
+	for i, keys := range [][][]byte{{first, second}, {second, first}, {second}} {
+		for _, m := range []*gossiper{a, b} { // one after the other: between them they differ
+			if err := m.SetKeys(keys); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := b.Join(a.Addr()); err != nil {
+				t.Fatalf("step %d of %s: %v", i, m.config.Name, err)
+			}
+		}
+	}
+	if got := a.Keys(); len(got) != 1 || got[0] != Fingerprint(second) {
+		t.Errorf("its keys are %v, want the second one", got)
+	}
+	late := startGossip(t, 3, func(c *GossipConfig) { c.Keys = [][]byte{first} })
+	if _, err := late.Join(a.Addr()); err == nil {
+		t.Error("the key that was taken away is understood")
+	}
+	if a.SetKeys(nil) == nil || a.SetKeys([][]byte{{1, 2, 3}}) == nil {
+		t.Error("no key, or one of three bytes, is taken")
+	}
+	if plain := startGossip(t, 4, nil); plain.SetKeys([][]byte{first}) == nil {
+		t.Error("a key for gossip without keys")
 	}
 }
 
@@ -234,6 +244,35 @@ func TestNodeIDText(t *testing.T) {
 	for _, s := range []string{"", "ab", "00000000000000AB", "-0000000000000ab", "000000000000000g", "nonhost", "00000000000000ab0"} {
 		if _, err := ParseNodeID(s); err == nil {
 			t.Errorf("%q was parsed", s)
+		}
+	}
+}
+
+// A node that was killed and comes back without its disk has another id at the same
+// address: nobody is shown both.
+func TestWhoComesBackWithoutItsDiskReplacesItsFormerSelf(t *testing.T) {
+	began := func(epoch uint64) func(*GossipConfig) {
+		return func(c *GossipConfig) { c.Meta.Epoch = epoch }
+	}
+	a := startGossip(t, 1, began(7))
+	b := startGossip(t, 2, func(c *GossipConfig) { began(1)(c); c.Seeds = []string{a.Addr()} })
+	a.await(t, "both", sees(1, 2))
+	listen := b.Addr()
+	if err := b.Close(); err != nil { // which says no farewell
+		t.Fatal(err)
+	}
+	again := startGossip(t, 22, func(c *GossipConfig) {
+		began(2)(c)
+		c.Name, c.Listen, c.Seeds = hostOf(2), listen, []string{a.Addr()}
+	})
+	for _, m := range []*gossiper{a, again} {
+		var seen []Member
+		m.await(t, "node 22", func(members []Member) bool {
+			seen = members
+			return slices.ContainsFunc(members, func(m Member) bool { return m.ID == 22 }) && len(members) > 1
+		})
+		if !sees(1, 22)(seen) {
+			t.Errorf("%s sees %v, though 22 listens where 2 was", m.config.Name, ids(seen))
 		}
 	}
 }

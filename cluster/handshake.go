@@ -26,7 +26,7 @@ const maxHello = 4 << 10
 // HandshakeError says why a peer was refused, by it or by us.
 type HandshakeError struct {
 	Reason string
-	Copied bool // for good: the refused process runs on a copy of a directory
+	Copied bool // for good: the refused process must not go on with its directory
 
 	foreign bool // nothing but the cluster is wrong
 }
@@ -49,7 +49,9 @@ func (l *Link) hello() *messages.Hello {
 // should be p.
 func (l *Link) greet(conn net.Conn, p *peer) (*messages.Hello, error) {
 	_ = conn.SetDeadline(time.Now().Add(l.config.HandshakeTimeout))
-	if err := writeHandshake(conn, kindHello, l.hello()); err != nil {
+	own := l.hello()
+	own.To = uint64(p.id)
+	if err := writeHandshake(conn, kindHello, own); err != nil {
 		return nil, err
 	}
 	hello, err := readHello(conn)
@@ -98,6 +100,10 @@ func (l *Link) judge(conn net.Conn, hello *messages.Hello) (*peer, error) {
 	if err := l.check(conn, hello); err != nil {
 		return nil, err
 	}
+	// Who looks for the node that was here before must not replace its connection to this one.
+	if to := NodeID(hello.To); to != 0 && to != l.config.Self {
+		return nil, refuse("this is node %s, not %s", l.config.Self, to)
+	}
 	p, err := l.incomingPeer(NodeID(hello.Node))
 	if err != nil {
 		return nil, err
@@ -135,6 +141,11 @@ func (l *Link) check(conn net.Conn, h *messages.Hello) error {
 		if id.Name != h.Name {
 			return refuse("name %q, but the certificate is for %q", h.Name, id.Name)
 		}
+	}
+	if own := *l.cluster.Load(); Succeeds(own, h.Cluster) {
+		refused := refuse("its cluster %q was replaced by %q, a forced new configuration: what it holds counts no more", h.Cluster, own)
+		refused.Copied = true
+		return refused
 	}
 	if l.foreign(h) { // after all that does not depend on the cluster: OnForeign believes it
 		refused := refuse("cluster %q, this node belongs to %q", h.Cluster, *l.cluster.Load())

@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io"
 	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -249,6 +250,10 @@ func TestARefusedPeerIsToldWhy(t *testing.T) {
 		}
 		if got := dialRaw(t, w, n).greet(helloOf(66)); got == "" {
 			t.Fatal("Admit did not refuse")
+		}
+		n.link.SetCluster(Successor("new", "c"))
+		if got := dialRaw(t, w, n).greet(helloOf(66)); !strings.Contains(got, `cluster "c" was replaced by "new.c"`) {
+			t.Fatalf("a node of a cluster that was replaced reads %q", got)
 		}
 	})
 }

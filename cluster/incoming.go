@@ -2,14 +2,11 @@ package cluster
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"sync/atomic"
 	"time"
-
-	"google.golang.org/protobuf/proto"
 
 	wire "github.com/synod-go/synod/messages"
 )
@@ -89,13 +86,14 @@ func (c *incoming) retire() {
 // receive serves one incoming connection.
 func (l *Link) receive(conn net.Conn) {
 	defer l.leave(false)
+	secured := conn
+	if l.config.TLS != nil {
+		t := Server(conn, l.config.TLS.serverConfig(RoleNode), l.unvouched)
+		secured, conn = t, t.NetConn()
+	}
 	defer conn.Close()
 	stop := context.AfterFunc(l.ctx, func() { _ = conn.Close() })
 	defer stop()
-	secured := conn
-	if l.config.TLS != nil {
-		secured = tls.Server(conn, l.config.TLS.serverConfig(RoleNode))
-	}
 	c, err := l.admit(secured)
 	l.leave(true)
 	if err != nil {
@@ -109,6 +107,11 @@ func (l *Link) receive(conn net.Conn) {
 	}
 	c.peer.incomingDown(c)
 	l.forget(c.peer)
+}
+
+// unvouched tells the log why a connection ends.
+func (l *Link) unvouched(remote net.Addr, reason error) {
+	l.log.Info("connection ended: its certificate holds no more", "remote", remote.String(), "reason", reason)
 }
 
 // admit shakes hands and makes the connection its peer's.
@@ -221,7 +224,7 @@ func (c *incoming) deliver(f frame) (why Refusal, ok bool) {
 		return RefusedReceiver, false
 	}
 	m := messageType.New().Interface()
-	if err := (proto.UnmarshalOptions{RecursionLimit: 100}).Unmarshal(f.body, m); err != nil {
+	if err := unmarshal(f.body, m); err != nil {
 		return RefusedBody, false
 	}
 	if from, ok := m.(interface{ GetFrom() uint64 }); ok && NodeID(from.GetFrom()) != c.peer.id {

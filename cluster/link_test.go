@@ -537,12 +537,16 @@ func TestNothingReadFromAReplacedConnectionIsDelivered(t *testing.T) {
 func TestAnotherNodeAtAPeersAddressGetsNothing(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		a, c := w.start(1), w.start(3)
-		a.book.Learn(2, "node3")
+		a.send(3, 7)
+		settle()
+		a.book.Learn(2, "node3") // where it was before its disk was replaced
 		a.send(2, 1)
 		time.Sleep(time.Second)
-		want(t, "received by node 3", c.terms(), nil)
-		if got, want := a.peerStats(2).LastError, "node3: node3 is the address of node 0000000000000003"; got != want {
-			t.Fatalf("last error %q, want %q", got, want)
+		want(t, "received by node 3", c.terms(), []uint64{7})
+		want(t, "events of node 1", a.log(), []string{"up node3"})
+		const refusal = "node3: cluster: handshake refused: this is node 0000000000000003, not 0000000000000002"
+		if got := a.peerStats(2).LastError; got != refusal {
+			t.Fatalf("last error %q, want %q", got, refusal)
 		}
 	})
 }

@@ -294,7 +294,7 @@ func (l *Link) copied(conn net.Conn, by NodeID, reason string) {
 			return
 		}
 	}
-	l.log.Error("refused by a peer: the data directory is a copy", "peer", by.String(), "remote", conn.RemoteAddr().String(), "reason", reason)
+	l.log.Error("refused by a peer for good", "peer", by.String(), "remote", conn.RemoteAddr().String(), "reason", reason)
 	if l.config.OnCopied != nil {
 		l.config.OnCopied(by, reason)
 	}

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -136,7 +135,8 @@ func (p *peer) connect() (*outgoing, error) {
 	}
 	o := &outgoing{conn: plain, raw: newRawWriter(plain)}
 	if p.link.config.TLS != nil {
-		o.raw, o.conn = nil, tls.Client(plain, p.link.config.TLS.clientConfig(RoleNode))
+		t := Client(plain, p.link.config.TLS.clientConfig(RoleNode), p.link.unvouched)
+		o.raw, o.conn, plain = nil, t, t.NetConn()
 	}
 	stop := context.AfterFunc(p.link.ctx, func() { _ = plain.Close() })
 	defer stop()

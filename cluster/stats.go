@@ -12,7 +12,7 @@ const (
 	RefusedKind Refusal = iota
 	// RefusedReceiver is a frame for a name nobody published.
 	RefusedReceiver
-	// RefusedBody is a body that is not a message of its kind.
+	// RefusedBody is a body that is not a message of its kind, or one whose lists are too long or nested too deep.
 	RefusedBody
 	// RefusedSender is a message whose From is not the peer, or, if it also has a
 	// Name, whose Name is not the one that the peer shook hands with.

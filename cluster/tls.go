@@ -7,20 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
-)
-
-// Role is what a certificate allows its holder to be.
-type Role string
-
-const (
-	// RoleNode may speak on the link.
-	RoleNode Role = "node"
-	// RoleClient may speak to the API only.
-	RoleClient Role = "client"
 )
 
 // Identity is what a certificate says in its URI, synod://CLUSTER/ROLE/NAME.
@@ -39,8 +30,8 @@ func (id Identity) uri() *url.URL {
 func (id Identity) String() string { return id.uri().String() }
 
 func (id Identity) check() error {
-	if id.Role != RoleNode && id.Role != RoleClient {
-		return fmt.Errorf("cluster: role %q: want %q or %q", id.Role, RoleNode, RoleClient)
+	if !id.Role.known() {
+		return fmt.Errorf("cluster: role %q: want %q, %q or one of %q", id.Role, RoleNode, RoleAgent, ClientRoles())
 	}
 	for _, part := range []string{id.Cluster, id.Name} {
 		if part == "" || len(part) > maxName || strings.Trim(strings.ToLower(part), "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" {
@@ -65,51 +56,63 @@ func identityOf(c *x509.Certificate) (Identity, error) {
 	return found[0], found[0].check()
 }
 
-// TLS is a node's or client's certificate with the authorities it trusts.
+// TLS is a node's or client's certificate with the authorities it trusts. One that
+// was loaded from files takes up what replaces them: see LoadTLS. It is safe for
+// concurrent use.
 type TLS struct {
+	identity Identity
+	now      atomic.Pointer[tlsMaterial]
+	files    *tlsFiles // nil: it was not loaded from files
+}
+
+// tlsMaterial is what a TLS holds at a time.
+type tlsMaterial struct {
 	certificate tls.Certificate
 	roots       *x509.CertPool
-	identity    Identity
+	authorities []*x509.Certificate
+
+	mu      sync.Mutex
+	vouched map[vouched]time.Time // until when
 }
 
 // NewTLS reads PEM: the authorities' certificates, the own certificate with
 // its chain, and its key.
 func NewTLS(authorities, certificate, key []byte) (*TLS, error) {
-	pair, err := tls.X509KeyPair(certificate, key)
-	if err != nil {
-		return nil, fmt.Errorf("cluster: certificate: %w", err)
-	}
-	identity, err := identityOf(pair.Leaf)
+	m, identity, err := newMaterial(authorities, certificate, key)
 	if err != nil {
 		return nil, err
 	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(authorities) {
-		return nil, errors.New("cluster: no authority's certificate in the file")
+	t := &TLS{identity: identity}
+	t.now.Store(m)
+	return t, nil
+}
+
+func newMaterial(authorities, certificate, key []byte) (*tlsMaterial, Identity, error) {
+	pair, err := tls.X509KeyPair(certificate, key)
+	if err != nil {
+		return nil, Identity{}, fmt.Errorf("cluster: certificate: %w", err)
 	}
-	return &TLS{certificate: pair, roots: roots, identity: identity}, nil
+	identity, err := identityOf(pair.Leaf)
+	if err != nil {
+		return nil, Identity{}, err
+	}
+	m := &tlsMaterial{certificate: pair, roots: x509.NewCertPool()}
+	for block, rest := pem.Decode(authorities); block != nil; block, rest = pem.Decode(rest) {
+		authority, err := x509.ParseCertificate(block.Bytes)
+		if err != nil || block.Type != "CERTIFICATE" {
+			continue
+		}
+		m.authorities = append(m.authorities, authority)
+		m.roots.AddCert(authority)
+	}
+	if len(m.authorities) == 0 {
+		return nil, Identity{}, errors.New("cluster: no authority's certificate in the file")
+	}
+	return m, identity, nil
 }
 
 // TLSFiles names PEM files. Key must be readable by its owner alone (0600).
 type TLSFiles struct{ Authorities, Certificate, Key string }
-
-// LoadTLS reads the files.
-func LoadTLS(f TLSFiles) (*TLS, error) {
-	info, err := os.Stat(f.Key)
-	if err != nil {
-		return nil, fmt.Errorf("cluster: key: %w", err)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("cluster: key %s may be read by others (mode %v): want 0600", f.Key, info.Mode().Perm())
-	}
-	var pems [3][]byte
-	for i, name := range []string{f.Authorities, f.Certificate, f.Key} {
-		if pems[i], err = os.ReadFile(name); err != nil {
-			return nil, fmt.Errorf("cluster: TLS: %w", err)
-		}
-	}
-	return NewTLS(pems[0], pems[1], pems[2])
-}
 
 // Identity returns what the own certificate says.
 func (t *TLS) Identity() Identity { return t.identity }
@@ -137,8 +140,13 @@ func (t *TLS) clientConfig(r Role) *tls.Config { return t.ClientConfig(r) }
 
 func (t *TLS) config(roles []Role, usage x509.ExtKeyUsage) *tls.Config {
 	return &tls.Config{
-		MinVersion:             tls.VersionTLS13,
-		Certificates:           []tls.Certificate{t.certificate},
+		MinVersion: tls.VersionTLS13,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return &t.current().certificate, nil
+		},
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return &t.current().certificate, nil
+		},
 		SessionTicketsDisabled: true,
 		VerifyConnection: func(state tls.ConnectionState) error {
 			return t.verify(state, roles, usage)
@@ -150,14 +158,7 @@ func (t *TLS) verify(state tls.ConnectionState, roles []Role, usage x509.ExtKeyU
 	if len(state.PeerCertificates) == 0 {
 		return errors.New("cluster: the peer sent no certificate")
 	}
-	chain := x509.NewCertPool()
-	for _, c := range state.PeerCertificates[1:] {
-		chain.AddCert(c)
-	}
-	_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{
-		Roots: t.roots, Intermediates: chain, CurrentTime: time.Now(), KeyUsages: []x509.ExtKeyUsage{usage},
-	})
-	if err != nil {
+	if err := t.current().holds(state.PeerCertificates, usage); err != nil {
 		return fmt.Errorf("cluster: the peer's certificate: %w", err)
 	}
 	id, err := peerIdentity(state)

@@ -60,7 +60,7 @@ func TestNodesWithCertificatesTalk(t *testing.T) {
 func TestWhoHasNoNodeCertificateIsRefused(t *testing.T) {
 	ca, foreign, stranger := authority(t, "prod"), authority(t, "staging"), authority(t, "prod")
 	old := time.Now().Add(-48 * time.Hour)
-	trusting := func(m *TLS) *TLS { m.roots = material(t, ca, nodeOptions("x")).roots; return m }
+	trusting := func(m *TLS) *TLS { m.now.Load().roots = material(t, ca, nodeOptions("x")).now.Load().roots; return m }
 	for _, test := range []struct {
 		name string
 		tls  *TLS
