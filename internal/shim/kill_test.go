@@ -3,9 +3,11 @@
 package shim
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -262,5 +264,16 @@ func TestLimitOfProcessesHolds(t *testing.T) {
 	}
 	if e := waitFor(t, h); e.Code == 0 && e.Signal == 0 || read(t, spec.Dir, "all") != "" {
 		t.Errorf("exit %+v", e)
+	}
+}
+
+// The thread that starts a task is in the task's cgroups until it ends, and with it the shim.
+func TestWhoKillsAllSparesItself(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	c := exec.CommandContext(ctx, os.Args[0])
+	c.Env = append(os.Environ(), roleVariable+"=killer")
+	if out, err := c.Output(); string(out) != "lives\n" {
+		t.Errorf("it says %q, %v: it has stopped or killed itself", out, err)
 	}
 }

@@ -34,6 +34,8 @@ func TestMain(m *testing.M) {
 		hog()
 	case "bomb":
 		bomb(argument)
+	case "killer":
+		killer()
 	}
 }
 
@@ -50,6 +52,13 @@ func starter(argument string) int {
 	}
 	fmt.Println("started")
 	select {}
+}
+
+// killer kills what it finds, of which it is one.
+func killer() {
+	self, _ := process.ReadStat(os.Getpid())
+	process.KillAll(func([]process.Stat) []process.Process { return []process.Process{self.Process} })
+	fmt.Println("lives")
 }
 
 // hog takes memory until it is killed.
@@ -183,7 +192,7 @@ func needRoot(t testing.TB) {
 // again runs a shim in a directory though Start would not, and returns its problem.
 func again(t testing.TB, dir string) string {
 	t.Helper()
-	report, err := spawn(dir)
+	report, err := spawn(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package shim
 
 import (
 	"errors"
+	"os"
 	"time"
 
 	"github.com/synod-go/synod/internal/shim/process"
@@ -53,6 +54,10 @@ type Spec struct {
 	// Linger is how long the shim waits for Acknowledge when the task has ended. The exit
 	// stays on disk in any case. Default 24 h.
 	Linger time.Duration
+	// Lifeline is the end for reading of a pipe on which nobody writes. When all ends for writing are closed, as by the
+	// death of who holds them, the task is killed with a second's grace, and the shim leaves a second after its end.
+	// nil: there is none, and the task outlives everybody. Start does not close it.
+	Lifeline *os.File
 	// CgroupParent is the cgroup, a relative path, below which the task gets its own.
 	// Default "synod"; "-" for no cgroups.
 	CgroupParent string

@@ -44,7 +44,7 @@ func Start(ctx context.Context, spec Spec) error {
 	if hooks.specWritten != nil {
 		hooks.specWritten(dir)
 	}
-	report, err := spawn(dir)
+	report, err := spawn(dir, spec.Lifeline)
 	if err != nil {
 		return fmt.Errorf("shim: start in %s: %w", dir, err)
 	}
@@ -143,7 +143,7 @@ func setUser(p *process.Spec, name string) error {
 
 // spawn runs this program again as a shim. Its report comes by a pipe, which it closes
 // when it has started: nothing else connects the two.
-func spawn(dir string) (report *os.File, err error) {
+func spawn(dir string, lifeline *os.File) (report *os.File, err error) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return nil, err
@@ -164,9 +164,13 @@ func spawn(dir string) (report *os.File, err error) {
 		Dir: dir,
 		// One processor and an early collection: a shim is small and has little to do.
 		Env: append([]string{process.Marker + "=" + strconv.Itoa(process.Version), "GOMAXPROCS=1", "GOGC=10"}, hooks.env...),
-		// The last is process.ReportFD.
+		// The last is process.ReportFD, unless there is a lifeline.
 		Files: []uintptr{null.Fd(), stderr.Fd(), stderr.Fd(), write.Fd()},
 		Sys:   &syscall.SysProcAttr{Setsid: true, PidFD: &pidFD},
+	}
+	if lifeline != nil {
+		attr.Env = append(attr.Env, process.LifelineVariable+"=1")
+		attr.Files = append(attr.Files, lifeline.Fd()) // as process.LifelineFD
 	}
 	pid, err := syscall.ForkExec("/proc/self/exe", []string{"synod-shim", filepath.Base(dir)}, attr)
 	if err != nil {

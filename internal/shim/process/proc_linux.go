@@ -98,15 +98,17 @@ func Descendants(all []Stat, root int) []Process {
 }
 
 // KillAll stops what find finds until it finds nothing new, so that nothing forks in
-// between, and then kills it.
+// between, and then kills it. This process is left out: the thread of a shim that has started
+// the task may still be in the task's cgroups, on its way to its end, when the task has ended.
 func KillAll(find func([]Stat) []Process) {
 	const rounds = 8
+	self := syscall.Getpid()
 	stopped := map[Process]bool{}
 	var order []Process
 	for again, i := true, 0; again && i < rounds; i++ {
 		again = false
 		for _, p := range find(Processes()) {
-			if !stopped[p] && SignalProcess(p, syscall.SIGSTOP) == nil {
+			if p.PID != self && !stopped[p] && SignalProcess(p, syscall.SIGSTOP) == nil {
 				stopped[p], again = true, true
 				order = append(order, p)
 			}

@@ -21,6 +21,7 @@ type shim struct {
 	locked   int // the lock's file
 	listener int
 	reaped   int // a pipe on which the goroutine that waits for children tells of them
+	lifeline int // a pipe that closes when nobody wants the task any more; -1: there is none
 	conns    []*conn
 	buffer   []byte // for logs
 	input    [1024]byte
@@ -36,12 +37,17 @@ type shim struct {
 	retryAt      int64 // when to try again to write
 	leaveAt      int64
 	acknowledged bool // the exit was acknowledged
+	abandoned    bool // the lifeline has closed: nobody will acknowledge it
 }
 
 // run is the shim's main; its working directory is the run directory.
 func run(version string) int {
 	syscall.CloseOnExec(ReportFD)
-	s := &shim{locked: -1, buffer: make([]byte, 16<<10)}
+	s := &shim{locked: -1, lifeline: -1, buffer: make([]byte, 16<<10)}
+	if _, ok := syscall.Getenv(LifelineVariable); ok {
+		syscall.CloseOnExec(LifelineFD)
+		s.lifeline = LifelineFD
+	}
 	err := s.start(version)
 	if err != nil {
 		syscall.Close(s.locked) // who hears of the failure finds nobody here

@@ -9,6 +9,8 @@ const (
 	// and writing to a full disk.
 	killAgain  = int64(50e6)
 	writeAgain = int64(1e9)
+	// A task whose lifeline has closed has so long from SIGTERM to SIGKILL, and the shim stays so long after its end.
+	abandonedGrace = int64(1e9)
 )
 
 // serve is the shim's life after the start.
@@ -24,6 +26,7 @@ func (s *shim) serve() {
 		s.take(fds)
 	}
 	syscall.Unlink(Socket)
+	RemoveCgroups(s.group.dirs) // those that were busy before: see KillAll
 }
 
 func (s *shim) done() bool {
@@ -44,8 +47,9 @@ func (s *shim) deadline() int64 {
 func (s *shim) pollFDs(fds []pollFD) []pollFD {
 	fds = append(fds, pollFD{fd: int32(s.listener), events: pollIn})
 	fds = append(fds, pollFD{fd: int32(s.reaped), events: pollIn})
+	fds = append(fds, pollFD{fd: int32(s.lifeline), events: pollIn}) // -1 is passed over, as of logs
 	for _, l := range s.logs {
-		fds = append(fds, pollFD{fd: int32(l.read), events: pollIn}) // -1 is passed over
+		fds = append(fds, pollFD{fd: int32(l.read), events: pollIn})
 	}
 	for _, c := range s.conns {
 		fds = append(fds, pollFD{fd: int32(c.fd), events: pollIn})
@@ -56,17 +60,20 @@ func (s *shim) pollFDs(fds []pollFD) []pollFD {
 // take does what poll has found, in the order of pollFDs.
 func (s *shim) take(fds []pollFD) {
 	for i, c := range s.conns {
-		if fds[4+i].revents != 0 {
+		if fds[5+i].revents != 0 {
 			s.read(c)
 		}
 	}
 	for i, l := range s.logs {
-		if fds[2+i].revents != 0 {
+		if fds[3+i].revents != 0 {
 			l.drain(s.buffer)
 		}
 	}
 	if fds[1].revents != 0 {
 		s.onEvent(s.nextEvent())
+	}
+	if fds[2].revents != 0 {
+		s.onLifeline()
 	}
 	kept := s.conns[:0]
 	for _, c := range s.conns {
@@ -145,6 +152,9 @@ func (s *shim) onAllGone() {
 	fail("wait")
 	RemoveCgroups(s.group.dirs)
 	s.leaveAt = clock(clockMonotonic) + s.spec.LingerNanos
+	if s.abandoned {
+		s.leaveAt = clock(clockMonotonic) + min(abandonedGrace, s.spec.LingerNanos)
+	}
 	for _, c := range s.conns {
 		if c.waits {
 			s.reply(c, MessageWait, s.exit.Record())
@@ -154,6 +164,20 @@ func (s *shim) onAllGone() {
 
 func (s *shim) writeExit() {
 	s.written = writeRecord(ExitFile, s.exit.Record(), true) == nil
+}
+
+// onLifeline ends the task, and soon the shim, once the lifeline has closed. Nobody writes on it.
+func (s *shim) onLifeline() {
+	n, err := syscall.Read(s.lifeline, s.input[:])
+	if n > 0 || err == syscall.EINTR || err == syscall.EAGAIN {
+		return
+	}
+	syscall.Close(s.lifeline)
+	s.lifeline, s.abandoned = -1, true
+	if s.gone {
+		s.leaveAt = min(s.leaveAt, clock(clockMonotonic)+abandonedGrace)
+	}
+	s.kill(abandonedGrace)
 }
 
 // kill begins to end the task: a later one can shorten the grace, not lengthen it.

@@ -25,6 +25,9 @@ const (
 	FailVariable = "SYNOD_SHIM_FAIL"
 	// ReportFD is where it reports, with a record of kind report, and then closes.
 	ReportFD = 3
+	// LifelineVariable in the environment says that LifelineFD is one end of a pipe: the task ends when all other ends are closed.
+	LifelineVariable = "SYNOD_SHIM_LIFELINE"
+	LifelineFD       = 4
 	// RunVariable in the environment of a task holds the Nonce of its spec: processes
 	// that have left the task's session are found by it when the shim is dead.
 	RunVariable = "SYNOD_RUN"

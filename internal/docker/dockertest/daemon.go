@@ -1,0 +1,181 @@
+package dockertest
+
+import (
+	"context"
+	"crypto/rand"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/moby/moby/client"
+)
+
+// Daemon is an engine of the test's own, which it may kill and start again. It has a network namespace of its own: an
+// engine without a bridge removes docker0, and that of the machine has to stay. Its containers have the networks
+// "none" and "host" alone, which is that namespace.
+type Daemon struct {
+	// Host is for docker.Config.
+	Host string
+
+	dir     string
+	command *exec.Cmd
+	died    chan struct{}
+}
+
+// NewDaemon starts an engine, which is ended at the test's end with its containers. It skips the test where none can
+// be started.
+func NewDaemon(t testing.TB) *Daemon {
+	t.Helper()
+	return NewDaemonOf(t, "{}")
+}
+
+// NewDaemonOf is like NewDaemon, of a daemon.json: with {"live-restore": true} containers survive their engine.
+func NewDaemonOf(t testing.TB, config string) *Daemon {
+	t.Helper()
+	if _, err := exec.LookPath("dockerd"); err != nil || os.Geteuid() != 0 {
+		t.Skipf("no Docker engine of the test's own: it needs root, and dockerd: %v", err)
+	}
+	dir, err := os.MkdirTemp("", "synod-dockertest-"+strings.ToLower(rand.Text()[:6])) // Short, for the path of a socket.
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &Daemon{Host: "unix://" + filepath.Join(dir, "s"), dir: dir}
+	if err := os.WriteFile(d.path("config.json"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.Start(t)
+	t.Cleanup(func() { d.remove(t) })
+	return d
+}
+
+func (d *Daemon) path(name string) string { return filepath.Join(d.dir, name) }
+
+// Start starts an engine that was ended, and waits until it answers.
+func (d *Daemon) Start(t testing.TB) {
+	t.Helper()
+	again := d.command != nil
+	for _, of := range []string{"pid", "exec/containerd/containerd.pid"} {
+		_ = os.Remove(d.path(of)) // Of one that was killed. Its containerd dies with it.
+	}
+	d.command = exec.Command("dockerd", "--config-file", d.path("config.json"), "--host", d.Host, "--data-root", d.path("data"),
+		"--exec-root", d.path("exec"), "--pidfile", d.path("pid"), "--bridge", "none", "--iptables=false", "--ip-masq=false", "--storage-driver", "vfs")
+	d.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Cloneflags: syscall.CLONE_NEWNET}
+	log, err := os.OpenFile(d.path("log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = log.Close() }()
+	d.command.Stdout, d.command.Stderr = log, log
+	if err := d.command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	command, died := d.command, make(chan struct{})
+	d.died = died
+	go func() {
+		_ = command.Wait()
+		close(died)
+	}()
+	api := d.Client(t)
+	for end := time.Now().Add(timeout); ; {
+		_, err := api.Ping(context.Background(), client.PingOptions{})
+		if err == nil {
+			return
+		}
+		select {
+		case <-d.died:
+			text, _ := os.ReadFile(d.path("log"))
+			text = text[max(0, len(text)-500):]
+			if again {
+				t.Fatalf("the engine does not start again: %s", text)
+			}
+			t.Skipf("no Docker engine of the test's own starts: %s", text)
+		case <-time.After(20 * time.Millisecond):
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the engine does not answer: %v", err)
+		}
+	}
+}
+
+// Client returns a client of this engine.
+func (d *Daemon) Client(t testing.TB) *client.Client {
+	t.Helper()
+	api, err := client.New(client.WithHost(d.Host))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = api.Close() })
+	return api
+}
+
+// Image is like the function, of this engine.
+func (d *Daemon) Image(t testing.TB) string {
+	t.Helper()
+	return imageOf(t, d.Client(t))
+}
+
+// Signal sends the engine a signal and, if it is TERM, KILL or STOP, waits until it has ended or stopped. With TERM it ends its containers
+// before; with KILL they run on until it is started.
+func (d *Daemon) Signal(t testing.TB, s syscall.Signal) {
+	t.Helper()
+	if err := d.command.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+	switch s {
+	case syscall.SIGTERM, syscall.SIGKILL:
+		<-d.died
+	case syscall.SIGSTOP:
+		for begun := time.Now(); !d.stopped(); time.Sleep(time.Millisecond) {
+			if time.Since(begun) > timeout {
+				t.Fatal("the engine does not stop")
+			}
+		}
+	}
+}
+
+func (d *Daemon) stopped() bool {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(d.command.Process.Pid) + "/stat")
+	return err == nil && strings.Contains(string(text), ") T ")
+}
+
+func (d *Daemon) removeContainers(t testing.TB) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	api := d.Client(t)
+	all, err := api.ContainerList(ctx, client.ContainerListOptions{All: true})
+	if err != nil {
+		t.Errorf("containers of an engine may run on: %v", err)
+	}
+	for _, c := range all.Items {
+		if _, err := api.ContainerRemove(ctx, c.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true}); err != nil {
+			t.Errorf("a container stays: %v", err)
+		}
+	}
+}
+
+// remove ends the engine with its containers, and removes its files.
+func (d *Daemon) remove(t testing.TB) {
+	_ = d.command.Process.Signal(syscall.SIGCONT)
+	select {
+	case <-d.died:
+		d.Start(t) // Its containers run on, and only an engine of these files finds them.
+	default:
+	}
+	d.removeContainers(t) // Some survive it.
+	_ = d.command.Process.Signal(syscall.SIGTERM)
+	<-d.died
+	mounts, _ := os.ReadFile("/proc/self/mounts")
+	for line := range strings.Lines(string(mounts)) {
+		if at := strings.Fields(line)[1]; strings.HasPrefix(at, d.dir+"/") {
+			_ = syscall.Unmount(at, syscall.MNT_DETACH)
+		}
+	}
+	if err := os.RemoveAll(d.dir); err != nil {
+		t.Errorf("files of an engine stay: %v", err)
+	}
+}
