@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/synod-go/synod/cluster"
 	"github.com/synod-go/synod/coordination"
 )
 
@@ -138,8 +139,11 @@ func TestPrincipalsGoAlongWithAForwardedRequest(t *testing.T) {
 
 func TestOnlyANodeIsBelievedForWhomItSpeaks(t *testing.T) {
 	f := newFake(t, coordination.Config{})
-	node := func(s tls.ConnectionState) bool { return s.PeerCertificates[0].Subject.CommonName == "n2" }
-	server := must(NewServer(Config{Backend: f, TLS: &tls.Config{}, FromNode: node}))
+	who := func(s tls.ConnectionState) (cluster.Identity, bool) {
+		name := s.PeerCertificates[0].Subject.CommonName
+		return cluster.Identity{Name: name, Role: map[bool]cluster.Role{true: cluster.RoleNode, false: cluster.RoleAdmin}[name == "n2"]}, true
+	}
+	server := must(NewServer(Config{Backend: f, TLS: &tls.Config{}, Who: who}))
 	for name, test := range map[string]struct {
 		certificate, forwarded string
 		want                   string
@@ -158,6 +162,46 @@ func TestOnlyANodeIsBelievedForWhomItSpeaks(t *testing.T) {
 		got, err := server.principals(r)
 		if err != nil || !slices.Contains(got, coordination.Principal{Scheme: "x509", ID: test.want}) {
 			t.Errorf("%s: %v, %v; want x509 %s", name, got, err, test.want)
+		}
+	}
+}
+
+// With tokens and no TLS the leader cannot tell where the sender of a request is that a follower sends on: it is not there
+// where the follower is.
+func TestAnAddressIsNotThatOfTheNodeWhichSendsOn(t *testing.T) {
+	tokens, shown := tokensOf(t, "ann/use")
+	leader, follower := newFake(t, coordination.Config{}), newFake(t, coordination.Config{})
+	leader.put(t, "a", nil)
+	_, leaderAddr := serve(t, Config{Backend: leader, Tokens: tokens})
+	follower.refuse = func() error {
+		return &Error{Code: CodeNoLeader, Message: "not here", Leader: &Leader{Name: "n2", API: leaderAddr}}
+	}
+	_, addr := serve(t, Config{Backend: follower, Name: "n1", Tokens: tokens})
+	clients := map[string]*Client{}
+	for _, at := range []string{addr, leaderAddr} {
+		c, err := NewClient(ClientConfig{Addrs: []string{at}, Token: shown[0]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		clients[at] = c
+	}
+	if err := clients[leaderAddr].SetAccess(t.Context(), "a", ACL{{Scheme: "ip", ID: "127.0.0.1", Permissions: "w"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := clients[addr].Put(t.Context(), "a", nil, WriteOptions{}); CodeOf(err) != CodeDenied {
+		t.Errorf("by way of a follower: %v, want %s", err, CodeDenied)
+	}
+	if _, err := clients[leaderAddr].Put(t.Context(), "a", nil, WriteOptions{}); err != nil {
+		t.Errorf("from the address of the list: %v", err)
+	}
+	for secure, want := range map[bool]bool{false: false, true: true} { // a client with TLS cannot take its own address away
+		server := must(NewServer(Config{Backend: leader, Tokens: tokens, TLS: map[bool]*tls.Config{true: {}}[secure]}))
+		r := httptest.NewRequest("GET", "/v1/kv/a", nil)
+		r.Header.Set(headerForwarded, "n1")
+		got, err := server.principals(r)
+		if has := slices.ContainsFunc(got, func(p coordination.Principal) bool { return p.Scheme == "ip" }); err != nil || has != want {
+			t.Errorf("with TLS %v: %v, %v", secure, got, err)
 		}
 	}
 }

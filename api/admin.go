@@ -2,10 +2,11 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
-	"time"
 )
 
 // getStatus answers with the leader's view, or with this node's own when none
@@ -64,8 +65,8 @@ func (s *Server) getMembers(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) postMember(w http.ResponseWriter, r *http.Request) {
-	q := newQuery(r, "name", "version")
-	change := MemberChange{Action: r.PathValue("action"), Name: q.values.Get("name"), Version: q.version()}
+	q := newQuery(r, "name", "version", "group")
+	change := MemberChange{Action: r.PathValue("action"), Name: q.values.Get("name"), Version: q.version(), Group: q.values.Get("group")}
 	var wrong error
 	switch {
 	case !slices.Contains([]string{"add", "remove", "promote", "demote"}, change.Action):
@@ -79,8 +80,67 @@ func (s *Server) postMember(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer cancel()
+	if err := s.changeRegistry(ctx, r, change); err != nil {
+		writeError(w, err)
+		return
+	}
 	done, err := s.backend().ChangeMember(ctx, change)
 	s.answer(ctx, w, r, done, err)
+}
+
+// registryGroup is the group of the masters' registry, of which every member is one too.
+const registryGroup = "registry"
+
+// changeRegistry changes a member of the registry before it is changed as one of the tree's
+// group, so that a change which was done in part is repeated as a whole. One for another
+// version than the tree's group has is left to be refused there.
+func (s *Server) changeRegistry(ctx context.Context, r *http.Request, c MemberChange) error {
+	if s.master.Load() == nil || c.Group != "" || r.Header.Get(headerForwarded) != "" {
+		return nil
+	}
+	if c.Version != nil {
+		list, err := s.backend().Members(ctx)
+		if err != nil || list.ConfigVersion != *c.Version {
+			return err
+		}
+	}
+	c.Group, c.Version = registryGroup, nil
+	_, err := s.backend().ChangeMember(ctx, c)
+	e, is := errors.AsType[*Error](err)
+	if is && e.Code == CodeNoLeader && e.Leader != nil && e.Leader.API != "" {
+		query := url.Values{"name": {c.Name}, "group": {c.Group}}
+		err = s.sendOn(ctx, r, *e.Leader, &url.URL{Path: "/v1/members/" + c.Action, RawQuery: query.Encode()})
+		e, is = errors.AsType[*Error](err)
+	}
+	if is && e.Code == CodeNotFound {
+		return nil // it has no place there, or has none any more
+	}
+	return err
+}
+
+// sendOn sends a request of its own to the leader, and returns what that refused.
+func (s *Server) sendOn(ctx context.Context, r *http.Request, leader Leader, at *url.URL) error {
+	request, err := s.forwardRequest(ctx, r, at, nil, leader)
+	if err != nil {
+		return err
+	}
+	response, err := s.forwards.Do(request)
+	if err != nil {
+		return forwardError(r, leader, err)
+	}
+	defer response.Body.Close()
+	content, err := readAll(response.Body, maxStatus)
+	if err != nil {
+		return forwardError(r, leader, err)
+	}
+	if response.StatusCode == http.StatusOK {
+		return nil
+	}
+	refused := &Error{}
+	if err := json.Unmarshal(content, refused); err != nil || refused.Code == "" {
+		return &Error{Code: CodeNoLeader, Message: "the leader does not answer", Why: response.Status}
+	}
+	return refused
 }
 
 func (s *Server) postTransfer(w http.ResponseWriter, r *http.Request) {
@@ -114,57 +174,4 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		return
 	}
 	s.writeAnswer(w, v)
-}
-
-// getEvents streams what happens on this node from now on.
-func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) {
-	if q := newQuery(r); q.err != nil {
-		writeError(w, q.err)
-		return
-	}
-	release, err := s.takeWatch()
-	if err != nil {
-		writeError(w, err)
-		return
-	}
-	defer release()
-	ctx, cancel := s.untilShutdown(r.Context())
-	defer cancel()
-	if err := s.pumpEvents(ctx, newStream(w, r, s.config.SlowClient)); errors.Is(err, errSlow) {
-		s.counters.slow.Add(1)
-	}
-}
-
-// pumpEvents sends events until the client goes or the server stops.
-func (s *Server) pumpEvents(ctx context.Context, out *stream) error {
-	if err := out.send("start", 0, map[string]string{"node": s.config.Name}); err != nil {
-		return err
-	}
-	events := make(chan Event)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go s.backend().Events(ctx, func(e Event) bool {
-		select {
-		case events <- e:
-			return true
-		case <-ctx.Done():
-			return false
-		}
-	})
-	beat := time.NewTicker(s.config.Heartbeat)
-	defer beat.Stop()
-	for {
-		var err error
-		select {
-		case e := <-events:
-			err = out.send(e.Kind, 0, e)
-		case <-beat.C:
-			err = out.heartbeat(0)
-		case <-ctx.Done():
-			return out.end(&Error{Code: CodeStopped, Message: "this node is stopping"})
-		}
-		if err != nil {
-			return err
-		}
-	}
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"io"
 
 	"github.com/synod-go/synod/coordination"
 )
@@ -33,20 +34,35 @@ type Backend interface {
 	// Transfer hands the leadership to the named node, or to the best one if to is "".
 	Transfer(ctx context.Context, to string) (Done, error)
 	Snapshot(ctx context.Context) (Done, error)
+	// Backup is the whole cluster's state: every write acknowledged before is in it. ctx
+	// bounds how long it takes to get it ready, not to write it.
+	Backup(ctx context.Context) (Backup, error)
 
 	// Flight returns the newest events of this node's flight recorder of a group, at
 	// most limit: 0 is all. CodeNotFound: the node has no such group.
 	Flight(ctx context.Context, group string, limit int) (Flight, error)
 
-	// Events calls f with what happens on this node until ctx ends or f returns
-	// false. Events that come faster than f takes them are dropped.
-	Events(ctx context.Context, f func(Event) bool)
+	// Look is what a live page shows of this node.
+	Look(ctx context.Context, o LookOptions) (Look, error)
+
+	// Events calls f with what has happened on this node and happens, until ctx ends or f
+	// returns false, or with o.Past until all that is remembered is told. What is
+	// forgotten before f takes it is left out.
+	Events(ctx context.Context, o EventOptions, f func(Event) bool)
 	// LeaderChange returns a channel that is closed when the leader next changes
 	// as far as this node knows: a request that waits at the old one is then given up.
 	LeaderChange() <-chan struct{}
 
 	Checks() []Check
 	Metrics() []Metric
+}
+
+// Backup is a stream of known length, which holds files until Close. What it writes is
+// whole only if WriteTo returns no error: package backup has the format.
+type Backup interface {
+	io.WriterTo
+	Size() int64
+	Close()
 }
 
 // RequestID identifies one write of one client (a ULID). The zero value is none.

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/synod-go/synod/cluster"
 )
 
 const (
@@ -83,6 +85,9 @@ func (s *Server) postBatch(w http.ResponseWriter, r *http.Request) {
 }
 
 func decodeBatch(body []byte) (operations []batchOperation, err error) {
+	if err := CheckDepth(body); err != nil {
+		return nil, badRequest("the batch cannot be read", err.Error())
+	}
 	for d := json.NewDecoder(bytes.NewReader(body)); ; {
 		d.DisallowUnknownFields()
 		var o batchOperation
@@ -120,6 +125,9 @@ func (s *Server) runBatched(w *recorded, r *http.Request, o *batchOperation) {
 // single returns the request that an operation would be alone.
 func (s *Server) single(r *http.Request, o *batchOperation) (*http.Request, http.HandlerFunc, error) {
 	handle := map[string]http.HandlerFunc{"GET": s.readKV, "POST": s.postKV, "PUT": s.putKV, "DELETE": s.deleteKV}[o.Method]
+	if o.Method != http.MethodGet && !s.gate.allows(r, cluster.RoleUse) { // the batch itself may be all reads
+		return nil, nil, s.gate.refuse(http.Header{}, r, cluster.RoleUse)
+	}
 	if handle == nil {
 		return nil, nil, badRequest(fmt.Sprintf("method %q does not go into a batch", o.Method), "", "use GET, POST, PUT or DELETE")
 	}

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/synod-go/synod/cluster"
 	"github.com/synod-go/synod/coordination"
 )
 
@@ -88,11 +89,17 @@ func (s *Server) principals(r *http.Request) ([]coordination.Principal, error) {
 		return decodePrincipals(brought)
 	}
 	var list []coordination.Principal
-	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil && !s.viaUnproven(r) {
 		list = append(list, coordination.Principal{Scheme: "ip", ID: host})
 	}
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
 		list = append(list, coordination.Principal{Scheme: "x509", ID: r.TLS.PeerCertificates[0].Subject.CommonName})
+	}
+	if token := tokenOf(r); token != "" && s.gate.tokens != nil {
+		if id, ok := s.gate.tokens.find(token); ok {
+			list = append(list, coordination.Principal{Scheme: "sasl", ID: id.Name}) // what no other scheme has shown, as ZooKeeper calls it
+		}
+		return list, nil
 	}
 	if user, pass, is := r.BasicAuth(); is {
 		id := DigestID(user, pass)
@@ -105,12 +112,18 @@ func (s *Server) principals(r *http.Request) ([]coordination.Principal, error) {
 }
 
 // fromNode reports whether another node of the cluster sends the request on. Without TLS
-// nobody can tell, as nobody can tell anything else then.
+// nobody can tell, as nobody can tell anything else then; with tokens none is believed.
 func (s *Server) fromNode(r *http.Request) bool {
 	if r.Header.Get(headerForwarded) == "" {
 		return false
 	}
-	return s.config.TLS == nil || s.config.FromNode != nil && r.TLS != nil && s.config.FromNode(*r.TLS)
+	return s.gate.open() || s.gate.certified(r).Role == cluster.RoleNode
+}
+
+// viaUnproven reports whether a request says that a node has sent it on, where nodes have nothing to prove that with:
+// with tokens and no TLS. Where its sender is nobody knows then, and it is not where the node is.
+func (s *Server) viaUnproven(r *http.Request) bool {
+	return s.gate.tokens != nil && !s.gate.tls && r.Header.Get(headerForwarded) != ""
 }
 
 // DigestID is the id of a user in scheme "digest": USER:base64(SHA-1(USER:PASSWORD)), as

@@ -30,6 +30,8 @@ type ClientConfig struct {
 	// User and Password, unless User is "", are shown to the nodes: access lists know the
 	// user by its [DigestID].
 	User, Password string
+	// Token is shown in the place of a certificate, and of User. Default "": none.
+	Token string
 	// Session is the token of a session, of another process also, in which everything is done that
 	// names no other. Default "": none.
 	Session string
@@ -67,7 +69,7 @@ func NewClient(c ClientConfig) (*Client, error) {
 		c.Rounds = 3
 	}
 	c.Addrs = slices.Clone(c.Addrs)
-	client := newForwardClient(c.TLS)
+	client := newForwardClient(c.TLS, nil)
 	client.Transport = &gatherer{next: client.Transport, nodes: map[string]*gathering{}}
 	return &Client{config: c, http: client}, nil
 }
@@ -185,6 +187,9 @@ func (c *Client) ChangeMember(ctx context.Context, change MemberChange) (Done, e
 	if change.Version != nil {
 		values.Set("version", strconv.FormatUint(*change.Version, 10))
 	}
+	if change.Group != "" {
+		values.Set("group", change.Group)
+	}
 	var done Done
 	err := c.do(ctx, call{method: http.MethodPost, path: "/v1/members/" + url.PathEscape(change.Action), query: values,
 		what: change.Action + " " + change.Name}, &done)
@@ -252,6 +257,9 @@ type call struct {
 	id           RequestID
 	index        *uint64
 	anyStatus    bool
+	nothing      bool   // the answer is 202, with nothing in it
+	single       bool   // it is not repeated once it may have happened
+	same         bool   // a second time changes nothing more: it is repeated then
 	what         string // for errors: `the write of "colour"`
 }
 
@@ -275,9 +283,7 @@ func (c *Client) once(ctx context.Context, addr string, k call) (*http.Response,
 	if session := cmp.Or(k.session, c.config.Session); session != "" {
 		request.Header.Set(headerSession, session)
 	}
-	if c.config.User != "" {
-		request.SetBasicAuth(c.config.User, c.config.Password)
-	}
+	c.showWho(request)
 	if deadline, ok := ctx.Deadline(); ok {
 		left := min(max(time.Until(deadline), time.Millisecond), maxTimeout)
 		if k.method == http.MethodGet { // the node gives up a little before us, and says why
@@ -286,6 +292,20 @@ func (c *Client) once(ctx context.Context, addr string, k call) (*http.Response,
 		request.Header.Set(headerTimeout, left.String())
 	}
 	return c.http.Do(request)
+}
+
+// showWho says in a request who the client is.
+func (c *Client) showWho(r *http.Request) {
+	if c.config.User != "" {
+		r.SetBasicAuth(c.config.User, c.config.Password)
+	}
+	showToken(r, c.config.Token)
+}
+
+func showToken(r *http.Request, token string) {
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
 }
 
 // decode reads an answer into v, or returns the error that it holds.
@@ -300,6 +320,9 @@ func decode(response *http.Response, k call, v any) error {
 	}
 	if k.index != nil {
 		*k.index, _ = strconv.ParseUint(response.Header.Get(headerIndex), 10, 64)
+	}
+	if k.nothing && response.StatusCode == http.StatusAccepted {
+		return nil
 	}
 	if response.StatusCode == http.StatusOK || k.anyStatus {
 		if err := json.Unmarshal(body, v); err != nil {

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/synod-go/synod/cluster"
 )
 
 const (
@@ -153,7 +155,7 @@ func (s *Session) dial(addr string) (*sessionLink, error) {
 		return nil, err
 	}
 	if config := s.client.config.TLS; config != nil {
-		conn = tls.Client(conn, serverName(config, addr))
+		conn = cluster.Client(conn, serverName(config, addr), nil)
 	}
 	link, err := s.upgrade(conn, addr, number, time.Now().Add(2*limit))
 	if err != nil {
@@ -183,9 +185,7 @@ func (s *Session) upgrade(conn net.Conn, addr string, number uint64, deadline ti
 	request.Header.Set("Connection", "Upgrade")
 	request.Header.Set("Upgrade", sessionProtocol)
 	request.Header.Set(headerSession, s.token)
-	if s.client.config.User != "" {
-		request.SetBasicAuth(s.client.config.User, s.client.config.Password)
-	}
+	s.client.showWho(request)
 	if err := request.Write(conn); err != nil {
 		return nil, err
 	}

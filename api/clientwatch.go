@@ -106,6 +106,7 @@ func (w *watcher) connect(ctx context.Context) (progress bool, err error) {
 		k.header.Set("Last-Event-ID", strconv.FormatUint(w.id, 10))
 	}
 	err = errNoAnswer
+	var refused error // by TLS at one node
 	for _, addr := range w.client.order() {
 		attempt, cancel := context.WithCancel(ctx)
 		// A paused node takes connections too, and does not answer.
@@ -115,9 +116,7 @@ func (w *watcher) connect(ctx context.Context) (progress bool, err error) {
 		if failure != nil {
 			cancel()
 			w.lost, w.at = failure, addr
-			if fatal := tlsError(addr, failure); fatal != nil {
-				return false, fatal
-			}
+			refused = cmp.Or(refused, tlsError(addr, failure))
 			continue
 		}
 		if response.StatusCode != http.StatusOK {
@@ -132,6 +131,9 @@ func (w *watcher) connect(ctx context.Context) (progress bool, err error) {
 		err = w.read(response, cancel)
 		cancel()
 		return true, err
+	}
+	if refused != nil && errors.Is(err, errNoAnswer) {
+		return false, refused
 	}
 	return false, err
 }

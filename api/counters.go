@@ -28,9 +28,9 @@ func (c *counters) metrics(watches, sessions int) []Metric {
 		{requests, help, "counter", method("read"), float64(c.reads.Load())},
 		{requests, help, "counter", method("write"), float64(c.writes.Load())},
 		{"synod_http_forwarded_total", "Requests sent on to the leader.", "counter", nil, float64(c.forwarded.Load())},
-		{"synod_http_watches", "Open watches and event streams.", "gauge", nil, float64(watches)},
-		{"synod_http_sessions", "Connections of sessions.", "gauge", nil, float64(sessions)},
-		{"synod_http_slow_watches_total", "Watches and sessions dropped because their client did not read.", "counter", nil, float64(c.slow.Load())},
-		{"synod_http_slow_answers_total", "Answers cut off because their client did not read.", "counter", nil, float64(c.slowAnswers.Load())},
+		{"synod_http_streams", "Open watches with event streams, and connections of sessions.", "gauge", method("watch"), float64(watches)},
+		{"synod_http_streams", "Open watches with event streams, and connections of sessions.", "gauge", method("session"), float64(sessions)},
+		{"synod_http_slow_total", "Streams and answers that were cut off because their client did not read.", "counter", method("stream"), float64(c.slow.Load())},
+		{"synod_http_slow_total", "Streams and answers that were cut off because their client did not read.", "counter", method("answer"), float64(c.slowAnswers.Load())},
 	}
 }

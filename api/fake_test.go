@@ -29,8 +29,13 @@ type fake struct {
 	gone   func(session, connection uint64)
 	status Status
 	checks []Check
+	backup Backup // nil: CodeNoState
 	events chan Event
 	leader signal
+}
+
+func (f *fake) Look(context.Context, LookOptions) (Look, error) {
+	return Look{Node: f.status.Node}, nil
 }
 
 func (f *fake) LeaderChange() <-chan struct{} { return f.leader.wait() }
@@ -141,6 +146,13 @@ func (f *fake) ChangeMember(_ context.Context, c MemberChange) (Done, error) {
 func (f *fake) Transfer(context.Context, string) (Done, error) { return Done{Leader: "n2"}, nil }
 func (f *fake) Snapshot(context.Context) (Done, error)         { return Done{Index: 5}, nil }
 
+func (f *fake) Backup(context.Context) (Backup, error) {
+	if f.backup == nil {
+		return nil, &Error{Code: CodeNoState, Message: "the backup was not done"}
+	}
+	return f.backup, nil
+}
+
 func (f *fake) Flight(_ context.Context, group string, limit int) (Flight, error) {
 	if group != "g" {
 		return Flight{}, &Error{Code: CodeNotFound, Message: "this node has no group " + group}
@@ -153,10 +165,16 @@ func (f *fake) Flight(_ context.Context, group string, limit int) (Flight, error
 	return Flight{Node: "n1", Group: group, Events: events}, nil
 }
 
-func (f *fake) Events(ctx context.Context, g func(Event) bool) {
+func (f *fake) Events(ctx context.Context, o EventOptions, g func(Event) bool) {
 	for {
 		select {
-		case e := <-f.events:
+		case e, more := <-f.events:
+			if !more {
+				return
+			}
+			if o.After != nil && e.Sequence <= *o.After {
+				continue
+			}
 			if !g(e) {
 				return
 			}

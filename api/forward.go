@@ -14,6 +14,8 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+
+	"github.com/synod-go/synod/cluster"
 )
 
 // maxAnswer bounds what a request may bring back, in bytes: a page of the largest
@@ -23,16 +25,33 @@ const maxAnswer = 64 << 20
 // maxStatus bounds the leader's answer about the group, in bytes.
 const maxStatus = 1 << 20
 
-func newForwardClient(config *tls.Config) *http.Client {
+// DialFunc connects, as a net.Dialer's DialContext.
+type DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// newForwardClient returns a client that connects by dial, or by itself if that is nil.
+func newForwardClient(config *tls.Config, dial DialFunc) *http.Client {
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: time.Second}).DialContext
+	}
+	transport := &http.Transport{
+		DialContext:         dial,
+		MaxIdleConnsPerHost: 256,
+		MaxConnsPerHost:     1024,
+		IdleConnTimeout:     30 * time.Second,
+		DisableCompression:  true,
+	}
+	if config != nil {
+		secure := cluster.Dialer(dial, config)
+		transport.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := secure(ctx, network, addr)
+			if err != nil && !neverSent(err) {
+				err = notSent(err)
+			}
+			return conn, err
+		}
+	}
 	return &http.Client{
-		Transport: &http.Transport{
-			TLSClientConfig:     config,
-			DialContext:         (&net.Dialer{Timeout: time.Second}).DialContext,
-			MaxIdleConnsPerHost: 256,
-			MaxConnsPerHost:     1024,
-			IdleConnTimeout:     30 * time.Second,
-			DisableCompression:  true,
-		},
+		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
@@ -164,6 +183,7 @@ func (s *Server) forwardRequest(ctx context.Context, r *http.Request, at *url.UR
 			request.Header.Set(name, value)
 		}
 	}
+	s.gate.passToken(request.Header, r)
 	request.Header.Set(headerForwarded, cmp.Or(s.config.Name, "node"))
 	if deadline, ok := ctx.Deadline(); ok {
 		// The leader gives up a little before we do, so that its answer arrives.

@@ -4,12 +4,16 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/synod-go/synod/cluster"
 )
 
-// getLive answers as long as the process can answer at all.
+// getLive answers as long as the process can answer at all, and tells the node's clock.
 func (s *Server) getLive(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set(headerTime, strconv.FormatInt(time.Now().UnixMicro(), 10))
 	writeText(w, http.StatusOK, "ok\n")
 }
 
@@ -22,16 +26,21 @@ func (s *Server) getReady(w http.ResponseWriter, r *http.Request) {
 		writeError(w, q.err)
 		return
 	}
-	checks, status := s.checks(), http.StatusOK
+	checks, status, shown := s.checks(), http.StatusOK, s.gate.allows(r, cluster.RoleView)
 	var text bytes.Buffer
 	for _, check := range checks {
 		mark := "+"
 		if !check.OK {
 			mark, status = "-", http.StatusServiceUnavailable
+		} else if check.Warn {
+			mark = "!"
 		}
-		if verbose || !check.OK {
+		if shown && (verbose || !check.OK) {
 			fmt.Fprintf(&text, "[%s] %s%s\n", mark, check.Name, checkDetail(check))
 		}
+	}
+	if !shown { // a stranger learns whether, and not why
+		checks = []Check{}
 	}
 	switch {
 	case acceptsJSON(r):
@@ -73,7 +82,8 @@ func writeText(w http.ResponseWriter, status int, text string) {
 func (s *Server) getMetrics(w http.ResponseWriter, r *http.Request) {
 	var text bytes.Buffer
 	last := ""
-	for _, m := range append(s.backend().Metrics(), s.counters.metrics(len(s.watches), s.sessions.connected())...) {
+	metrics := append(s.backend().Metrics(), masterMetrics(s.master.Load())...)
+	for _, m := range append(metrics, s.counters.metrics(len(s.watches), s.sessions.connected())...) {
 		family := m.Name
 		if m.Kind == "histogram" {
 			family = family[:strings.LastIndexByte(family, '_')]

@@ -124,7 +124,7 @@ func (s *Server) writeKV(w http.ResponseWriter, r *http.Request, q *query, o coo
 	id, idErr := requestID(r)
 	caller, callerErr := s.caller(r)
 	ctx, cancel, err := s.requestContext(r)
-	if err = errors.Join(q.err, checkWritten(o), idErr, callerErr, err); err != nil {
+	if err = errors.Join(q.err, checkWritten(o), idErr, callerErr, err, checkOwner(o, caller)); err != nil {
 		writeError(w, err)
 		return
 	}
@@ -149,6 +149,15 @@ func (s *Server) writeKV(w http.ResponseWriter, r *http.Request, q *query, o coo
 		w.Header().Set(headerVersion, strconv.FormatUint(done.Version, 10))
 	}
 	writeJSON(w, http.StatusOK, done)
+}
+
+// checkOwner refuses an ephemeral key of nobody: the tree would say that a session is over, and there was none.
+func checkOwner(o coordination.Operation, caller coordination.Caller) error {
+	if o.Mode != coordination.Ephemeral || caller.Session != 0 {
+		return nil
+	}
+	return &Error{Code: CodeSession, Message: "an ephemeral key needs a session, and none was named: nothing was done",
+		Do: []string{headerSession + ": TOKEN, as POST /v1/sessions returns it"}}
 }
 
 // checkWritten refuses what the tree would refuse anyway, in better words.

@@ -150,10 +150,23 @@ func (n *node) Snapshot(ctx context.Context) (Done, error) {
 	return Done{Index: index}, nodeError(err, "the snapshot")
 }
 
+func (n *node) Backup(ctx context.Context) (Backup, error) {
+	b, err := n.node.Backup(ctx)
+	if err != nil {
+		return nil, nodeError(err, "the backup")
+	}
+	return b, nil
+}
+
 func (n *node) ChangeMember(ctx context.Context, c MemberChange) (Done, error) {
-	what := c.Action + " " + c.Name
-	err := n.group.ChangeMember(ctx, synod.MemberChange{Action: synod.MemberAction(c.Action), Name: c.Name, Version: c.Version})
-	status, statusErr := n.group.Status(ctx)
+	what, group := c.Action+" "+c.Name, n.group
+	if c.Group != "" {
+		if group = n.node.Group(c.Group); group == nil {
+			return Done{}, &Error{Code: CodeNotFound, Message: fmt.Sprintf("the node has no group %q", c.Group)}
+		}
+	}
+	err := group.ChangeMember(ctx, synod.MemberChange{Action: synod.MemberAction(c.Action), Name: c.Name, Version: c.Version})
+	status, statusErr := group.Status(ctx)
 	if errors.Is(err, synod.ErrConflict) && c.Version != nil && statusErr == nil && status.ConfigVersion != *c.Version {
 		return Done{}, &Error{Code: CodeConflict, Message: "the configuration has changed", Version: &status.ConfigVersion,
 			Why: fmt.Sprintf("version %d was expected, it has version %d", *c.Version, status.ConfigVersion),
@@ -165,24 +178,33 @@ func (n *node) ChangeMember(ctx context.Context, c MemberChange) (Done, error) {
 	return Done{Version: status.ConfigVersion}, nodeError(statusErr, "the status")
 }
 
-// eventBuffer is how many events wait for a slow reader before new ones are dropped.
-const eventBuffer = 256
-
-func (n *node) Events(ctx context.Context, f func(Event) bool) {
-	events := make(chan Event, eventBuffer)
-	cancel := n.node.Subscribe(func(e synod.Event) {
+func (n *node) Events(ctx context.Context, o EventOptions, f func(Event) bool) {
+	more := make(chan struct{}, 1)
+	cancel := n.node.Subscribe(func(synod.Event) {
 		select {
-		case events <- eventOf(e):
-		default: // the reader is too slow
+		case more <- struct{}{}:
+		default: // it is told already
 		}
 	})
 	defer cancel()
+	after := uint64(0)
+	if o.After != nil {
+		after = *o.After
+	} else if past := n.node.Events(); len(past) > 0 {
+		after = past[len(past)-1].Sequence
+	}
 	for {
-		select {
-		case e := <-events:
-			if !f(e) {
+		for _, e := range n.node.EventsSince(after) {
+			if !f(eventOf(e)) {
 				return
 			}
+			after = e.Sequence
+		}
+		if o.Past {
+			return
+		}
+		select {
+		case <-more:
 		case <-ctx.Done():
 			return
 		}
@@ -190,7 +212,7 @@ func (n *node) Events(ctx context.Context, f func(Event) bool) {
 }
 
 func eventOf(e synod.Event) Event {
-	return Event{Time: e.Time, Node: e.Node, Kind: e.Kind, Group: e.Group, Term: e.Term, Ballot: e.Ballot, Leader: e.Leader, Reason: e.Reason, Attrs: e.Attrs}
+	return Event{Sequence: e.Sequence, Time: e.Time, Node: e.Node, Kind: e.Kind, Group: e.Group, Term: e.Term, Ballot: e.Ballot, Leader: e.Leader, Reason: e.Reason, Attrs: e.Attrs}
 }
 
 func (n *node) Status(ctx context.Context) (Status, error) {
@@ -205,13 +227,45 @@ func (n *node) Status(ctx context.Context) (Status, error) {
 		Digest:  Digest{Index: g.DigestIndex, Sum: fmt.Sprintf("%016x", g.Digest)},
 		Members: n.memberStatuses(g),
 	}
-	judge(&s, g, cluster.NodeID(n.node.ID()).String(), n.node.Storage().Full)
+	judge(&s, g, cluster.NodeID(n.node.ID()).String(), diskFull(n.node.Storage()))
+	for _, other := range n.node.Groups() {
+		if other != n.group {
+			s.Reasons = append(s.Reasons, n.wrongWith(ctx, other, g.Members)...)
+		}
+	}
+	s.Healthy = len(s.Reasons) == 0
 	return s, nil
 }
 
-// judge counts the voters that are up and says whether all is well. self is the id of the
-// node, full that its log takes nothing more.
-func judge(s *Status, g synod.GroupStatus, self string, full bool) {
+// wrongWith is what this node knows to be wrong with a group beside that of the keys, whose members are given: who votes
+// there and runs the group must vote here too, else fewer could be lost than is said. Nodes of versions before the registry do
+// not run it; one without members was not founded yet, as where the founder was not started again since it was upgraded.
+func (n *node) wrongWith(ctx context.Context, group *synod.Group, members []synod.GroupMember) (reasons []string) {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	g, err := group.Status(ctx)
+	switch {
+	case g.Quarantined != "":
+		return []string{n.node.Name() + " is quarantined in " + group.Name() + ": " + g.Quarantined}
+	case err != nil:
+		return []string{n.node.Name() + "'s group " + group.Name() + " does not answer: " + nodeReason(err)}
+	case len(g.Members) == 0:
+		return nil
+	case g.Leader == "":
+		return []string{"no leader of " + group.Name()}
+	}
+	for _, m := range members {
+		at := slices.IndexFunc(g.Members, func(here synod.GroupMember) bool { return here.ID == m.ID })
+		if m.Voter && (at >= 0 && !g.Members[at].Voter || at < 0 && slices.Contains(g.Asking, m.ID)) {
+			reasons = append(reasons, m.Name+" has no vote in "+group.Name()+" yet")
+		}
+	}
+	return reasons
+}
+
+// judge counts the voters that are up and says what is not well. self is the id of the
+// node, full why its log takes nothing more, or "".
+func judge(s *Status, g synod.GroupStatus, self string, full string) {
 	for _, m := range s.Members {
 		if m.ID == self {
 			s.Version = m.Version
@@ -241,13 +295,12 @@ func judge(s *Status, g synod.GroupStatus, self string, full bool) {
 	if g.Stalled {
 		s.Reasons = append(s.Reasons, s.Node+"'s disk does not answer")
 	}
-	if full {
-		s.Reasons = append(s.Reasons, s.Node+"'s "+diskFull)
+	if full != "" {
+		s.Reasons = append(s.Reasons, s.Node+"'s "+full)
 	}
 	if g.Quarantined != "" {
 		s.Reasons = append(s.Reasons, s.Node+" is quarantined: "+g.Quarantined)
 	}
-	s.Healthy = len(s.Reasons) == 0
 }
 
 func (n *node) Members(ctx context.Context) (MemberList, error) {
@@ -316,8 +369,13 @@ func describe(s *MemberStatus, k synod.Member) {
 	s.Roles = k.Roles
 }
 
-// diskFull is what is wrong with a disk below its reserve, or a log that cannot grow.
-const diskFull = "disk is nearly full: it takes no writes"
+// diskFull is what is wrong with a disk below its reserve, or a log that cannot grow; "" if nothing is.
+func diskFull(s synod.StorageStats) string {
+	if !s.Full {
+		return ""
+	}
+	return fmt.Sprintf("disk is nearly full, or holds too much log: it takes no writes (%d MiB are free, log files: %d)", s.FreeBytes>>20, s.Segments)
+}
 
 // nodeError says for people and programs what a node's error means.
 func nodeError(err error, what string) error {
@@ -346,7 +404,7 @@ var nodeErrors = []struct {
 	{synod.ErrNoLeader, CodeNoLeader, "%s was not done: there is no leader", []string{"try again in a second; if that does not help, look which nodes are down:  node status"}},
 	{synod.ErrNotCommitted, CodeNoLeader, "%s was not done: the leader changed meanwhile", []string{"try again"}},
 	{synod.ErrOverloaded, CodeOverloaded, "%s was not done: the node is overloaded", []string{"try again a little later, and slower"}},
-	{synod.ErrDiskFull, CodeDiskFull, "%s was not done: the leader's disk is nearly full", []string{"free space on it; nothing acknowledged is lost"}},
+	{synod.ErrDiskFull, CodeDiskFull, "%s was not done: the leader's disk is nearly full", []string{"free space on it, nothing acknowledged is lost. How much is left:  node status"}},
 	{synod.ErrTooLarge, CodeTooLarge, "%s was not done: it is too large", nil},
 	{synod.ErrRequestExpired, CodeExpired, "%s may or may not have happened: its request id is too old", []string{"read it back"}},
 	{synod.ErrRequestFuture, CodeRequest, "%s was not done: its request id lies in the future", []string{"set the clock of the machine that made the id, and use a new one"}},
@@ -356,7 +414,7 @@ var nodeErrors = []struct {
 	{synod.ErrStopped, CodeStopped, "%s was not done: this node is stopping", []string{"ask another node"}},
 	{synod.ErrConflict, CodeConflict, "%s was not done: the members are changing", []string{"look at them again:  node members"}},
 	{synod.ErrUnavailable, CodeUnhealthy, "%s was not done: no node that answers can take it", []string{"look who is up:  node status"}},
-	{synod.ErrInvalidMembership, CodeRequest, "%s was not done: the group cannot have these members", []string{"keep at least one voter, and in a Paxos group a proposer; only acceptors can vote:  node members"}},
+	{synod.ErrInvalidMembership, CodeRequest, "%s was not done: the group cannot have these members", []string{"keep a majority of voters that answer, and in a Paxos group a proposer; only acceptors can vote:  node members"}},
 	{synod.ErrAmbiguous, CodeRequest, "%s was not done: several members have that name", []string{"give the id of the one that is meant:  node members"}},
 	{synod.ErrNotFound, CodeNotFound, "%s was not done: no member has that name", []string{"look who is there:  node members"}},
 	{context.DeadlineExceeded, CodeTimeout, "%s got no answer in time", []string{"give it more time, or look at the cluster:  node status"}},

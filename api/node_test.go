@@ -30,9 +30,10 @@ var errorsOfANode = map[string]error{
 
 // neverAnswered are those with which no request over HTTP can end: what a node ends
 // with or does not start with, for which a request gets ErrStopped, and the errors of
-// sessions, of which the interface opens none, and of decrees, which it does not know.
+// sessions, of which the interface opens none, and of decrees, workers and restores, which it does not know.
 var neverAnswered = []string{"SecondClusterError", "EngineError", "RolesError", "ErrNotChosen", "ErrRole", "ErrNotLearned",
-	"ErrSessionExpired", "ErrAcknowledged", "ErrSessionWindow", "ErrRepliesFull", "ErrTooManySessions"}
+	"ErrSessionExpired", "ErrAcknowledged", "ErrSessionWindow", "ErrRepliesFull", "ErrTooManySessions",
+	"ErrCommandID", "ReplayError", "PanicError", "EscalationError", "ErrNotEmpty"}
 
 // exportedErrors are the names of a package's error values and types, from its source.
 func exportedErrors(t *testing.T, dir string) (names []string) {
@@ -139,9 +140,9 @@ func TestAStateThatHasNotChangedCountsFromTheStart(t *testing.T) {
 func TestAFullDiskIsNoGoodHealth(t *testing.T) {
 	for _, full := range []bool{false, true} {
 		s := Status{Node: "n1", Role: "leader", Leader: "n1", Members: []MemberStatus{{Name: "n1", ID: "a", Voter: true, State: "up"}}}
-		judge(&s, synod.GroupStatus{}, "a", full)
-		if s.Healthy == full || full && !strings.Contains(strings.Join(s.Reasons, " "), "n1's disk is nearly full") {
-			t.Errorf("full %v: healthy %v, reasons %q", full, s.Healthy, s.Reasons)
+		judge(&s, synod.GroupStatus{}, "a", diskFull(synod.StorageStats{Full: full, FreeBytes: 12<<20 + 5, Segments: 3}))
+		if (len(s.Reasons) > 0) != full || full && !strings.Contains(strings.Join(s.Reasons, " "), "n1's disk is nearly full, or holds too much log: it takes no writes (12 MiB are free, log files: 3)") {
+			t.Errorf("full %v: reasons %q", full, s.Reasons)
 		}
 	}
 }

@@ -4,7 +4,10 @@ import (
 	"context"
 	"runtime"
 	"runtime/metrics"
+	"slices"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/synod-go/synod"
 	"github.com/synod-go/synod/actors/sessions"
@@ -12,20 +15,9 @@ import (
 
 // Metrics are taken when asked for: nothing is counted in between.
 func (n *node) Metrics() []Metric {
-	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
-	defer cancel()
 	list := []Metric{{"synod_info", "The node and its cluster; the value is 1.", "gauge",
 		[]Label{{"node", n.node.Name()}, {"cluster", n.node.Cluster()}, {"go", runtime.Version()}}, 1}}
-	g, err := n.group.Status(ctx)
-	if err == nil {
-		list = append(list, groupMetrics(g)...)
-		list = append(list, peerMetrics(g)...)
-	}
-	quarantined := 0.0
-	if g.Quarantined != "" { // known also when the group answers nothing more
-		quarantined = 1
-	}
-	list = append(list, Metric{"synod_" + string(n.group.Engine()) + "_quarantined", "1 if the state differs from the peers'.", "gauge", []Label{{"group", g.Name}}, quarantined})
+	list = append(list, n.groupsMetrics()...)
 	if keeper := n.group.Sessions(); keeper != nil {
 		list = append(list, sessionMetrics(keeper.Metrics())...)
 	}
@@ -37,51 +29,62 @@ func (n *node) Metrics() []Metric {
 		}
 	}
 	list = append(list, Metric{"synod_members_alive", "Nodes that gossip sees.", "gauge", nil, float64(alive)})
+	if tls := n.node.Secrets().TLS; tls != nil {
+		list = append(list, Metric{"synod_certificate_seconds", "How long the certificate is valid.", "gauge", nil, time.Until(tls.Until).Seconds()})
+	}
 	return append(list, processMetrics()...)
+}
+
+// groupsMetrics are those of all groups that are founded, each name's together as the text format wants it.
+func (n *node) groupsMetrics() (list []Metric) {
+	for _, group := range n.node.Groups() {
+		ctx, cancel := context.WithTimeout(context.Background(), checkTimeout) // of its own: one that is silent hides no other
+		g, err := group.Status(ctx)
+		cancel()
+		if err == nil && len(g.Members) > 0 {
+			list = append(list, groupMetrics(g)...)
+			list = append(list, peerMetrics(g)...)
+		}
+		quarantined := 0.0
+		if g.Quarantined != "" { // known also when the group answers nothing more
+			quarantined = 1
+		}
+		list = append(list, Metric{"synod_group_quarantined", "1 if the state differs from the peers'.", "gauge",
+			[]Label{{"group", g.Name}, {"engine", string(group.Engine())}}, quarantined})
+	}
+	slices.SortStableFunc(list, func(a, b Metric) int { return strings.Compare(a.Name, b.Name) })
+	return list
 }
 
 func sessionMetrics(m sessions.Metrics) []Metric {
 	return []Metric{
 		{"synod_sessions", "Sessions that this node counts as the leader; 0 on others.", "gauge", nil, float64(m.Sessions)},
 		{"synod_session_signs_total", "Signs of life of this node's clients that were answered.", "counter", nil, float64(m.Signs)},
-		{"synod_session_signs_waiting", "Signs of life that wait for the leader.", "gauge", nil, float64(m.Waiting)},
 		{"synod_sessions_expired_total", "Sessions that this node has ended for their silence.", "counter", nil, float64(m.Expired)},
-		{"synod_keys_reaped_total", "Keys that this node has deleted because their TTL had passed.", "counter", nil, float64(m.Reaped)},
 	}
 }
 
 func groupMetrics(g synod.GroupStatus) []Metric {
-	labels := []Label{{"group", g.Name}}
+	labels := []Label{{"group", g.Name}, {"engine", string(g.Engine)}}
 	is := func(b bool) float64 {
 		if b {
 			return 1
 		}
 		return 0
 	}
-	prefix := "synod_" + string(g.Engine) + "_"
 	gauge := func(name, help string, value float64) Metric {
-		return Metric{prefix + name, help, "gauge", labels, value}
+		return Metric{"synod_group_" + name, help, "gauge", labels, value}
 	}
-	list := []Metric{gauge("term", "Current term.", float64(g.Term))}
-	if g.Engine == synod.Paxos {
-		list = []Metric{
-			gauge("epoch", "Epoch of the configuration.", float64(g.Epoch)),
-			gauge("ballot", "The highest ballot as one number, which grows with each epoch and each attempt to lead.", float64(g.Term)),
-		}
-	}
-	return append(list,
+	return []Metric{
+		gauge("term", "Raft's term, or the highest ballot of Paxos as one number: it grows with each attempt to lead.", float64(g.Term)),
 		gauge("has_leader", "1 if a leader is known.", is(g.Leader != "")),
 		gauge("is_leader", "1 on the leader.", is(g.Role == "leader")),
-		gauge("has_lease", "1 while lease reads need no round.", is(g.Lease)),
 		gauge("commit_index", "Commit index.", float64(g.Commit)),
 		gauge("applied_index", "Applied index.", float64(g.Applied)),
-		gauge("first_index", "First log index in memory.", float64(g.First)),
-		gauge("last_index", "Last log index.", float64(g.Last)),
 		gauge("snapshot_index", "Index of the newest snapshot.", float64(g.Snapshot)),
 		gauge("log_bytes", "Bytes of log in memory.", float64(g.LogBytes)),
-		gauge("configuration_version", "Log index of the configuration.", float64(g.ConfigVersion)),
 		gauge("stalled", "1 while the disk does not answer.", is(g.Stalled)),
-	)
+	}
 }
 
 // peerMetrics exist on the leader only.
@@ -89,21 +92,15 @@ func peerMetrics(g synod.GroupStatus) []Metric {
 	if g.Role != "leader" {
 		return nil
 	}
-	prefix := "synod_" + string(g.Engine) + "_"
-	var behind, active []Metric
+	var behind []Metric
 	for _, m := range g.Members {
 		if m.Self {
 			continue
 		}
-		labels := []Label{{"group", g.Name}, {"peer", m.Name}}
-		behind = append(behind, Metric{prefix + "peer_behind", "Entries that the peer lacks, on the leader.", "gauge", labels, float64(g.Last - min(m.Match, g.Last))})
-		up := 0.0
-		if m.Active {
-			up = 1
-		}
-		active = append(active, Metric{prefix + "peer_active", "1 if the peer answers the leader.", "gauge", labels, up})
+		labels := []Label{{"group", g.Name}, {"engine", string(g.Engine)}, {"peer", m.Name}}
+		behind = append(behind, Metric{"synod_group_peer_behind", "Entries that the peer lacks, on the leader.", "gauge", labels, float64(g.Last - min(m.Match, g.Last))})
 	}
-	return append(behind, active...)
+	return behind
 }
 
 // logMetrics are about the write-ahead log that all groups of the node share.
@@ -114,9 +111,7 @@ func logMetrics(s synod.StorageStats) []Metric {
 	}
 	list := []Metric{
 		{"synod_log_appended_bytes_total", "Bytes written to the log, with padding.", "counter", nil, float64(s.AppendedBytes)},
-		{"synod_log_records_total", "Records written to the log.", "counter", nil, float64(s.Records)},
 		{"synod_log_pending_bytes", "Bytes that wait for the disk or are being written.", "gauge", nil, float64(s.PendingBytes)},
-		{"synod_log_segments", "Log files in use.", "gauge", nil, float64(s.Segments)},
 		{"synod_log_full", "1 while writes are refused because the disk or the log is full.", "gauge", nil, full},
 		{"synod_log_disk_free_bytes", "Free bytes on the log's device.", "gauge", nil, float64(s.FreeBytes)},
 	}
@@ -133,12 +128,11 @@ func logMetrics(s synod.StorageStats) []Metric {
 }
 
 func processMetrics() []Metric {
-	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/objects:bytes"}, {Name: "/sched/goroutines:goroutines"}}
+	samples := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/sched/goroutines:goroutines"}}
 	metrics.Read(samples)
 	value := func(i int) float64 { return float64(samples[i].Value.Uint64()) }
 	return []Metric{
-		{"synod_memory_mapped_bytes", "Memory that the runtime has taken from the system.", "gauge", nil, value(0)},
-		{"synod_memory_heap_bytes", "Memory of live and not yet swept objects.", "gauge", nil, value(1)},
-		{"synod_goroutines", "Goroutines.", "gauge", nil, value(2)},
+		{"synod_memory_heap_bytes", "Memory of live and not yet swept objects.", "gauge", nil, value(0)},
+		{"synod_goroutines", "Goroutines.", "gauge", nil, value(1)},
 	}
 }

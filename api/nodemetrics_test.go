@@ -64,8 +64,8 @@ func TestMetricsTellOfTheLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := samples(t, string(text))
-	for name, least := range map[string]float64{"synod_log_appended_bytes_total": writes * 1000, "synod_log_records_total": writes,
-		"synod_log_segments": 1, "synod_log_flush_seconds_count": writes,
+	for name, least := range map[string]float64{"synod_log_appended_bytes_total": writes * 1000,
+		"synod_log_flush_seconds_count":             writes,
 		`synod_log_flush_seconds_bucket{le="+Inf"}`: writes} {
 		if got[name] < least {
 			t.Errorf("%s is %v, want at least %v", name, got[name], least)
@@ -130,7 +130,7 @@ func TestAQuarantinedReplicaSaysSo(t *testing.T) {
 		}
 	}
 	for _, m := range b.Metrics() {
-		if m.Name == "synod_raft_quarantined" && m.Value != 1 {
+		if m.Name == "synod_group_quarantined" && m.Value != 1 {
 			t.Errorf("%s is %v, want 1", m.Name, m.Value)
 		}
 	}

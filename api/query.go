@@ -180,11 +180,40 @@ func (q *query) acl() coordination.ACL {
 	return list
 }
 
+// maxDepth is how deep a request's JSON may be nested.
+const maxDepth = 64
+
+// CheckDepth refuses JSON that is nested deeper than any that we take: 64.
+func CheckDepth(data []byte) error {
+	depth, quoted := 0, false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{' || c == '[':
+			if depth++; depth > maxDepth {
+				return fmt.Errorf("it is nested deeper than %d", maxDepth)
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return nil
+}
+
 // unmarshalStrictly reads one JSON document and refuses fields that v does not have.
 func unmarshalStrictly(data []byte, v any) error {
+	if err := CheckDepth(data); err != nil {
+		return err
+	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
+	if err := d.Decode(v); err == io.EOF || err == io.ErrUnexpectedEOF {
+		return errors.New("the document ends too early") // and not the connection
+	} else if err != nil {
 		return err
 	}
 	if _, err := d.Token(); err != io.EOF {

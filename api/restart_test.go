@@ -26,7 +26,7 @@ func newProcess(t *testing.T, dir, name string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &process{tree: tree, config: synod.Config{Name: name, Dir: filepath.Join(dir, name),
+	return &process{tree: tree, config: synod.Config{Name: name, ClusterName: "restart", Dir: filepath.Join(dir, name),
 		Listen: synod.Addresses{API: freeAddress(t), Link: freeAddress(t), Gossip: freeAddress(t)},
 		Groups: []synod.GroupConfig{{Name: "g", New: func() synod.StateMachine { return tree.New() }}}}}
 }

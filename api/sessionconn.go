@@ -39,7 +39,8 @@ type sessionConn struct {
 	caller  coordination.Caller
 	number  uint64 // connections that were made later have higher ones
 	timeout time.Duration
-	asked   bool // to move; guarded by sessionConns.mu
+	asked   bool   // to move; guarded by sessionConns.mu
+	release func() // of its token; nil: it never went so far
 
 	out sync.Mutex // held while something is sent; mu may be taken while it is held
 
@@ -77,7 +78,7 @@ func (s *Server) connectSession(w http.ResponseWriter, r *http.Request) {
 		writeError(w, err)
 		return
 	}
-	if err := c.take(w); err != nil {
+	if err := c.take(w, r); err != nil {
 		if errors.Is(err, http.ErrNotSupported) {
 			writeError(w, badRequest("this connection cannot become a session's", "that takes HTTP/1.1"))
 		}
@@ -87,7 +88,7 @@ func (s *Server) connectSession(w http.ResponseWriter, r *http.Request) {
 }
 
 // take takes the connection over from net/http, which has no part in it any more.
-func (c *sessionConn) take(w http.ResponseWriter) error {
+func (c *sessionConn) take(w http.ResponseWriter, r *http.Request) error {
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return err
@@ -103,8 +104,10 @@ func (c *sessionConn) take(w http.ResponseWriter) error {
 	if _, err := io.WriteString(conn, answer); err != nil {
 		return errors.Join(err, conn.Close())
 	}
+	c.release = c.server.gate.whileHeld(r, func() { c.end(appendBye(nil, tokenEnded)) })
 	crowd, err := c.server.sessions.enter(c)
 	if err != nil {
+		c.release()
 		return errors.Join(err, conn.Close())
 	}
 	if crowd {
@@ -189,6 +192,9 @@ func (c *sessionConn) end(last []byte) bool {
 		c.out.Unlock()
 	}
 	c.conn.Close()
+	if c.release != nil {
+		c.release()
+	}
 	c.server.sessions.remove(c)
 	c.kick() // lets go of the watches
 	return true

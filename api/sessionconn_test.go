@@ -300,7 +300,8 @@ func TestASyncIsAnsweredBehindAllChangesHoweverMany(t *testing.T) {
 		f.put(t, "a", nil)
 	}
 	w.say(`{"sync":%d}`, f.at)
-	for asked := false; !asked; {
+	// It waits behind what is being sent, unless the pump has taken it along at once.
+	for asked, patience := false, time.Now().Add(time.Second); !asked && time.Now().Before(patience); time.Sleep(time.Millisecond) {
 		c.mu.Lock()
 		asked = len(c.pump.orders) > 0
 		c.mu.Unlock()

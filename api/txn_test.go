@@ -136,7 +136,7 @@ func TestARequestWithAWrongTokenDoesNothing(t *testing.T) {
 			t.Errorf("%s: the answer repeats the password", line)
 		}
 	}
-	if w := request(h, "POST", "/v1/kv/a?mode=ephemeral", ""); w.Code == 200 {
+	if w := request(h, "POST", "/v1/kv/a?mode=ephemeral", ""); w.Code != http.StatusGone || !strings.Contains(w.Body.String(), "needs a session, and none was named") {
 		t.Errorf("an ephemeral key of no session: %d %s", w.Code, w.Body)
 	}
 	if _, _, err := f.Get(t.Context(), "a", ReadOptions{}); CodeOf(err) != CodeNotFound {

@@ -253,6 +253,9 @@ type MemberChange struct {
 	// Version is the configuration version that the caller has seen; nil changes
 	// whatever is there.
 	Version *uint64 `json:"version,omitempty"`
+	// Group is the one whose member it is. "" is that of the tree, and before it that of the
+	// registry.
+	Group string `json:"group,omitempty"`
 }
 
 // Done is the answer to a change of the group.
@@ -264,21 +267,26 @@ type Done struct {
 
 // Event is something that happened on a node.
 type Event struct {
-	Time   time.Time         `json:"time"`
-	Node   string            `json:"node"`
-	Kind   string            `json:"kind"`
-	Group  string            `json:"group,omitempty"`
-	Term   uint64            `json:"term,omitempty"`
-	Ballot string            `json:"ballot,omitempty"` // of Paxos: see Status
-	Leader string            `json:"leader,omitempty"`
-	Reason string            `json:"reason,omitempty"`
-	Attrs  map[string]string `json:"attrs,omitempty"`
+	// Sequence grows with each event of a node, over its restarts too as long as its clock
+	// does not go back.
+	Sequence uint64            `json:"sequence"`
+	Time     time.Time         `json:"time"`
+	Node     string            `json:"node"`
+	Kind     string            `json:"kind"`
+	Group    string            `json:"group,omitempty"`
+	Term     uint64            `json:"term,omitempty"`
+	Ballot   string            `json:"ballot,omitempty"` // of Paxos: see Status
+	Leader   string            `json:"leader,omitempty"`
+	Reason   string            `json:"reason,omitempty"`
+	Attrs    map[string]string `json:"attrs,omitempty"`
 }
 
 // Check is one line of /readyz?verbose.
 type Check struct {
-	Name   string    `json:"name"`
-	OK     bool      `json:"ok"`
+	Name string `json:"name"`
+	OK   bool   `json:"ok"`
+	// Warn: it is well for now, and somebody should look at it before it is not.
+	Warn   bool      `json:"warn,omitempty"`
 	Reason string    `json:"reason,omitempty"`
 	Since  time.Time `json:"since"` // of the present state
 }

@@ -131,7 +131,7 @@ func (v *viewing) pump(ctx context.Context, out *stream) error {
 				return err
 			}
 		case <-ctx.Done():
-			return out.end(&Error{Code: CodeStopped, Message: "this node is stopping", Do: []string{"go on at another node from the last id"}})
+			return out.end(endOf(ctx))
 		}
 	}
 }
