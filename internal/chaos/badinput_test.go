@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -63,7 +64,8 @@ func write(t *testing.T, c *Cluster, key, value string, limit time.Duration) {
 
 func TestBadInputOnEveryPort(t *testing.T) {
 	t.Run("plain", func(t *testing.T) {
-		hammered(t, smallCluster(t, 3, nil), Hostile{Name: "n9", Engine: *engineFlag}, nil)
+		c := smallCluster(t, 3, nil)
+		hammered(t, c, hammeredAgent(t, c), Hostile{Name: "n9", Engine: *engineFlag}, nil)
 	})
 	t.Run("TLS", func(t *testing.T) {
 		var made *Certificates
@@ -81,13 +83,63 @@ func TestBadInputOnEveryPort(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		hammered(t, c, Hostile{Name: "n9", Engine: *engineFlag, TLS: peer}, c.config.TLS)
+		agent := hammeredAgent(t, c, made.agentArguments(t, "a1")...)
+		hammered(t, c, agent, Hostile{Name: "n9", Engine: *engineFlag, TLS: peer}, c.config.TLS)
 	})
 }
 
-// hammered sends bad input to all ports of c, and from a peer that is let in, and
+// agentArguments issues an agent's certificate, and returns what the agent needs for TLS.
+func (c *Certificates) agentArguments(t *testing.T, name string) []string {
+	t.Helper()
+	if err := c.run("tls", "issue", name, "--role", "agent", "--dir", c.dir); err != nil {
+		t.Fatal(err)
+	}
+	return []string{"--tls-ca", c.file("ca.pem"), "--tls-cert", c.file(name + ".pem"), "--tls-key", c.file(name + "-key.pem")}
+}
+
+// agentPort is where the agent of a hammered cluster listens.
+const agentPort = "4705"
+
+// hammeredAgent starts an agent of c and waits until it is registered.
+func hammeredAgent(t *testing.T, c *Cluster, arguments ...string) *Process {
+	t.Helper()
+	argv := slices.Concat(c.config.Program, []string{"agent", "--name", "a1", "--master", strings.Join(c.all(), ","), "--work", filepath.Join(c.config.Dir, "work"),
+		"--resources", "cpus:1;mem:64", "--cgroup", "-", "--listen", c.address(len(c.Nodes)), "--port", agentPort}, arguments)
+	p, err := StartProcess(c.config.Host, nil, "a1", filepath.Join(c.config.Dir, "a1.log"), argv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Kill)
+	if _, err := registered(t, c); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// registered waits until one agent is registered, and returns its id.
+func registered(t *testing.T, c *Cluster) (id string, err error) {
+	t.Helper()
+	err = poll(40*time.Second, func() error {
+		var list struct{ Agents []agentSeen }
+		if err := c.HTTP.JSON(t.Context(), c.Nodes[0].API, "/v1/agents", &list); err != nil {
+			return err
+		}
+		if len(list.Agents) != 1 || list.Agents[0].State != "registered" {
+			return fmt.Errorf("the agents are %+v", list.Agents)
+		}
+		id = list.Agents[0].ID
+		return nil
+	})
+	return id, err
+}
+
+// hammered sends bad input to all ports of c and of its agent, and from a peer that is let in, and
 // fails the test unless the cluster goes on as if nothing had been.
-func hammered(t *testing.T, c *Cluster, peer Hostile, client *tls.Config) {
+func hammered(t *testing.T, c *Cluster, agent *Process, peer Hostile, client *tls.Config) {
+	id, err := registered(t, c)
+	if err != nil {
+		t.Fatal(err)
+	}
 	write(t, c, "before", "1", 10*time.Second)
 	length := 5 * time.Second
 	if *minutesFlag > 0 {
@@ -95,7 +147,6 @@ func hammered(t *testing.T, c *Cluster, peer Hostile, client *tls.Config) {
 	}
 	s := seed()
 	t.Logf("seed %d for %v", s, length)
-	var err error
 	if peer.Nodes, err = c.HostileTargets(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -111,6 +162,8 @@ func hammered(t *testing.T, c *Cluster, peer Hostile, client *tls.Config) {
 			targets = append(targets, target)
 		}
 	}
+	// Of the peer's certificates an agent takes that of a node: behind it are logs, files and commands.
+	targets = append(targets, Target{Network: "tcp", Address: net.JoinHostPort(c.address(len(c.Nodes)), agentPort), HTTP: true, TLS: peer.TLS})
 	ctx, cancel := context.WithTimeout(t.Context(), length)
 	defer cancel()
 	met := make(chan map[string]HostileCounts)
@@ -146,8 +199,12 @@ func hammered(t *testing.T, c *Cluster, peer Hostile, client *tls.Config) {
 	if err != nil || !slices.Equal(after, peer.Nodes) {
 		t.Errorf("the members are %v, %v, and were %v", after, err, peer.Nodes)
 	}
-	if most := c.MaxRSS(); most > 512<<20 {
-		t.Errorf("a node took %d MiB", most>>20)
+	if still, err := registered(t, c); err != nil || still != id || !agent.Alive() {
+		t.Errorf("the agent %s is %s afterwards, %v; its process lives: %v", id, still, err, agent.Alive())
+	}
+	t.Logf("the nodes took %d MiB at most, the agent %d", c.MaxRSS()>>20, agent.MaxRSS()>>20)
+	if most := max(c.MaxRSS(), agent.MaxRSS()); most > 512<<20 {
+		t.Errorf("a process took %d MiB", most>>20)
 	}
 	for n := range c.Nodes {
 		if err := c.Stop(n, 15*time.Second); err != nil {

@@ -196,6 +196,8 @@ type NodeStatus struct {
 	Commit  uint64 `json:"commit"`
 	Applied uint64 `json:"applied"`
 	Version string `json:"version"`
+	// Reasons say what is not well.
+	Reasons []string `json:"reasons"`
 	// FirstIndex is that of the log in memory, SnapshotIndex that of the newest snapshot,
 	// LogBytes the memory that the log takes.
 	FirstIndex    uint64 `json:"first_index"`

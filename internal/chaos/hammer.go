@@ -112,13 +112,15 @@ func badRequest(random *rand.Rand) []byte {
 	noise := func(n int) string { return string(randomBytes(random, random.IntN(n))) }
 	method := pick("GET", "PUT", "DELETE", "POST", "PATCH", "HEAD", "OPTIONS", "CONNECT", "TRACE", "get", noise(8))
 	path := pick("/v1/kv/", "/v1/kv/a", "/v1/kv/%", "/v1/kv/../../etc/passwd", "/v1/kv/a//b", "/v1/kv/"+noise(300), "/v1/status",
-		"/v1/members", "/v1/members/remove", "/v1/members/add", "/v1/events", "/v1/"+noise(20), "/metrics", "//", "*", "")
+		"/v1/members", "/v1/members/remove", "/v1/members/add", "/v1/events", "/v1/"+noise(20), "/metrics", "//", "*", "", "/v1/agent",
+		"/v1/containers/00112233445566778899aabbccddeeff/"+pick("logs", "files", "files/..%2f..%2fetc/passwd", "files/"+noise(200), "exec"), "/v1/containers/"+noise(40)+"/logs")
 	query := pick("", "", "?list", "?list&recursive&limit=999999999", "?watch&from=18446744073709551615", "?watch&from=-1",
-		"?version=-1", "?version=99999999999999999999", "?level=none", "?level=sequential&index=18446744073709551615", "?"+noise(50))
+		"?version=-1", "?version=99999999999999999999", "?level=none", "?level=sequential&index=18446744073709551615", "?"+noise(50),
+		"?tail=-1", "?from=9223372036854775807&follow=true", "?stream="+noise(20), "?arg=sh&arg=-c&arg="+noise(60))
 	headers := pick("", "Content-Length: 18446744073709551615\r\n", "Content-Length: -1\r\n", "Content-Length: 10\r\nContent-Length: 20\r\n",
 		"Transfer-Encoding: chunked\r\n", "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n", "Synod-Request-Id: "+noise(40)+"\r\n",
 		"Synod-Request-Id: 00000000000000000000000000\r\n", "Accept: "+noise(100)+"\r\n", noise(100)+": "+noise(100)+"\r\n",
-		"X: "+string(bytes.Repeat([]byte{'x'}, random.IntN(1<<17)))+"\r\n", "Upgrade: websocket\r\nConnection: upgrade\r\n", "Expect: 100-continue\r\n")
+		"X: "+string(bytes.Repeat([]byte{'x'}, random.IntN(1<<17)))+"\r\n", "Upgrade: websocket\r\nConnection: upgrade\r\n", "Upgrade: synod-exec/1\r\nConnection: upgrade\r\n", "Expect: 100-continue\r\n")
 	body := pick("", "{", "ffffffffffffffff\r\n", "-1\r\n", "{\"name\":"+string(bytes.Repeat([]byte{'['}, random.IntN(5000))), noise(2000))
 	host := pick("127.0.0.1", "localhost", "example.com", noise(30), "")
 	return fmt.Appendf(nil, "%s %s%s HTTP/1.1\r\nHost: %s\r\n%s\r\n%s", method, path, query, host, headers, body)

@@ -135,6 +135,23 @@ func (r *Recorder) Counts() (Counts, <-chan struct{}) {
 	return r.counts, r.signal
 }
 
+// longestGap is the longest time since from in which no write was acknowledged.
+func (r *Recorder) longestGap(from time.Duration) (gap time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var ends []time.Duration
+	for i := len(r.ops) - 1; i >= 0 && r.ops[i].Return >= from; i-- { // they are added as they return
+		if r.ops[i].effect() {
+			ends = append(ends, r.ops[i].Return)
+		}
+	}
+	slices.Sort(ends)
+	for _, end := range append(ends, r.Now()) {
+		gap, from = max(gap, end-from), max(from, end)
+	}
+	return gap
+}
+
 // Doubt makes every answer received between from and to Unknown. A power cut
 // needs it: a flush that returns while the file system is being shut down may
 // claim what did not reach the disk, so only what was acknowledged before the cut

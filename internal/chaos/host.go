@@ -90,7 +90,10 @@ func (h *Host) Do(f func() error) error {
 // Start starts cmd with the host's mounts, in network if that is not nil. The
 // process is killed when the host or this process ends.
 func (h *Host) Start(cmd *exec.Cmd, network *os.File) error {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = new(syscall.SysProcAttr)
+	}
+	cmd.SysProcAttr.Pdeathsig, cmd.SysProcAttr.Setpgid = syscall.SIGKILL, true
 	return h.Do(func() error {
 		if network == nil {
 			return cmd.Start()

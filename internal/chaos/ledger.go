@@ -43,21 +43,23 @@ type Report struct {
 	Disorders     int `json:"disorders"`
 	Phantoms      int `json:"phantoms"`
 
-	Witnessed     int            `json:"witnessed"` // operations given to the witness
-	Porcupine     string         `json:"porcupine"` // the worst verdict over all slices
-	PorcupineOps  int            `json:"porcupine_ops"`
-	Slices        int            `json:"slices"`
-	EqualNodes    bool           `json:"equal_nodes"` // digests and trees agree at the end
-	FinalKeys     int            `json:"final_keys"`
-	MaxRSS        int64          `json:"max_rss"`           // bytes, of any node
-	RecoverMedian int64          `json:"recover_median_ms"` // from the end of a fault to the next acknowledged writes
-	RecoverMax    int64          `json:"recover_max_ms"`
-	Failover      *Drill         `json:"failover,omitempty"`
-	Leadership    *Drill         `json:"leadership,omitempty"`  // from a partial cut to a leader that reaches a majority
-	Successions   int            `json:"successions,omitempty"` // changes of the leader after that, until the cut is healed
-	Contest       *ContestReport `json:"contest,omitempty"`
-	Verdict       string         `json:"verdict"` // "pass", "fail" or "void"
-	Reasons       []string       `json:"reasons,omitempty"`
+	Witnessed     int              `json:"witnessed"` // operations given to the witness
+	Porcupine     string           `json:"porcupine"` // the worst verdict over all slices
+	PorcupineOps  int              `json:"porcupine_ops"`
+	Slices        int              `json:"slices"`
+	EqualNodes    bool             `json:"equal_nodes"` // digests and trees agree at the end
+	FinalKeys     int              `json:"final_keys"`
+	MaxRSS        int64            `json:"max_rss"`           // bytes, of any node
+	RecoverMedian int64            `json:"recover_median_ms"` // from the end of a fault to the next acknowledged writes
+	RecoverMax    int64            `json:"recover_max_ms"`
+	Failover      *Drill           `json:"failover,omitempty"`
+	Leadership    *Drill           `json:"leadership,omitempty"`  // from a partial cut to a leader that reaches a majority
+	Successions   int              `json:"successions,omitempty"` // changes of the leader after that, until the cut is healed
+	Contest       *ContestReport   `json:"contest,omitempty"`
+	Tasks         *TaskReport      `json:"tasks,omitempty"`
+	Containers    *ContainerReport `json:"containers,omitempty"`
+	Verdict       string           `json:"verdict"` // "pass", "fail" or "void"
+	Reasons       []string         `json:"reasons,omitempty"`
 }
 
 // Drill is a distribution of how long clients waited for their writes.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -27,7 +28,7 @@ func (c *Cluster) statuses(ctx context.Context) []NodeStatus {
 	list := make([]NodeStatus, len(c.Nodes))
 	var asked sync.WaitGroup
 	for n := range c.Nodes {
-		if !c.Nodes[n].Process().Alive() {
+		if p := c.Nodes[n].Process(); p != nil && !p.Alive() {
 			continue
 		}
 		asked.Go(func() {
@@ -71,7 +72,7 @@ func (c *Cluster) WaitLeader(ctx context.Context, limit time.Duration) (leader i
 	return leader, err
 }
 
-// WaitHealthy waits until all nodes know one leader and as many voters as there shall be.
+// WaitHealthy waits until all nodes know one leader and as many voters as there shall be, and say nothing against the registry.
 func (c *Cluster) WaitHealthy(ctx context.Context, limit time.Duration) error {
 	return poll(limit, func() error {
 		if err := errors.Join(c.Unplanned(), ctx.Err()); err != nil {
@@ -89,6 +90,11 @@ func (c *Cluster) WaitHealthy(ctx context.Context, limit time.Duration) error {
 				return fmt.Errorf("chaos: %s follows %q, not %q", node.Name, status.Leader, leader)
 			}
 			leader = status.Leader
+			for _, reason := range status.Reasons {
+				if strings.Contains(reason, "registry") {
+					return fmt.Errorf("chaos: %s says: %s", node.Name, reason)
+				}
+			}
 		}
 		return nil
 	})

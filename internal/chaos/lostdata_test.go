@@ -61,18 +61,17 @@ func harmed(t *testing.T, c *Cluster, n int, harm func() error) {
 }
 
 // renewed returns nil when node n is a voter under another id than before, and
-// there are no other members than the nodes of c.
+// no others vote than the nodes of c.
 func (c *Cluster) renewed(t *testing.T, n int, before string) error {
 	name := c.Nodes[n].Name
 	now, err := c.members(t, (n+1)%len(c.Nodes))
-	if err == nil && (len(now) != len(c.Nodes) || now[name] == "" || now[name] == before) {
+	if err == nil && (len(now) != len(c.Nodes) || now[name] == before) {
 		err = fmt.Errorf("voters %v, want %s under another id than %s", now, name, before)
 	}
 	return err
 }
 
-// members are the ids of the members by name, as node n knows them, of those
-// that vote; who does not has an empty one.
+// members are the ids of the members that vote by name, as node n knows them.
 func (c *Cluster) members(t *testing.T, n int) (map[string]string, error) {
 	var answer struct {
 		Members []struct {
@@ -85,10 +84,9 @@ func (c *Cluster) members(t *testing.T, n int) (map[string]string, error) {
 	err := c.HTTP.JSON(ctx, c.Nodes[n].API, "/v1/members", &answer)
 	ids := map[string]string{}
 	for _, m := range answer.Members {
-		if !m.Voter {
-			m.ID = ""
+		if m.Voter {
+			ids[m.Name] = m.ID
 		}
-		ids[m.Name] = m.ID
 	}
 	return ids, err
 }

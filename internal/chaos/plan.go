@@ -62,7 +62,7 @@ const (
 
 // stopsWrites reports whether no majority is left while the fault holds.
 func (k FaultKind) stopsWrites() bool {
-	return strings.HasSuffix(string(k), "majority") || strings.HasSuffix(string(k), "all")
+	return strings.HasSuffix(string(k), "majority") || strings.HasSuffix(string(k), "all") || strings.HasSuffix(string(k), "engine")
 }
 
 // Fault is one step of a plan.

@@ -19,6 +19,11 @@ type Process struct {
 
 // StartProcess starts argv from host; its output is appended to the file log.
 func StartProcess(host *Host, network *os.File, name, log string, argv []string) (*Process, error) {
+	return startProcess(host, network, name, log, argv, 0)
+}
+
+// startProcess is StartProcess for a process that has new namespaces of the kinds of the flags.
+func startProcess(host *Host, network *os.File, name, log string, argv []string, namespaces uintptr) (*Process, error) {
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("chaos: log of %s: %w", name, err)
@@ -27,6 +32,7 @@ func StartProcess(host *Host, network *os.File, name, log string, argv []string)
 	fmt.Fprintf(out, "--- %s start %q\n", time.Now().Format(time.StampMicro), argv)
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Stdout, cmd.Stderr = out, out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces}
 	if err := host.Start(cmd, network); err != nil {
 		return nil, fmt.Errorf("chaos: start %s: %w", name, err)
 	}

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -34,18 +35,21 @@ type wireSession struct {
 // rawCluster sends requests to a cluster, good ones and bad ones.
 type rawCluster struct {
 	*testing.T
-	c      *Cluster
-	client *http.Client
+	c          *Cluster
+	client     *http.Client
+	leaderless *atomic.Int64 // answers that no node leads
 }
 
 func newRawCluster(t *testing.T, c *Cluster) *rawCluster {
 	client := &http.Client{Transport: &http.Transport{DialContext: c.config.Host.Dial, MaxIdleConnsPerHost: 16}, Timeout: 30 * time.Second}
 	t.Cleanup(client.CloseIdleConnections)
-	return &rawCluster{t, c, client}
+	return &rawCluster{t, c, client, new(atomic.Int64)}
 }
 
 // with is the same for a subtest.
-func (r *rawCluster) with(t *testing.T) *rawCluster { return &rawCluster{t, r.c, r.client} }
+func (r *rawCluster) with(t *testing.T) *rawCluster {
+	return &rawCluster{t, r.c, r.client, r.leaderless}
+}
 
 // ask sends a request to a node and returns the status and the body.
 func (r *rawCluster) ask(method, path, token string, body []byte) (status int, answer []byte, err error) {
@@ -82,12 +86,24 @@ func (r *rawCluster) refused(code, method, path, token string, body []byte) {
 	}
 }
 
-// done asks for something that must succeed.
-func (r *rawCluster) done(method, path, token string, body []byte) []byte {
+// done asks for something that must succeed. That no node leads just now is no failure,
+// since it says that nothing was done: a leader whose disk stands still hands over.
+func (r *rawCluster) done(method, path, token string, body []byte) (answer []byte) {
 	r.Helper()
-	status, answer, err := r.ask(method, path, token, body)
-	if err != nil || status != http.StatusOK {
-		r.Fatalf("%s %s: %d %.300s %v", method, path, status, answer, err)
+	err := poll(recoverLimit, func() error {
+		status, text, err := r.ask(method, path, token, body)
+		answer = text
+		switch {
+		case err == nil && status == http.StatusOK:
+			return nil
+		case err == nil && bytes.Contains(text, []byte(`"E-NOLEADER"`)):
+			r.leaderless.Add(1)
+			return fmt.Errorf("%d %.300s", status, text)
+		}
+		return fatal{fmt.Errorf("%d %.300s %v", status, text, err)}
+	})
+	if err != nil {
+		r.Fatalf("%s %s: %v", method, path, err)
 	}
 	return answer
 }
@@ -209,6 +225,11 @@ func (r *rawCluster) startOthers() *others {
 		defer close(o.done)
 		for ctx.Err() == nil {
 			took, err := serveShort(r.T, r.c, r.client)
+			if err != nil && strings.Contains(err.Error(), `"E-NOLEADER"`) {
+				r.leaderless.Add(1)
+				_ = hold(ctx, 20*time.Millisecond)
+				continue
+			}
 			if err != nil {
 				o.failed = err
 				return

@@ -147,6 +147,7 @@ func (w *startWatch) readLog(t *testing.T, name string, from int64, began time.T
 			var event struct {
 				Time       time.Time
 				Msg, Stage string
+				Group      string
 			}
 			if json.Unmarshal([]byte(line), &event) != nil {
 				continue // the line that the harness wrote
@@ -155,8 +156,10 @@ func (w *startWatch) readLog(t *testing.T, name string, from int64, began time.T
 			switch event.Msg {
 			case "recovering":
 				w.stages[event.Stage]++
-			case "log recovered", "replica recovered":
+			case "log recovered":
 				w.stages[event.Msg]++
+			case "replica recovered":
+				w.stages[event.Msg+" of "+event.Group]++
 			case "ready":
 				return nil
 			}
@@ -180,7 +183,7 @@ func (w startWatch) judge(t *testing.T, reasons ...string) {
 			t.Errorf("/readyz?verbose never said %q but %v", reason, w.reasons)
 		}
 	}
-	for _, event := range []string{"log recovered", "replica recovered"} {
+	for _, event := range []string{"log recovered", "replica recovered of coordination"} {
 		if w.stages[event] != 1 {
 			t.Errorf("%d lines %q, want one", w.stages[event], event)
 		}
@@ -261,7 +264,7 @@ func TestRestartWithALargeSnapshot(t *testing.T) {
 		t.Logf("snapshot taken in %v", time.Since(began).Round(time.Millisecond))
 		write(t, c, "marker", "1", 10*time.Second)
 	}
-	names, err := filepath.Glob(filepath.Join(c.Nodes[0].Dir, "snapshots", "*.snap"))
+	names, err := filepath.Glob(filepath.Join(c.Nodes[0].Dir, "snapshots", fmt.Sprintf("%08x-*.snap", groupNumber("coordination"))))
 	if err != nil || len(names) != 2 {
 		t.Fatalf("snapshots %v, %v, want two", names, err)
 	}

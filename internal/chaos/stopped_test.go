@@ -44,10 +44,11 @@ func (d *stoppedDrill) interval() int64 { return 3 * int64(d.snapshotMiB) << 20 
 
 // diskCap is the most that a node may hold on disk: two snapshots, one that is
 // being written and one that is being sent; the log behind the older one, rounded up
-// to segments; a segment each that is prepared, spare and in reserve.
+// to segments; a segment each that is prepared, spare and in reserve; and two more until the
+// registry, in which nothing happens, has let go of them.
 func (d *stoppedDrill) diskCap() int64 {
 	const segment = 64 << 20
-	return 4*(stoppedKeys*(stoppedValue+512)+historyBytes) + 2*d.interval() + segment + 3*segment
+	return 4*(stoppedKeys*(stoppedValue+512)+historyBytes) + 2*d.interval() + segment + 3*segment + 2*segment
 }
 
 // running are the nodes that take part.

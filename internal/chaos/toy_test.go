@@ -23,6 +23,8 @@ const toyEnvironment = "SYNOD_CHAOS_TOY"
 func TestMain(m *testing.M) {
 	JudgeMain()
 	SpeakerMain()
+	SchedulerMain()
+	KeeperMain()
 	if bug, ok := os.LookupEnv(toyEnvironment); ok {
 		if err := runToy(bug); err != nil {
 			fmt.Fprintln(os.Stderr, err)

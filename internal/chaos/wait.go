@@ -19,9 +19,12 @@ func (f fatal) Unwrap() error { return f.error }
 
 // poll repeats f until it returns nil or a fatal error, for at most limit, and
 // returns its last error.
-func poll(limit time.Duration, f func() error) error {
+func poll(limit time.Duration, f func() error) error { return pollEach(pollEvery, limit, f) }
+
+// pollEach is poll for what is not to be done as often: starting a process takes a core from those that it asks about.
+func pollEach(every, limit time.Duration, f func() error) error {
 	deadline := time.After(limit)
-	tick := time.NewTicker(pollEvery)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		err := f()

@@ -3,6 +3,7 @@ package chaos
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -21,6 +22,7 @@ type WorkloadConfig struct {
 	Keys      int           // registers that are in use at a time, default 10
 	Pause     time.Duration // mean time between two operations of a client, default 3 ms
 	Dial      Dial          // default the network of this process
+	TLS       *tls.Config   // nil: none
 	Prefix    string        // of all keys
 }
 
@@ -44,6 +46,9 @@ func StartWorkload(ctx context.Context, config WorkloadConfig, recorder *Recorde
 	w := &Workload{config: config, recorder: recorder, cancel: cancel}
 	for n := range config.Clients {
 		h := NewHTTP(config.Dial)
+		if config.TLS != nil {
+			h.Secure(config.TLS)
+		}
 		w.http = append(w.http, h)
 		c := &client{
 			workload: w,
