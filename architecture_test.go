@@ -13,8 +13,8 @@ const module = "github.com/synod-go/synod"
 // mayImport holds, for each package, the packages of ours that it may import.
 // It is the table of docs/architecture.md; a package that is not here fails.
 var mayImport = map[string][]string{
-	"": {"actors", "actors/group", "actors/sessions", "actors/raftnode", "cluster", "messages", "raft", "replica", "storage",
-		"actors/paxosnode", "consensus", "multipaxos", "actors/acceptor", "actors/decree", "actors/learner", "actors/proposer", "paxos"},
+	"": {"backup", "actors", "actors/group", "actors/sessions", "actors/raftnode", "cluster", "messages", "raft", "replica", "storage",
+		"actors/paxosnode", "consensus", "multipaxos", "actors/acceptor", "actors/decree", "actors/learner", "actors/proposer", "paxos", "jobs", "mesos", "actors/master", "actors/jobs"},
 	"consensus":        {},
 	"paxos":            {},
 	"paxos/founding":   {"paxos"},
@@ -22,7 +22,10 @@ var mayImport = map[string][]string{
 	"raft":             {"consensus"},
 	"replica":          {},
 	"coordination":     {},
+	"backup":           {},
 	"mesos":            {},
+	"jobs":             {"mesos"},
+	"jobs/jobfile":     {"jobs", "mesos"},
 	"storage":          {},
 	"messages":         {},
 	"actors":           {},
@@ -35,28 +38,44 @@ var mayImport = map[string][]string{
 	"actors/proposer": {"actors", "actors/decree", "messages", "paxos", "paxos/founding", "storage"},
 	"actors/learner":  {"actors", "actors/decree", "messages", "paxos", "paxos/founding", "storage"},
 	// The keeper knows a group by an interface of its own.
-	"actors/sessions":     {"actors", "coordination", "messages"},
+	"actors/sessions": {"actors", "coordination", "messages"},
+	// The master and the jobs know a group and a master by interfaces of their own.
+	"actors/master":       {"actors", "mesos"},
+	"actors/agent":        {"actors", "internal/docker", "internal/mesoswire", "internal/shim", "mesos"},
+	"actors/jobs":         {"actors", "jobs", "mesos"},
+	"internal/mesoswire":  {"mesos", "messages"},
 	"cluster":             {"messages"},
-	"api":                 {"", "actors/sessions", "cluster", "coordination"},
+	"api":                 {"", "actors/agent", "actors/jobs", "actors/master", "actors/sessions", "cluster", "coordination", "internal/mesoswire", "jobs", "jobs/jobfile", "mesos"},
+	"framework":           {"api", "mesos", "recipes"},
+	"ui":                  {"", "api"},
 	"recipes":             {"api"},
 	"internal/sim":        {"consensus", "multipaxos", "raft", "replica", "storage", "coordination", "messages", "actors", "actors/group", "actors/sessions", "actors/raftnode", "actors/paxosnode"},
 	"internal/sim/flight": {"actors/decree", "paxos"},
-	"internal/chaos":      {"api", "recipes", "internal/stranger"},
+	"internal/chaos":      {"api", "recipes", "actors/agent", "internal/mesoswire", "internal/stranger", "mesos"},
+	// A task that writes down what becomes of it.
+	"internal/chaos/chore": {},
 	// What no node of ours would send, for the tests of the root and of internal/chaos.
 	"internal/stranger": {},
 	"internal/explore":  {},
-	"internal/shim":     {"internal/shim/process"},
+	"internal/docker":   {"mesos"},
+	"internal/doctor":   {"storage"},
+	// An image and an engine for tests.
+	"internal/docker/dockertest":      {"internal/docker"},
+	"internal/docker/dockertest/task": {},
+	"internal/shim":                   {"internal/shim/process"},
 	// See early.
 	"internal/shim/process": {},
 	// Models of the log's rules, which are tests: see its doc.go.
 	"multipaxos/models": {},
-	"cmd/node":          {"", "api", "recipes", "coordination", "cluster", "storage", "raft", "multipaxos", "consensus", "actors/raftnode", "actors/acceptor", "actors/decree", "actors/learner", "internal/sim/flight", "paxos", "paxos/founding"},
+	// The pages that the program shows.
+	"docs":     {},
+	"cmd/node": {"", "backup", "replica", "api", "docs", "ui", "recipes", "coordination", "cluster", "framework", "mesos", "jobs", "jobs/jobfile", "actors/agent", "internal/docker", "internal/doctor", "storage", "raft", "multipaxos", "consensus", "actors/raftnode", "actors/acceptor", "actors/decree", "actors/learner", "internal/sim/flight", "paxos", "paxos/founding"},
 }
 
 // pure packages import nothing but the standard library, and of that nothing
 // that could bring in a clock, a disk, a network or a goroutine's disorder.
 var (
-	pure      = []string{"consensus", "paxos", "paxos/founding", "multipaxos", "raft", "replica", "coordination", "mesos"}
+	pure      = []string{"consensus", "paxos", "paxos/founding", "multipaxos", "raft", "replica", "coordination", "mesos", "jobs"}
 	forbidden = []string{"os", "net", "net/http", "log", "log/slog", "os/exec", "syscall", "context"}
 )
 

@@ -60,6 +60,10 @@ type GroupConfig struct {
 	// Sessions tells that the state machine is a *coordination.Tree, whose sessions its
 	// nodes keep: see Group.Sessions. The same on all nodes.
 	Sessions bool
+	// Master, if set, tells that the state machine is a *mesos.Registry, beside which each
+	// node has a master of the cluster manager, of which one leads: see Group.Master. Set
+	// on the same groups on all nodes.
+	Master *MasterConfig
 
 	// Event is told of each event of the replica's flight recorder as it happens, one
 	// after the other, with the time by the wall clock as it was set when the group
@@ -119,7 +123,10 @@ type Config struct {
 	TLS *cluster.TLS
 	// GossipKey encrypts gossip: 16, 24 or 32 bytes. Required with TLS.
 	GossipKey []byte
-	Insecure  bool
+	// GossipAlso are further keys that the node understands, while the key of a cluster
+	// is being replaced: see Node.SetGossipKeys.
+	GossipAlso [][]byte
+	Insecure   bool
 
 	// Heartbeat, Election and Lease are the engines' times: see raft.Config and
 	// multipaxos.Config, which have the same.
@@ -142,12 +149,23 @@ type Config struct {
 	// Logger defaults to discarding.
 	Logger *slog.Logger
 
+	// Faults, for demonstrations of a bad network, are what becomes of what this node
+	// sends to others and hears from them by link and gossip. Optional.
+	Faults *cluster.Faults
+
 	local *localNode // set by LocalCluster
 }
 
 var nodeName = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$`)
 
 var clusterName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,255}$`)
+
+// Check returns all that is wrong with c by itself, as one joined error; Start returns the same. It looks
+// neither at the disk nor at the network.
+func (c Config) Check() error {
+	_, err := c.withDefaults()
+	return err
+}
 
 // withDefaults checks the whole Config and returns all that is wrong with it.
 func (c Config) withDefaults() (Config, error) {
@@ -192,19 +210,21 @@ func (c Config) wallClock() func() time.Time {
 }
 
 func (c Config) checkName() error {
-	switch {
-	case !nodeName.MatchString(c.Name):
-		return fmt.Errorf("synod: Config.Name %q: want 1 to 63 of a-z, 0-9, - and dot", c.Name)
-	case !clusterName.MatchString(c.ClusterName):
-		return fmt.Errorf("synod: Config.ClusterName %q: want 1 to 255 letters, digits, '-', '_' and '.'", c.ClusterName)
-	case c.TLS != nil && c.TLS.Identity().Cluster != c.ClusterName:
-		return fmt.Errorf("synod: Config.ClusterName is %q, but the certificate is for %q", c.ClusterName, c.TLS.Identity().Cluster)
-	case c.Voters < 1 || c.Voters%2 == 0:
-		return fmt.Errorf("synod: Config.Voters is %d, must be odd", c.Voters)
-	case !c.Bootstrap && len(c.Join) == 0 && c.Dir == "" && c.local == nil:
-		return errors.New("synod: a node in memory needs Config.Bootstrap or Config.Join")
+	var wrong []error
+	note := func(is bool, format string, args ...any) {
+		if is {
+			wrong = append(wrong, fmt.Errorf("synod: "+format, args...))
+		}
 	}
-	return nil
+	note(!nodeName.MatchString(c.Name), "Config.Name %q: want 1 to 63 of a-z, 0-9, - and dot", c.Name)
+	note(!clusterName.MatchString(c.ClusterName), "Config.ClusterName %q: want 1 to 255 letters, digits, '-', '_' and '.'", c.ClusterName)
+	if c.TLS != nil {
+		certified := c.TLS.Identity().Cluster
+		note(certified != c.ClusterName, "Config.ClusterName is %q, but the certificate is for %q", c.ClusterName, certified)
+	}
+	note(c.Voters < 1 || c.Voters%2 == 0, "Config.Voters is %d, must be odd", c.Voters)
+	note(!c.Bootstrap && len(c.Join) == 0 && c.Dir == "" && c.local == nil, "a node in memory needs Config.Bootstrap or Config.Join")
+	return errors.Join(wrong...)
 }
 
 func (c Config) checkGroups() error {

@@ -69,10 +69,11 @@ type DecreesConfig struct {
 	Join []string
 	// Listen and Advertise are as in Config; API is not used.
 	Listen, Advertise Addresses
-	// TLS, GossipKey and Insecure are as in Config.
-	TLS       *cluster.TLS
-	GossipKey []byte
-	Insecure  bool
+	// TLS, GossipKey, GossipAlso and Insecure are as in Config.
+	TLS        *cluster.TLS
+	GossipKey  []byte
+	GossipAlso [][]byte
+	Insecure   bool
 	// Local runs the process in this program, on Local's network and disks, instead
 	// of all of the above from Data on that is about disks, addresses and keys.
 	Local *LocalDecrees

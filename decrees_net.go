@@ -102,7 +102,7 @@ func (d *Decrees) startNet() (err error) {
 		OnChange: d.onMembers, OnAlive: n.link.Reach, Logger: d.cfg.Logger,
 	}
 	if len(d.cfg.GossipKey) > 0 {
-		config.Keys = [][]byte{d.cfg.GossipKey}
+		config.Keys = append([][]byte{d.cfg.GossipKey}, d.cfg.GossipAlso...)
 	}
 	gossip, err := cluster.StartGossip(config)
 	if err == nil {

@@ -51,9 +51,9 @@ func TestWhoeverRefusesToBeFoundedIsAskedFromTimeToTime(t *testing.T) {
 	if _, err := c.by["a"].Decide(ctx, "x", []byte("1")); !errors.Is(err, ErrNotChosen) {
 		t.Fatalf("decided with an acceptor of another council: %v", err)
 	}
-	// Two roles of a and two of b ask every 100 ms, and at once after each hint and answer;
-	// it was tens of thousands.
-	most := 8*int64(time.Since(began)/(100*time.Millisecond)) + 256
+	// Two roles of a and two of b ask every 100 ms, and at once after each hint and answer,
+	// of which a slow machine makes hundreds; it was tens of thousands.
+	most := 8*int64(time.Since(began)/(100*time.Millisecond)) + 2048
 	if n := refusals.Load(); n == 0 || n > most {
 		t.Errorf("%d refusals, want 1 to %d", n, most)
 	}

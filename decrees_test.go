@@ -595,7 +595,7 @@ func TestProcessesFindEachOtherByGossip(t *testing.T) {
 	dirs := make(map[string]string)
 	open := func(name string) *Decrees {
 		listen := Addresses{Link: freeAddress(t), Gossip: freeAddress(t)}
-		d, err := OpenDecrees(ctx, DecreesConfig{Name: name, Acceptors: names, Data: dirs[name], Join: seeds, Listen: listen})
+		d, err := OpenDecrees(ctx, DecreesConfig{Name: name, ClusterName: "decrees", Acceptors: names, Data: dirs[name], Join: seeds, Listen: listen})
 		if err != nil {
 			t.Fatal(err)
 		}

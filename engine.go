@@ -65,6 +65,14 @@ func (g *Group) protocol() group.Protocol {
 		Event: tellFlight(g, g.raftEvent)})
 }
 
+// plain is the protocol for a replica that does not run: no times, no recorder.
+func (e Engine) plain() group.Protocol {
+	if e == Paxos {
+		return paxosnode.New(paxosnode.Config{})
+	}
+	return raftnode.New(raftnode.Config{})
+}
+
 // ballot is a term of the group as people read it if it is a ballot, else "".
 func (g *Group) ballot(term consensus.Term) string {
 	if g.config.Engine != Paxos || term == 0 {

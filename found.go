@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/synod-go/synod/cluster"
+	"github.com/synod-go/synod/storage"
 )
 
 // foundedBy is the id of the cluster that a node founds. It follows from the
@@ -21,6 +22,9 @@ func foundedBy(node uint64) string {
 	sum := sha256.Sum256(binary.BigEndian.AppendUint64([]byte("synod cluster "), node))
 	return hex.EncodeToString(sum[:8])
 }
+
+// foundedHere reports whether a node has founded the cluster with that id.
+func foundedHere(id string, node uint64) bool { return cluster.OwnPart(id) == foundedBy(node) }
 
 const (
 	// firstAsk and lastAsk are between which times the seeds are asked again.
@@ -145,6 +149,10 @@ func (n *Node) countedOn(name, other string) { n.foundedBeside(name, other) }
 // meets is told that a node of another cluster is in this node's gossip. That may
 // be somebody's wrong seed, unless this node was told to join others itself.
 func (n *Node) meets(m cluster.Member) {
+	if other := m.Meta.GetCluster(); cluster.Succeeds(other, n.Cluster()) {
+		n.failStopWith(&storage.LostError{Dir: n.dataDir(), Reason: fmt.Sprintf("node %s tells that its cluster was replaced by %s", m.Name, other)})
+		return
+	}
 	if len(n.seeds()) > 0 {
 		n.foundedBeside(m.Name, m.Meta.GetCluster())
 	}
@@ -166,5 +174,5 @@ func (n *Node) foundedAlone() bool {
 	joined := n.grouped.Load() && slices.ContainsFunc(n.groups, func(g *Group) bool {
 		return g.handle.View().Configuration.Version > 0
 	})
-	return n.Cluster() == foundedBy(n.id) && !joined
+	return foundedHere(n.Cluster(), n.id) && !joined
 }

@@ -26,7 +26,7 @@ func planned(t *testing.T, n int) *plan {
 	}
 	p := &plan{t: t}
 	for i := range n {
-		p.nodes = append(p.nodes, Config{Name: localName(i), Bootstrap: i == 0, Dir: t.TempDir(),
+		p.nodes = append(p.nodes, Config{Name: localName(i), ClusterName: "found", Bootstrap: i == 0, Dir: t.TempDir(),
 			Listen: Addresses{API: unusedAddress(t), Link: unusedAddress(t), Gossip: unusedAddress(t)},
 			Groups: []GroupConfig{{Name: "g", New: func() StateMachine { return nothing{} }}}})
 	}

@@ -61,14 +61,19 @@ type Group struct {
 	onceRecovered sync.Once
 	// admitting: a newcomer's place is being proposed.
 	admitting atomic.Bool
+	// asks are the requests for a place.
+	asks asks
 	// refusedPlace is who was told last that its name is an acceptor's.
 	refusedPlace atomic.Uint64
 	// keeper of sessions, if the group has any.
 	keeper atomic.Pointer[Sessions]
-	// hadPlace: this node has been in the group's configuration.
-	hadPlace atomic.Bool
+	// master of the cluster manager, if the group is its registry.
+	master atomic.Pointer[Master]
+	// jobs are the built-in framework beside it.
+	jobs atomic.Pointer[Jobs]
 	// members is the configuration as the replica last told it: for names, read only.
 	members atomic.Pointer[raft.Configuration]
+	noted   noted
 }
 
 // groupID is what the log and the wire call a group.
@@ -248,6 +253,9 @@ type GroupStatus struct {
 	// majorities of the old and of the new voters are both needed.
 	Joint   bool
 	Members []GroupMember
+	// Asking are the ids of nodes that have asked for a place within the last second or so
+	// and have none. Only nodes that run the group ask.
+	Asking []uint64
 	// Witness: this node votes and runs no state machine. It has no Digest.
 	Witness bool
 	// Digest is the checksum of everything applied up to DigestIndex: replicas
@@ -306,6 +314,9 @@ func (g *Group) Status(ctx context.Context) (GroupStatus, error) {
 	for _, m := range s.Configuration.Members {
 		out.Members = append(out.Members, g.memberStatus(m, &s))
 	}
+	out.Asking = slices.DeleteFunc(g.asks.lately(), func(id uint64) bool {
+		return slices.ContainsFunc(out.Members, func(m GroupMember) bool { return m.ID == id })
+	})
 	return out, nil
 }
 

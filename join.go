@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -75,17 +77,8 @@ func (j *joiner) Receive(ctx actor.Context) {
 // asksForPlace: a node that once had a place and has none now was removed.
 func (g *Group) asksForPlace() bool {
 	view := g.handle.View()
-	g.notePlace(view.Configuration, g.handle.Applied())
 	_, member := view.Configuration.Find(raft.ID(g.node.ID()))
-	return view.Fresh && !member && !g.hadPlace.Load()
-}
-
-// notePlace remembers a place that is committed: one that is not may be taken
-// back, and then the node has to ask again.
-func (g *Group) notePlace(c raft.Configuration, applied raft.Index) {
-	if _, member := c.Find(raft.ID(g.node.ID())); member && applied >= c.Version {
-		g.hadPlace.Store(true)
-	}
+	return view.Fresh && !member
 }
 
 // ask sends a request to all known nodes for each group that does not know us.
@@ -104,6 +97,36 @@ func (j *joiner) ask(ctx actor.Context) {
 	}
 }
 
+// askedLately is how long a request for a place counts.
+const askedLately = 4 * joinEvery
+
+// asks remembers who has asked for a place lately.
+type asks struct {
+	mu sync.Mutex
+	at map[uint64]time.Time
+}
+
+func (a *asks) note(id uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.at == nil {
+		a.at = map[uint64]time.Time{}
+	}
+	a.forget()
+	a.at[id] = time.Now()
+}
+
+func (a *asks) lately() []uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.forget()
+	return slices.Collect(maps.Keys(a.at))
+}
+
+func (a *asks) forget() {
+	maps.DeleteFunc(a.at, func(_ uint64, at time.Time) bool { return time.Since(at) > askedLately })
+}
+
 // admit gives the sender a place, if this node leads the group, and reports
 // whether it has begun to. A request that cannot be met now is repeated by the
 // sender: one a group is under way, as the core allows no more anyway. The link has
@@ -114,6 +137,7 @@ func (j *joiner) admit(m *messages.JoinRequest) (begun bool) {
 		return false
 	}
 	g := j.node.groups[i]
+	g.asks.note(m.GetFrom())
 	if engine := cmp.Or(Engine(m.GetEngine()), Raft); engine != g.config.Engine {
 		j.refuseEngine(m, g)
 		return false

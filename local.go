@@ -214,6 +214,23 @@ func (c *LocalCluster) Node(i int) *Node {
 	return c.nodes[i]
 }
 
+// Neighbour returns the node of that name in the LocalCluster of n, nil while it is killed. It reports false for a
+// node that is in none: others are then reached over the network alone.
+func (n *Node) Neighbour(name string) (neighbour *Node, local bool) {
+	if n.cfg.local == nil {
+		return nil, false
+	}
+	c := n.cfg.local.cluster
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, other := range c.nodes {
+		if localName(i) == name {
+			return other, true
+		}
+	}
+	return nil, true
+}
+
 // Leader returns the node that leads the named group and its number, waiting
 // until there is one that can commit.
 func (c *LocalCluster) Leader(ctx context.Context, group string) (*Node, int, error) {

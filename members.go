@@ -110,10 +110,10 @@ func (n *Node) openGossip() (err error) {
 	config := cluster.GossipConfig{
 		Self: cluster.NodeID(n.ID()), Name: n.cfg.Name, Listen: n.cfg.Listen.Gossip, Advertise: n.cfg.Advertise.Gossip,
 		Label: n.cfg.ClusterName, Meta: n.meta(), Seeds: n.cfg.Join, Extra: n.voterGossipAddresses, Book: n.book,
-		OnChange: n.onMembers, OnAlive: n.link.Reach, OnForeign: n.meets, Logger: n.log,
+		OnChange: n.onMembers, OnAlive: n.link.Reach, OnForeign: n.meets, Faults: n.cfg.Faults, Logger: n.log,
 	}
 	if len(n.cfg.GossipKey) > 0 {
-		config.Keys = [][]byte{n.cfg.GossipKey}
+		config.Keys = append([][]byte{n.cfg.GossipKey}, n.cfg.GossipAlso...)
 	}
 	if n.gossip, err = cluster.StartGossip(config); err == nil {
 		close(n.gossiping)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/synod-go/synod/cluster"
 	"github.com/synod-go/synod/raft"
@@ -41,14 +42,15 @@ type MemberChange struct {
 }
 
 // ChangeMember carries out c and waits until that is committed; a change that
-// is under way is waited for. Call it on the leader. Errors: *NotLeaderError,
+// is under way is waited for. Call it on the leader. One after which no majority of
+// voters would answer is refused. Errors: *NotLeaderError,
 // ErrNoLeader and ErrInvalidMembership (nothing was done), ErrNotFound (no
 // member, or for AddMember no node that is alive, has that name), ErrAmbiguous
 // (several have; nothing was done), ErrConflict
 // (the configuration changed meanwhile, or is not of c.Version), and
 // ErrUnknownOutcome, also when ctx ends.
 func (g *Group) ChangeMember(ctx context.Context, c MemberChange) error {
-	for {
+	for began := time.Now(); ; {
 		status, err := g.handle.Status(ctx)
 		switch {
 		case err != nil:
@@ -58,8 +60,9 @@ func (g *Group) ChangeMember(ctx context.Context, c MemberChange) error {
 		case c.Version != nil && uint64(status.Configuration.Version) != *c.Version:
 			return fmt.Errorf("%w: it has version %d", ErrConflict, status.Configuration.Version)
 		}
-		err = g.change(ctx, c, status.Configuration)
-		if !errors.Is(err, raft.ErrChangePending) {
+		err = g.change(ctx, c, status)
+		answering := errors.Is(err, errSilentVoters) && time.Since(began) < silentPatience // one may only be slow
+		if !answering && !errors.Is(err, raft.ErrChangePending) {
 			return err
 		}
 		if g.node.pause(ctx) != nil {
@@ -68,9 +71,10 @@ func (g *Group) ChangeMember(ctx context.Context, c MemberChange) error {
 	}
 }
 
-// change proposes c as the next configuration after now. That is a
-// compare-and-set in the core: now may be old already.
-func (g *Group) change(ctx context.Context, c MemberChange, now raft.Configuration) error {
+// change proposes c as the next configuration after that of status. That is a
+// compare-and-set in the core: it may be old already.
+func (g *Group) change(ctx context.Context, c MemberChange, status raft.Status) error {
+	now := status.Configuration
 	members := slices.Clone(now.Members)
 	i, err := pick(members, c.Name, identify)
 	switch {
@@ -95,7 +99,36 @@ func (g *Group) change(ctx context.Context, c MemberChange, now raft.Configurati
 	default:
 		return fmt.Errorf("%w: no action %q", ErrInvalidMembership, c.Action)
 	}
+	if c.Action != PromoteMember {
+		if err := keepsMajority(members, status); err != nil {
+			return err
+		}
+	}
 	return g.changeMembership(ctx, members, now.Version, id)
+}
+
+var errSilentVoters = fmt.Errorf("%w: no majority of the voters would answer", ErrInvalidMembership)
+
+// silentPatience is how long a change waits for voters that do not answer.
+const silentPatience = 2 * time.Second
+
+// keepsMajority refuses members of whose voters no majority has answered the leader lately, whose status it is: nothing
+// could be decided any more, not even to take the change back.
+func keepsMajority(members []raft.Member, status raft.Status) error {
+	var voters, silent []string
+	for _, m := range members {
+		if !m.Voter {
+			continue
+		}
+		voters = append(voters, m.Name)
+		if m.ID != status.ID && !slices.ContainsFunc(status.Peers, func(p raft.PeerStatus) bool { return p.ID == m.ID && p.Active }) {
+			silent = append(silent, m.Name)
+		}
+	}
+	if len(voters) == 0 || 2*len(silent) < len(voters) { // without a voter it is refused anyway
+		return nil
+	}
+	return fmt.Errorf("%w: they would be %s, and %s does not answer", errSilentVoters, strings.Join(voters, ", "), strings.Join(silent, ", "))
 }
 
 func identify(m raft.Member) (raft.ID, string) { return m.ID, m.Name }

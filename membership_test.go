@@ -3,6 +3,8 @@ package synod_test
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -89,29 +91,49 @@ func TestTheLastVoterCannotBeRemoved(t *testing.T) {
 	})
 }
 
+// killFollower ends the next node after the leader and waits until the leader has noticed.
+func killFollower(t *testing.T, ctx context.Context, c *synod.LocalCluster, g *synod.Group, leader int) (dead string) {
+	t.Helper()
+	dead = c.Node((leader + 1) % 3).Name()
+	c.Kill((leader + 1) % 3)
+	for {
+		status, err := g.Status(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(status.Members, func(m synod.GroupMember) bool { return m.Name == dead && m.Active }) {
+			return dead
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
 func TestLeadershipIsNotHandedToWhomDoesNotAnswer(t *testing.T) {
 	onBoth(t, func(t *testing.T, engine synod.Engine) {
 		c := start(t, 3, engine)
 		ctx := within(t, 30*time.Second)
 		g, i := leading(t, ctx, c)
-		dead := c.Node((i + 1) % 3).Name()
-		c.Kill((i + 1) % 3)
-		for ctx.Err() == nil { // until the leader has noticed
-			status, err := g.Status(ctx)
-			if err != nil {
-				t.Fatal(err)
-			}
-			active := false
-			for _, m := range status.Members {
-				active = active || m.Name == dead && m.Active
-			}
-			if !active {
-				break
-			}
-			time.Sleep(time.Millisecond)
-		}
+		dead := killFollower(t, ctx, c, g, i)
 		if err := g.TransferLeadership(ctx, dead); !errors.Is(err, synod.ErrUnavailable) {
 			t.Errorf("error %v, want ErrUnavailable", err)
+		}
+	})
+}
+
+func TestAChangeThatLeavesNoMajorityAnsweringIsRefused(t *testing.T) {
+	onBoth(t, func(t *testing.T, engine synod.Engine) {
+		c := start(t, 3, engine)
+		ctx := within(t, 30*time.Second)
+		g, i := leading(t, ctx, c)
+		dead, lives := killFollower(t, ctx, c, g, i), c.Node((i+2)%3).Name()
+		for _, action := range []synod.MemberAction{synod.RemoveMember, synod.DemoteMember} {
+			err := change(t, c, action, lives)
+			if !errors.Is(err, synod.ErrInvalidMembership) || !strings.Contains(err.Error(), dead+" does not answer") {
+				t.Errorf("%s: error %v, want ErrInvalidMembership and who does not answer", action, err)
+			}
+		}
+		if err := change(t, c, synod.RemoveMember, dead); err != nil && !errors.Is(err, synod.ErrNotFound) { // which a try of unknown outcome leaves
+			t.Errorf("the dead one cannot be removed: %v", err)
 		}
 	})
 }

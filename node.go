@@ -121,7 +121,7 @@ func (n *Node) start(ctx context.Context) error {
 	}{
 		{"the log", n.openStore}, {"the link", n.openLink},
 		{"gossip", func() error { return n.found(ctx) }}, {"the groups", n.startGroups},
-		{"the groups", n.awaitGroups}, {"the groups", n.startKeepers}, {"the groups", n.startJoiner}, {"the link", n.startLink}, {"gossip", n.startGossip},
+		{"the groups", n.awaitGroups}, {"the groups", n.startKeepers}, {"the groups", n.startMasters}, {"the groups", n.startJoiner}, {"the link", n.startLink}, {"gossip", n.startGossip},
 	} {
 		n.waitFor(step.name)
 		if err := ctx.Err(); err != nil {
@@ -185,6 +185,8 @@ func (n *Node) openLink() (err error) {
 	}
 	if n.cfg.local != nil {
 		config.Network = n.cfg.local.network
+	} else if n.cfg.Faults != nil {
+		config.Network = n.cfg.Faults.Over(cluster.TCP{})
 	}
 	if n.link, err = cluster.NewLink(config); err != nil {
 		return err
@@ -201,7 +203,7 @@ func (n *Node) startGroups() error {
 	for _, gc := range n.cfg.Groups {
 		g := &Group{node: n, name: gc.Name, id: groupID(gc.Name), config: gc, recovered: make(chan struct{})}
 		config := n.groupConfig(g)
-		if n.cfg.Bootstrap && n.Cluster() == foundedBy(n.id) {
+		if n.cfg.Bootstrap && foundedHere(n.Cluster(), n.id) {
 			config.Bootstrap = []raft.Member{{ID: config.ID, Voter: true, Name: n.cfg.Name,
 				Address: n.cfg.Advertise.Link, Priority: int32(n.cfg.Priority), Roles: config.Roles}}
 		}
@@ -256,6 +258,7 @@ func (n *Node) groupConfig(g *Group) group.Config {
 			}
 			n.emit(e)
 		},
+		Note:     g.noteElection,
 		FailStop: n.fail,
 		Logger:   n.log,
 	}

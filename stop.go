@@ -150,6 +150,9 @@ func (n *Node) stopActors() {
 		if keeper := g.keeper.Load(); keeper != nil {
 			n.stopActor(keeper.PID())
 		}
+		if master := g.master.Load(); master != nil {
+			n.stopActor(master.PID())
+		}
 		n.stopActor(g.handle.PID())
 	}
 }
