@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -166,13 +165,4 @@ func (a *app) setQuota(ctx context.Context, q api.Quota, done string) error {
 		return err
 	}
 	return a.answer(quotaDone{q.Path, done}, func(w io.Writer) { fmt.Fprintf(w, "quota of %q %s\n", q.Path, done) })
-}
-
-// firstLine is the first line of standard input: a password, for example.
-func (a *app) firstLine() (string, error) {
-	line, err := bufio.NewReader(io.LimitReader(a.in, 4096)).ReadString('\n')
-	if err == io.EOF {
-		err = nil
-	}
-	return strings.TrimRight(line, "\r\n"), err
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/synod-go/synod/api"
 	"github.com/synod-go/synod/cluster"
@@ -26,6 +27,7 @@ type app struct {
 	in       io.Reader
 	out, err io.Writer
 	signals  *signals // nil: nobody sends any
+	verbs    []string // that there are
 
 	addr    string
 	output  string
@@ -34,6 +36,8 @@ type app struct {
 	quiet   bool
 	user    string
 	tls     cluster.TLSFiles
+	// tokenFile has the token that we show, unless NODE_TOKEN is it.
+	tokenFile string
 }
 
 // programName is how the user can call this program again. "go run" builds a
@@ -50,47 +54,58 @@ func programName(arg0 string) string {
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:   a.program,
+		Use: a.program, Annotations: map[string]string{cobra.CommandDisplayNameAnnotation: a.program},
 		Short: "a cluster that elects, replicates and survives",
-		Long: "Synod is a replicated tree of keys on a few machines: it elects a leader, keeps every acknowledged\n" +
-			"write through crashes, and answers on every node.",
-		Example:       a.example("demo", "dev", "kv put colour blue", "status"),
+		Long: "Synod is a replicated tree of keys and a cluster manager on a few machines: it elects leaders, keeps every\n" +
+			"acknowledged write and every task through crashes, and answers on every node.",
+		Example:       a.example("demo", "dev", "kv put colour blue", "run examples/jobs/ticker.yaml", "status"),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	flags := root.PersistentFlags()
+	a.globalFlags(root.PersistentFlags())
+	root.AddGroup(&cobra.Group{ID: "start", Title: "Start:"}, &cobra.Group{ID: "use", Title: "Use:"},
+		&cobra.Group{ID: "work", Title: "Run work:"}, &cobra.Group{ID: "coordinate", Title: "Coordinate:"},
+		&cobra.Group{ID: "look", Title: "Look:"}, &cobra.Group{ID: "care", Title: "Care:"})
+	a.add(root, "start", a.demoCommand(), a.devCommand(), a.startCommand(&startFlags{}), a.agentCommand(&agentFlags{}))
+	root.AddCommand(a.helloCommand(), a.aliveCommand())
+	a.add(root, "use", a.kvCommand(), a.decreeCommand(), a.benchCommand())
+	a.add(root, "work", a.runCommand(), a.updateCommand(), a.psCommand(), a.jobsCommand(), a.logsCommand(), a.execCommand(), a.scaleCommand(),
+		a.restartCommand(), a.rollbackCommand(), a.stopCommand(), a.drainCommand())
+	a.add(root, "coordinate", a.lockCommand(), a.electCommand(), a.rankCommand(), a.barrierCommand(), a.sessionCommand(), a.proxyCommand(), a.renderCommand())
+	a.add(root, "look", a.statusCommand(), a.membersCommand(), a.agentsCommand(), a.frameworksCommand(), a.eventsCommand(), a.topCommand(), a.waitCommand(), a.flightCommand(), a.inspectCommand(), a.versionCommand())
+	a.add(root, "care", a.memberCommand(), a.stepDownCommand(), a.faultCommand(), a.aclCommand(), a.quotaCommand(), a.tlsCommand())
+	a.add(root, "care", a.doctorCommand(), a.bundleCommand())
+	a.add(root, "care", a.configCommand(), a.explainCommand())
+	a.add(root, "care", a.snapshotCommand(), a.recoverCommand())
+	a.add(root, "care", a.tokenCommand())
+	root.SetHelpCommand(a.helpCommand())
+	for _, c := range root.Commands() {
+		a.verbs = append(a.verbs, c.Name())
+	}
+	root.InitDefaultHelpCmd() // now, and not when it runs: what comes after this line is for all verbs
+	a.completionScripts(root)
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return a.checkFlags(c) }
+	root.SetFlagErrorFunc(a.flagError)
+	a.refuseStrayArguments(root)
+	a.complete(root)
+	sayNoJSON(root)
+	return root
+}
+
+// globalFlags are those of all verbs.
+func (a *app) globalFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&a.addr, "addr", envOr("NODE_ADDR", defaultAddrs), "API addresses of any nodes, separated by commas (NODE_ADDR)")
 	flags.StringVarP(&a.output, "output", "o", "table", "form of the answer: table or json")
 	flags.DurationVar(&a.timeout, "timeout", 5*time.Second, "how long to try")
 	flags.BoolVar(&a.noColor, "no-color", os.Getenv("NO_COLOR") != "", "no colours (NO_COLOR)")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no hints and no progress")
 	flags.StringVar(&a.user, "user", os.Getenv("NODE_USER"), "who we are to access lists (NODE_USER), with NODE_PASSWORD")
+	flags.StringVar(&a.tokenFile, "token-file", os.Getenv("NODE_TOKEN_FILE"), "file with the token that we show, mode 0600 (NODE_TOKEN_FILE, or NODE_TOKEN with the token)")
 	flags.StringVar(&a.tls.Authorities, "tls-ca", os.Getenv("NODE_TLS_CA"), "file with the cluster's authority (NODE_TLS_CA)")
 	flags.StringVar(&a.tls.Certificate, "tls-cert", os.Getenv("NODE_TLS_CERT"), "file with our certificate (NODE_TLS_CERT)")
 	flags.StringVar(&a.tls.Key, "tls-key", os.Getenv("NODE_TLS_KEY"), "file with our key, mode 0600 (NODE_TLS_KEY)")
-	root.AddGroup(&cobra.Group{ID: "start", Title: "Start:"}, &cobra.Group{ID: "use", Title: "Use:"},
-		&cobra.Group{ID: "coordinate", Title: "Coordinate:"},
-		&cobra.Group{ID: "look", Title: "Look:"}, &cobra.Group{ID: "care", Title: "Care:"})
-	a.add(root, "start", a.demoCommand(), a.devCommand(), a.startCommand())
-	a.add(root, "use", a.kvCommand(), a.decreeCommand(), a.benchCommand())
-	a.add(root, "coordinate", a.lockCommand(), a.electCommand(), a.rankCommand(), a.barrierCommand(), a.sessionCommand(), a.proxyCommand(), a.renderCommand())
-	a.add(root, "look", a.statusCommand(), a.membersCommand(), a.waitCommand(), a.flightCommand(), a.inspectCommand(), a.versionCommand())
-	a.add(root, "care", a.memberCommand(), a.stepDownCommand(), a.aclCommand(), a.quotaCommand(), a.tlsCommand())
-	root.SetHelpCommand(a.helpCommand())
-	root.InitDefaultHelpCmd() // now, and not when it runs: what comes after this line is for all verbs
-	root.InitDefaultCompletionCmd()
-	if completion, _, err := root.Find([]string{"completion"}); err == nil {
-		completion.Example = a.example("completion bash > ~/.local/share/bash-completion/completions/node")
-		for _, shell := range completion.Commands() {
-			shell.Example = a.example("completion " + shell.Name())
-		}
-	}
-	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return a.checkFlags(c) }
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return a.usageError(c, flagWords(err.Error())) })
-	a.refuseStrayArguments(root)
-	return root
 }
 
 func (a *app) add(root *cobra.Command, group string, commands ...*cobra.Command) {
@@ -151,6 +166,9 @@ func argumentWords(c *cobra.Command, args []string) string {
 	case len(args) == 0:
 		return "it takes " + wanted + ", but nothing was given"
 	}
+	if len(args) == 1 {
+		return fmt.Sprintf("it takes %s, but %q alone was given", wanted, args[0])
+	}
 	return fmt.Sprintf("it takes %s, but %d arguments were given", wanted, len(args))
 }
 
@@ -167,6 +185,24 @@ func (a *app) unknownVerb(c *cobra.Command, verb string) error {
 func (a *app) usageError(c *cobra.Command, why string) error {
 	return &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("%s cannot be called like that", c.CommandPath()), Why: why,
 		Do: []string{c.CommandPath() + " --help"}}
+}
+
+// flagError is a usage error about a flag, with the one that may have been meant.
+func (a *app) flagError(c *cobra.Command, err error) error {
+	e := &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("%s cannot be called like that", c.CommandPath()), Why: flagWords(err.Error())}
+	if name, is := strings.CutPrefix(err.Error(), "unknown flag: --"); is {
+		var known []string
+		c.Flags().VisitAll(func(f *pflag.Flag) {
+			if !f.Hidden {
+				known = append(known, f.Name)
+			}
+		})
+		if near := nearest(name, known); near != "" {
+			e.Do = append(e.Do, "did you mean  --"+near)
+		}
+	}
+	e.Do = append(e.Do, c.CommandPath()+" --help")
+	return e
 }
 
 var (
@@ -189,11 +225,14 @@ func flagWords(text string) string {
 }
 
 func (a *app) checkFlags(c *cobra.Command) error {
+	if a.output == "ndjson" && c.Name() == "events" {
+		a.output = "json" // a line for each is what it writes in any case
+	}
 	if a.output != "table" && a.output != "json" {
 		return &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("there is no output %q", a.output), Do: []string{"--output table or --output json"}}
 	}
-	if path := strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" "); a.output == "json" && (path == "dev" || path == "start" && !c.Flags().Changed("check")) {
-		return &api.Error{Code: api.CodeUsage, Message: path + " has no answer that could be JSON", Why: "it runs until it is stopped",
+	if path := pathOf(c); a.output == "json" && (path == "dev" || path == "agent" || path == "start") {
+		return &api.Error{Code: api.CodeUsage, Message: path + " has no answer that could be JSON", Why: withoutJSON[path],
 			Do: []string{"leave out --output; the log of start becomes JSON with --log-format json", "node status --output json"}}
 	}
 	if a.timeout <= 0 {
@@ -207,12 +246,25 @@ func (a *app) client() (*api.Client, error) { return a.clientIn(sessionToken{non
 
 // clientIn returns one that acts in a session, if one is named.
 func (a *app) clientIn(session sessionToken) (*api.Client, error) {
+	return a.clientOf(api.ClientConfig{Addrs: a.addrs(), Timeout: a.timeout, Session: session.value()})
+}
+
+// clientOf makes a client that shows what the flags and the environment say of who asks.
+func (a *app) clientOf(c api.ClientConfig) (*api.Client, error) {
 	config, err := a.clientTLS()
 	if err != nil {
 		return nil, err
 	}
-	return api.NewClient(api.ClientConfig{Addrs: a.addrs(), TLS: config, Timeout: a.timeout, Session: session.value(),
-		User: a.user, Password: os.Getenv("NODE_PASSWORD")})
+	token, err := a.token()
+	if err != nil {
+		return nil, err
+	}
+	if token != "" && a.user != "" {
+		return nil, &api.Error{Code: api.CodeUsage, Message: "a token and --user cannot go together", Why: "a request shows one of them",
+			Do: []string{"leave one out; access lists know a token as  sasl NAME"}}
+	}
+	c.TLS, c.User, c.Password, c.Token = config, a.user, os.Getenv("NODE_PASSWORD"), token
+	return api.NewClient(c)
 }
 
 func (a *app) addrs() []string {
@@ -220,7 +272,19 @@ func (a *app) addrs() []string {
 	return slices.Compact(addrs)
 }
 
+// clientTLS is how we speak to nodes; nil: in plain text. With a token the authority is enough.
 func (a *app) clientTLS() (*tls.Config, error) {
+	token, err := a.token()
+	if err != nil {
+		return nil, err
+	}
+	if token != "" && a.tls == (cluster.TLSFiles{Authorities: a.tls.Authorities}) && a.tls.Authorities != "" {
+		config, err := cluster.LoadAuthorities(a.tls.Authorities)
+		if err != nil {
+			return nil, tlsFilesError(err)
+		}
+		return config, nil
+	}
 	material, err := a.loadTLS()
 	if err != nil || material == nil {
 		return nil, err
@@ -235,17 +299,26 @@ func (a *app) loadTLS() (*cluster.TLS, error) {
 	}
 	if a.tls.Authorities == "" || a.tls.Certificate == "" || a.tls.Key == "" {
 		return nil, &api.Error{Code: api.CodeUsage, Message: "TLS needs three files",
-			Do: []string{"--tls-ca ca.pem --tls-cert NAME.pem --tls-key NAME-key.pem", "make them:  node tls init"}}
+			Do: []string{"--tls-ca ca.pem --tls-cert NAME.pem --tls-key NAME-key.pem", "or --tls-ca alone with a token: NODE_TOKEN or --token-file", "make them:  node tls init"}}
 	}
 	material, err := cluster.LoadTLS(a.tls)
 	if err != nil {
-		return nil, &api.Error{Code: api.CodeTLS, Message: "the TLS files cannot be used", Why: plain(err), Do: []string{"make new ones:  node tls init"}}
+		return nil, tlsFilesError(err)
+	}
+	if err := expiredError(a.tls, material, time.Now()); err != nil {
+		return nil, err
 	}
 	return material, nil
 }
 
+func tlsFilesError(err error) error {
+	return &api.Error{Code: api.CodeTLS, Message: "the TLS files cannot be used", Why: plain(err),
+		Do: secretDo(err, "node tls renew NAME", "make new ones:  node tls init")}
+}
+
 // example indents lines that call this program.
 func (a *app) example(lines ...string) string {
+	lines = slices.Clone(lines)
 	for i, line := range lines {
 		lines[i] = "  " + a.program + " " + line
 	}

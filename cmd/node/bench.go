@@ -100,7 +100,9 @@ func (a *app) bench(ctx context.Context, f *benchFlags) error {
 	}
 	a.hint("%d clients %s %d bytes for %s ...", f.clients, f.op, f.size, f.duration)
 	result := f.load(ctx, client, value)
-	if _, err := client.Delete(ctx, "bench", api.WriteOptions{Recursive: true}); err != nil && ctx.Err() == nil {
+	tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), benchTidy) // after Ctrl-C too
+	defer cancel()
+	if _, err := client.Delete(tidy, "bench", api.WriteOptions{Recursive: true}); err != nil {
 		a.hint("the keys below bench/ are still there: %s", plain(err))
 	}
 	if result.Done == 0 {
@@ -108,6 +110,9 @@ func (a *app) bench(ctx context.Context, f *benchFlags) error {
 	}
 	return a.answer(result, func(w io.Writer) { showBench(w, result) })
 }
+
+// benchTidy is how long the keys of a measurement may take to be deleted.
+const benchTidy = 5 * time.Second
 
 func put(ctx context.Context, client *api.Client, i int, value []byte) error {
 	_, err := client.Put(ctx, fmt.Sprintf("bench/%d", i), value, api.WriteOptions{})
@@ -126,7 +131,11 @@ func (f *benchFlags) load(ctx context.Context, client *api.Client, value []byte)
 		group.Go(func() {
 			for ctx.Err() == nil && time.Now().Before(end) {
 				start := time.Now()
-				if err := f.one(ctx, client, value); err != nil {
+				err := f.one(ctx, client, value)
+				if ctx.Err() != nil {
+					return // it was given up by the user, which is no failure
+				}
+				if err != nil {
 					mu.Lock()
 					result.Failed++
 					if result.Why == "" {

@@ -39,7 +39,7 @@ func (a *app) memberAction(verb, short string) *cobra.Command {
 			}
 			done, err := client.ChangeMember(c.Context(), api.MemberChange{Action: verb, Name: args[0], Version: version.value})
 			if err != nil {
-				return err
+				return advise(err, api.CodeUnknown, "look whether it has happened:  node members")
 			}
 			return a.answer(done, func(w io.Writer) {
 				fmt.Fprintf(w, "%s %s done, configuration version %d\n", verb, args[0], done.Version)

@@ -1,12 +1,12 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"slices"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -19,97 +19,179 @@ import (
 // maxConfigBytes is as long as a configuration file may be.
 const maxConfigBytes = 1 << 20
 
-// notInFile are flags that make no sense in the file of a node.
-var notInFile = []string{"config", "check", "help", "addr", "output", "timeout", "no-color", "quiet"}
+// envPrefix begins the names of variables that set what flags set: NODE_API_PORT is --api-port.
+const envPrefix = "NODE_"
 
-// applyConfigFile sets the flags that are not on the command line to what the file says:
-// its keys are the names of the flags. It returns the place of each in the file, and tells
-// all that is wrong with it at once.
-func applyConfigFile(c *cobra.Command, file string) (origins map[string]string, err error) {
-	document, err := readConfigFile(file)
-	if err != nil || document == nil {
-		return nil, err
-	}
-	var wrong []string
-	origins = map[string]string{}
-	note := func(n *yaml.Node, format string, args ...any) {
-		wrong = append(wrong, fmt.Sprintf("line %d: ", n.Line)+fmt.Sprintf(format, args...))
-	}
-	seen := map[string]bool{}
-	for i := 0; i+1 < len(document.Content); i += 2 {
-		key, value := document.Content[i], document.Content[i+1]
-		flag := configFlag(c, key.Value)
-		switch {
-		case flag == nil:
-			note(key, "there is no key %q%s", key.Value, suggestKey(c, key.Value))
-		case seen[key.Value]:
-			note(key, "%q is there twice", key.Value)
-		case flag.Changed: // the command line is stronger
-		default:
-			if err := setFromFile(flag, value); err != nil {
-				note(value, "%s: %s", key.Value, err)
-			} else {
-				origins[flag.Name] = fmt.Sprintf("%s:%d", file, value.Line)
-			}
-		}
-		seen[key.Value] = true
-	}
-	if len(wrong) == 0 {
-		return origins, nil
-	}
-	return nil, &api.Error{Code: api.CodeUsage, Message: "the configuration file " + file + " is not understood", Why: strings.Join(wrong, "\n"),
-		Do: []string{"its keys are the flags of start:  node start --help"}}
+// commandLine is the origin of flags.
+const commandLine = "command line"
+
+// origin is where the value of a setting is from: commandLine, a variable, or a place in the file.
+type origin struct {
+	from         string
+	line, column int // from 1 on; 0: not the file
 }
 
-// readConfigFile returns the mapping that a file holds, nil if it is empty.
-func readConfigFile(file string) (*yaml.Node, error) {
-	failed := func(why string) error {
-		return &api.Error{Code: api.CodeUsage, Message: "the configuration file " + file + " cannot be read", Why: why}
+// settings are the flags of a node or an agent as file, environment and command line together have them:
+// each is stronger than the one before.
+type settings struct {
+	c       *cobra.Command
+	file    string // "" if there is none
+	data    []byte
+	origins map[string]origin // by name; what is not here has its default
+	wrong   []mistake
+}
+
+// settleFlags sets the flags of c that are not on the command line to what the environment says, or else the
+// file, if there is one: its keys are the names of the flags. It tells all that is wrong at once.
+func settleFlags(c *cobra.Command, file string) (*settings, error) {
+	s := &settings{c: c, file: file, origins: map[string]origin{}}
+	if file != "" {
+		document, err := s.read()
+		if err != nil {
+			return nil, err
+		}
+		s.takeFile(document)
 	}
-	f, err := os.Open(file)
+	s.takeEnvironment()
+	if len(s.wrong) == 0 {
+		return s, nil
+	}
+	return nil, s.error()
+}
+
+func (s *settings) error() *api.Error {
+	verb := "start"
+	if s.c.Name() == "agent" {
+		verb = "agent"
+	}
+	e := &api.Error{Code: api.CodeUsage, Message: "the configuration file " + s.file + " is not understood", Why: showMistakes(s.file, s.data, s.wrong),
+		Do: []string{fmt.Sprintf("its keys are the flags of %[1]s:  node %[1]s --help", verb)}}
+	if s.file == "" {
+		e.Message, e.Do = "the environment is not understood", []string{"node config show --origin"}
+	}
+	return e
+}
+
+// read returns the mapping that the file holds, nil if it is empty.
+func (s *settings) read() (*yaml.Node, error) {
+	failed := func(why string) error {
+		return &api.Error{Code: api.CodeUsage, Message: "the configuration file " + s.file + " cannot be read", Why: why}
+	}
+	f, err := os.Open(s.file)
 	if err != nil {
 		return nil, failed(plain(err))
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxConfigBytes+1))
+	s.data, err = io.ReadAll(io.LimitReader(f, maxConfigBytes+1))
 	switch {
 	case err != nil:
 		return nil, failed(plain(err))
-	case len(text) > maxConfigBytes:
+	case len(s.data) > maxConfigBytes:
 		return nil, failed(fmt.Sprintf("it is longer than %d bytes", maxConfigBytes))
 	}
 	var document yaml.Node
-	if err := yaml.Unmarshal(text, &document); err != nil {
-		return nil, failed(strings.TrimPrefix(err.Error(), "yaml: "))
-	}
-	if len(document.Content) == 0 {
+	if err := yaml.Unmarshal(s.data, &document); err != nil {
+		s.wrong = append(s.wrong, syntaxMistake(err))
 		return nil, nil
 	}
-	if document.Content[0].Kind != yaml.MappingNode {
-		return nil, failed("it is not a list of lines  key: value")
+	if len(document.Content) == 0 || document.Content[0].Tag == "!!null" {
+		return nil, nil
+	}
+	if n := document.Content[0]; n.Kind != yaml.MappingNode {
+		s.note(n, "lines  key: value  are wanted", "")
+		return nil, nil
 	}
 	return document.Content[0], nil
 }
 
-// configFlag is the flag of a key, nil if there is none that may be in a file.
-func configFlag(c *cobra.Command, key string) *pflag.Flag {
-	if slices.Contains(notInFile, key) {
+var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?`)
+
+// syntaxMistake is what the YAML reader has against a file, at the line that it names.
+func syntaxMistake(err error) mistake {
+	parts := yamlLine.FindStringSubmatch(err.Error())
+	line, _ := strconv.Atoi(parts[1])
+	return mistake{max(1, line), 1, fmt.Sprintf("this is no YAML: %.200s", err.Error()[len(parts[0]):]), ""}
+}
+
+func (s *settings) note(n *yaml.Node, text, hint string) {
+	s.wrong = append(s.wrong, mistake{n.Line, n.Column, text, hint})
+}
+
+func (s *settings) takeFile(document *yaml.Node) {
+	if document == nil {
+		return
+	}
+	seen := map[string]bool{}
+	for i := 0; i+1 < len(document.Content); i += 2 {
+		key, value := document.Content[i], document.Content[i+1]
+		flag := s.flag(key.Value)
+		switch {
+		case flag == nil:
+			s.note(key, fmt.Sprintf("there is no key %.100q", key.Value), s.otherKey(key.Value))
+		case seen[key.Value]:
+			s.note(key, fmt.Sprintf("%q is there twice", key.Value), "")
+		case flag.Changed: // the command line is stronger
+		default:
+			if err := setFromFile(flag, value); err != nil {
+				s.note(value, key.Value+": "+err.Error(), "")
+			} else {
+				s.origins[flag.Name] = origin{s.file, value.Line, value.Column}
+			}
+		}
+		seen[key.Value] = true
+	}
+}
+
+// takeEnvironment has variables take the place of what the file says.
+func (s *settings) takeEnvironment() {
+	s.each(func(flag *pflag.Flag) {
+		name := envName(flag.Name)
+		value := os.Getenv(name)
+		switch {
+		case flag.Changed:
+			s.origins[flag.Name] = origin{from: commandLine}
+		case value == "":
+		default:
+			if err := setText(flag, value); err != nil {
+				s.wrong = append(s.wrong, mistake{text: name + ": " + err.Error()})
+			}
+			s.origins[flag.Name] = origin{from: name}
+		}
+	})
+}
+
+// envName is the variable of a flag.
+func envName(flag string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// each calls do for all flags that are settings: those of the verb, and the files for TLS.
+func (s *settings) each(do func(*pflag.Flag)) {
+	s.c.Flags().VisitAll(func(f *pflag.Flag) {
+		if s.flag(f.Name) != nil {
+			do(f)
+		}
+	})
+}
+
+// flag is the flag of a key, nil if there is none that may be in a file.
+func (s *settings) flag(key string) *pflag.Flag {
+	if key == "config" || key == "help" {
 		return nil
 	}
-	return c.Flags().Lookup(key)
+	if f := s.c.LocalNonPersistentFlags().Lookup(key); f != nil {
+		return f
+	}
+	if strings.HasPrefix(key, "tls-") {
+		return s.c.InheritedFlags().Lookup(key)
+	}
+	return nil
 }
 
 // setFromFile gives a flag its value: a list only to one that takes several.
 func setFromFile(flag *pflag.Flag, value *yaml.Node) error {
 	list, takesList := flag.Value.(pflag.SliceValue)
 	switch {
-	case value.Kind == yaml.ScalarNode && value.Tag != "!!null" && takesList:
-		return list.Replace(strings.Split(value.Value, ","))
-	case value.Kind == yaml.ScalarNode && value.Tag != "!!null":
-		if err := flag.Value.Set(value.Value); err != nil {
-			return fmt.Errorf("%q is no %s", value.Value, flag.Value.Type())
-		}
-		return nil
 	case value.Kind == yaml.SequenceNode && takesList:
 		var values []string
 		for _, v := range value.Content {
@@ -119,49 +201,79 @@ func setFromFile(flag *pflag.Flag, value *yaml.Node) error {
 			values = append(values, v.Value)
 		}
 		return list.Replace(values)
+	case value.Kind != yaml.ScalarNode || value.Tag == "!!null":
+		return errors.New("a plain value is wanted")
 	}
-	return errors.New("a plain value is wanted")
+	return setText(flag, value.Value)
 }
 
-// suggestKey names the key that may have been meant.
-func suggestKey(c *cobra.Command, key string) string {
-	keys := &cobra.Command{SuggestionsMinimumDistance: 2}
-	c.Flags().VisitAll(func(f *pflag.Flag) {
-		if !slices.Contains(notInFile, f.Name) {
-			keys.AddCommand(&cobra.Command{Use: f.Name, Run: func(*cobra.Command, []string) {}})
+// setText gives a flag the value that a text stands for.
+func setText(flag *pflag.Flag, text string) error {
+	if list, takesList := flag.Value.(pflag.SliceValue); takesList {
+		return list.Replace(strings.Split(text, ","))
+	}
+	if err := flag.Value.Set(text); err != nil {
+		return fmt.Errorf("%.100q is not %s", text, typeWords(flag))
+	}
+	return nil
+}
+
+// typeWords says what a flag takes.
+func typeWords(flag *pflag.Flag) string {
+	switch kind := flag.Value.Type(); kind {
+	case "int":
+		return "a whole number"
+	case "bool":
+		return "true or false"
+	case "duration":
+		return "a time such as 5s or 300ms"
+	default:
+		return "a " + kind
+	}
+}
+
+// otherKey says what may have been meant by a key that there is not.
+func (s *settings) otherKey(key string) string {
+	var known []string
+	s.each(func(f *pflag.Flag) { known = append(known, f.Name) })
+	if near := didYouMean(key, known); near != "" {
+		return near
+	}
+	a := &app{}
+	for _, other := range []*cobra.Command{a.startCommand(&startFlags{}), a.agentCommand(&agentFlags{})} {
+		if other.Name() != s.c.Name() && other.Flags().Lookup(key) != nil && key != "config" {
+			return "it is one of node " + other.Name()
 		}
-	})
-	if near := keys.SuggestionsFor(key); len(near) > 0 {
-		return ", did you mean " + near[0] + "?"
 	}
 	return ""
 }
 
-// setting is one line of "start --check".
-type setting struct {
-	Key   string `json:"key"`
-	Value string `json:"value"`
-	From  string `json:"from"`
+var flagNamed = regexp.MustCompile(`--([a-z-]+)`)
+
+// place finds where the first flag that an error names has got its value, if that was not the command line.
+func (s *settings) place(e *api.Error) (key string, o origin) {
+	for _, m := range flagNamed.FindAllStringSubmatch(e.Message+" "+e.Why, -1) {
+		if o := s.origins[m[1]]; s.flag(m[1]) != nil && o.from != "" && o.from != commandLine {
+			return m[1], o
+		}
+	}
+	return "", origin{}
 }
 
-// showSettings prints what holds, and where each value comes from.
-func (a *app) showSettings(c *cobra.Command, origins map[string]string) error {
-	var list []setting
-	c.Flags().VisitAll(func(f *pflag.Flag) {
-		if slices.Contains(notInFile, f.Name) {
-			return
-		}
-		from := "default"
-		if f.Changed {
-			from = "command line"
-		}
-		list = append(list, setting{f.Name, strings.Trim(f.Value.String(), "[]"), cmp.Or(origins[f.Name], from)})
-	})
-	return a.answer(list, func(w io.Writer) {
-		rows := [][]string{{"KEY", "VALUE", "FROM"}}
-		for _, s := range list {
-			rows = append(rows, []string{s.Key, cmp.Or(s.Value, "-"), s.From})
-		}
-		columns(w, rows)
-	})
+// placed adds to an error where the value that it is about is from.
+func (s *settings) placed(err error) error {
+	e, is := errors.AsType[*api.Error](err)
+	if !is {
+		return err
+	}
+	key, o := s.place(e)
+	if key == "" {
+		return err
+	}
+	m := mistake{line: o.line, column: o.column, text: key}
+	if o.line == 0 {
+		m.text = "it is from " + o.from
+	}
+	e.Why = strings.TrimPrefix(e.Why+"\n"+showMistakes(o.from, s.data, []mistake{m}), "\n")
+	return err
 }

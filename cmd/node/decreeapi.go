@@ -160,7 +160,7 @@ func (p *decreeProcess) setFaults(w http.ResponseWriter, r *http.Request) {
 
 // readFaults reads the body of PUT /v1/faults; false if it has refused it.
 func readFaults(w http.ResponseWriter, r *http.Request) (change faultChange, ok bool) {
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, decreeValueBytes)).Decode(&change); err != nil {
+	if err := readJSON(http.MaxBytesReader(w, r.Body, decreeValueBytes), &change); err != nil {
 		decreeFailure(w, &api.Error{Code: api.CodeRequest, Message: "these are no faults", Why: plain(err)})
 		return change, false
 	}
@@ -171,6 +171,18 @@ func readFaults(w http.ResponseWriter, r *http.Request) (change faultChange, ok 
 		}
 	}
 	return change, true
+}
+
+// readJSON reads one document. It refuses one that is nested too deep.
+func readJSON(from io.Reader, v any) error {
+	body, err := io.ReadAll(from)
+	if err == nil {
+		err = api.CheckDepth(body)
+	}
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(body, v)
 }
 
 func decreeAnswer(w http.ResponseWriter, status int, v any) {

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -90,12 +89,12 @@ func (a *app) serveDecrees(ctx context.Context, f *decreeFlags) error {
 	if p.decrees, err = synod.OpenDecrees(ctx, config); err != nil {
 		return decreeStartError(ctx, f, config, err)
 	}
+	limits := api.ServerLimits{BodyTime: 30 * time.Second, Logger: config.Logger}
 	if config.TLS != nil {
-		listener = newTLSListener(listener, config.TLS)
+		limits.Known = func(*http.Request) bool { return true } // no other request comes through the handshake
 	}
-	server := &http.Server{Handler: p.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
-		ErrorLog: slog.NewLogLogger(config.Logger.Handler(), slog.LevelInfo)}
-	go func() { _ = server.Serve(listener) }() // it ends with Close
+	server := limits.Server(p.handler())
+	go func() { _ = server.Serve(limits.Listener(listener, decreeTLS(config.TLS))) }() // it ends with Close
 	a.hint("%s %016x plays %v; api %s, gossip %s, pid %d", f.name, p.decrees.ID(), words(config.Roles), config.Listen.API,
 		config.Listen.Gossip, os.Getpid())
 	select {
@@ -126,11 +125,11 @@ func (a *app) decreesConfig(f *decreeFlags, p *decreeProcess) (synod.DecreesConf
 	if err != nil {
 		return synod.DecreesConfig{}, err
 	}
-	key, err := loadGossipKey(f.gossipKey)
+	keys, err := loadGossipKeys(f.gossipKey)
 	if err != nil {
 		return synod.DecreesConfig{}, err
 	}
-	advertise, err := f.checkAddresses(material != nil && key != nil)
+	advertise, err := f.checkAddresses(material != nil && keys != nil)
 	if err != nil {
 		return synod.DecreesConfig{}, err
 	}
@@ -143,7 +142,7 @@ func (a *app) decreesConfig(f *decreeFlags, p *decreeProcess) (synod.DecreesConf
 	}
 	config := synod.DecreesConfig{Name: f.name, ClusterName: f.cluster, Data: f.dir(), Acceptors: f.acceptors, Roles: roles,
 		Scheme: scheme, Distinguished: f.distinguished, Proposer: f.proposer, Join: f.join,
-		Listen: f.addresses(f.listen), Advertise: f.addresses(advertise), TLS: material, GossipKey: key, Insecure: f.insecure,
+		Listen: f.addresses(f.listen), Advertise: f.addresses(advertise), TLS: material, GossipKey: keys.first(), GossipAlso: keys.also(), Insecure: f.insecure,
 		Retransmit: f.retransmit, Backoff: f.backoff, LearnTimeout: f.learnAfter, Recorded: f.recorded,
 		Event: p.show.event, Logger: log}
 	if f.faults {
@@ -235,7 +234,10 @@ func endedDecrees(f *decreeFlags, err error) error {
 		Do: []string{"node inspect acceptor --data " + f.dir()}}
 }
 
-// newTLSListener lets in who shows a certificate of the cluster, and nobody else.
-func newTLSListener(l net.Listener, material *cluster.TLS) net.Listener {
-	return tls.NewListener(l, material.ServerConfig(cluster.RoleNode, cluster.RoleClient))
+// decreeTLS lets in who shows a certificate of the cluster with which it may decide something, and nobody else.
+func decreeTLS(material *cluster.TLS) *tls.Config {
+	if material == nil {
+		return nil
+	}
+	return material.ServerConfig(cluster.RoleNode, cluster.RoleUse, cluster.RoleOperate, cluster.RoleAdmin, cluster.RoleClient)
 }

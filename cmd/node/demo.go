@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -23,6 +25,7 @@ type demo struct {
 	fleet  *fleet
 	client *api.Client
 	steps  []demoStep
+	next   []string // what to try after it
 	killed *child
 	acked  map[string]string
 	logs   lockedBuffer
@@ -47,68 +50,80 @@ func (a *app) demoCommand() *cobra.Command {
 	d := &demo{app: a}
 	c := &cobra.Command{
 		Use: "demo", Short: "a story that judges itself: kill, pause and recover, in a few seconds", Args: cobra.NoArgs,
-		Long: "Start three nodes, write keys, kill the leader, read everything back, bring the node back, pause another\n" +
-			"one, and compare what all three hold. It ends by itself with PASS (exit code 0) or FAIL (1).",
+		Long: "Start three nodes and two agents, write keys, run a job, kill the leader, read everything back, bring the node back,\n" +
+			"pause another one, kill an agent, and compare what all nodes hold. It ends by itself with PASS (exit code 0) or FAIL (1).",
 		Example: a.example("demo", "demo --keys 5000 --output json"),
 		RunE:    func(c *cobra.Command, _ []string) error { return d.run(c.Context()) },
 	}
+	d.next = []string{"dev                    keeps a cluster running to try things on", "demo master-failover   kills the leading master while tasks run"}
 	c.Flags().IntVar(&d.keys, "keys", 500, "how many keys to write")
-	c.AddCommand(a.demoPaxosCommand(), a.demoRaftCommand())
+	c.AddCommand(a.demoPaxosCommand(), a.demoRaftCommand(), a.demoSupervisionCommand(),
+		a.demoMasterCommand(), a.demoAgentCommand(), a.demoSchedulerCommand(), a.demoDockerCommand(), a.demoChoreCommand(), a.demoSweepCommand())
 	return c
 }
 
-func (d *demo) run(ctx context.Context) error {
+func (d *demo) checkKeys() error {
 	if d.keys < 1 || d.keys > 1_000_000 {
 		return &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("cannot write %d keys", d.keys), Why: "1 to 1,000,000 are possible"}
 	}
-	dir, remove, err := d.dataDir("")
-	if err != nil {
-		return err
-	}
-	defer remove()
-	if d.fleet, err = newFleet(3, 0, dir, func(*child) io.Writer { return &d.logs }); err != nil {
-		return err
-	}
-	defer d.fleet.end()
-	if d.client, err = api.NewClient(api.ClientConfig{Addrs: d.fleet.addrs(), Timeout: 10 * time.Second}); err != nil {
+	return nil
+}
+
+func (d *demo) run(ctx context.Context) error {
+	if err := d.checkKeys(); err != nil {
 		return err
 	}
 	d.acked = map[string]string{}
-	return d.tell(ctx)
-}
-
-// tell runs the steps until one fails.
-func (d *demo) tell(ctx context.Context) error {
-	story := []struct {
-		name string
-		run  func(context.Context) (string, error)
-	}{
-		{"start 3 nodes (3 processes)", d.startAll},
+	t := &jobDemo{taskDemo: &taskDemo{demo: d, stop: func() {}}}
+	start, tasks, agents := "start 3 nodes (3 processes)", runtime.GOOS == "linux", 0
+	if tasks {
+		start, agents = "start 3 nodes, 2 agents (5 processes)", 2
+	}
+	acts := []demoAct{
+		{start, t.startAll},
 		{fmt.Sprintf("put %d keys", d.keys), d.putKeys},
+		{fmt.Sprintf("run a job x%d", jobDemoCount), t.runJob},
 		{"kill -9 the leader", d.killLeader},
 		{fmt.Sprintf("read %d keys back", d.keys), d.readBack},
 		{"start the killed node again", d.bringBack},
 		{"pause the leader (SIGSTOP), write on, resume", d.pauseLeader},
+		{"kill -9 an agent, start it again", t.killAgent},
 		{"compare what the 3 nodes hold", d.compare},
 	}
+	if !tasks {
+		acts = slices.DeleteFunc(acts, func(a demoAct) bool { return strings.Contains(a.name, "job") || strings.Contains(a.name, "agent") })
+	}
+	return t.play(ctx, 3, agents, acts)
+}
+
+// demoAct is a step that is to be done: what it returns is what was seen.
+type demoAct struct {
+	name string
+	run  func(context.Context) (string, error)
+}
+
+// perform does the acts until one fails. Below the line of each it shows more.
+func (d *demo) perform(ctx context.Context, acts []demoAct, more func()) error {
 	began := time.Now()
-	for i, step := range story {
+	for i, act := range acts {
 		start := time.Now()
-		note, err := step.run(ctx)
+		bounded, cancel := context.WithTimeout(ctx, actTime)
+		note, err := act.run(bounded)
+		cancel()
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		done := demoStep{Name: step.name, OK: err == nil, Millis: float64(time.Since(start).Microseconds()) / 1000, Note: note}
+		done := demoStep{Name: act.name, OK: err == nil, Millis: float64(time.Since(start).Microseconds()) / 1000, Note: note}
 		if err != nil {
 			done.Note = demoReason(err)
 		}
 		d.steps = append(d.steps, done)
-		d.show(i+1, len(story), done)
-		if err != nil {
+		d.show(i+1, len(acts), done)
+		if more(); err != nil {
 			break
 		}
 	}
-	return d.verdict(len(story), time.Since(began))
+	return d.verdict(len(acts), time.Since(began))
 }
 
 func (d *demo) show(i, of int, s demoStep) {
@@ -144,7 +159,13 @@ func (d *demo) verdict(of int, took time.Duration) error {
 		d.hint("what the nodes said last:\n%s", d.logs.tail())
 		return silent(api.CodeDemo.Info().Exit)
 	}
-	d.hint("Next:  %s dev   keeps a cluster running to try things on", d.program)
+	for i, next := range d.next {
+		word := "Next: "
+		if i > 0 {
+			word = "      "
+		}
+		d.hint("%s %s %s", word, d.program, next)
+	}
 	return nil
 }
 
@@ -153,21 +174,6 @@ func demoReason(err error) string {
 		return e.Error()
 	}
 	return plain(err)
-}
-
-func (d *demo) startAll(ctx context.Context) (string, error) {
-	for _, c := range d.fleet.nodes {
-		if err := d.fleet.start(c); err != nil {
-			return "", err
-		}
-	}
-	ctx, cancel := context.WithTimeout(ctx, upTimeout)
-	defer cancel()
-	status, err := d.fleet.await(ctx, d.client, allVote(3))
-	if err != nil {
-		return "", fmt.Errorf("the cluster did not come up: %s", upReason(status, err))
-	}
-	return fmt.Sprintf("leader %s, term %d", status.Leader, status.Term), nil
 }
 
 // putKeys writes with a few clients and remembers what was acknowledged.
@@ -245,15 +251,18 @@ func (d *demo) bringBack(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, upTimeout)
 	defer cancel()
 	start := time.Now()
-	_, err := d.fleet.await(ctx, d.client, func(s api.Status) bool {
-		return s.Healthy && slices.ContainsFunc(s.Members, func(m api.MemberStatus) bool {
-			return m.Name == d.killed.name && m.Behind != nil && *m.Behind == 0
-		})
-	})
+	_, err := d.fleet.await(ctx, d.client, func(s api.Status) bool { return caughtUp(s, d.killed.name) })
 	if err != nil {
 		return "", fmt.Errorf("%s did not catch up", d.killed.name)
 	}
 	return fmt.Sprintf("%s has caught up after %d ms", d.killed.name, time.Since(start).Milliseconds()), nil
+}
+
+// caughtUp reports whether a healthy cluster says of a node that it has all.
+func caughtUp(s api.Status, name string) bool {
+	return s.Healthy && slices.ContainsFunc(s.Members, func(m api.MemberStatus) bool {
+		return m.Name == name && m.Behind != nil && *m.Behind == 0
+	})
 }
 
 // pauseLeader stops the leader's process while the others go on: when it comes
@@ -275,15 +284,18 @@ func (d *demo) pauseLeader(ctx context.Context) (string, error) {
 	start := time.Now()
 	paused.signal(syscall.SIGSTOP, false)
 	defer paused.signal(syscall.SIGCONT, false)
+	up, cancel := context.WithTimeout(ctx, upTimeout)
+	defer cancel()
+	// A write alone proves nothing: the leader may have answered it before the signal has reached all its threads.
+	now, err := d.fleet.await(up, others, func(s api.Status) bool { return s.Leader != "" && s.Leader != paused.name })
+	if err != nil {
+		return "", fmt.Errorf("nobody leads while %s is paused", paused.name)
+	}
 	if _, err := others.Put(ctx, "demo/while-paused", []byte("new"), api.WriteOptions{}); err != nil {
 		return "", err
 	}
 	d.acked["demo/while-paused"] = "new"
 	took := time.Since(start)
-	now, err := others.Status(ctx, false)
-	if err != nil {
-		return "", err
-	}
 	paused.signal(syscall.SIGCONT, false)
 	own, err := api.NewClient(api.ClientConfig{Addrs: []string{paused.api()}, Timeout: 10 * time.Second})
 	if err != nil {
@@ -306,16 +318,25 @@ func (d *demo) addrsWithout(c *child) []string {
 
 // compare waits until all nodes have applied the same index and looks at their digests.
 func (d *demo) compare(ctx context.Context) (string, error) {
+	var names []string
+	for _, c := range d.fleet.nodes {
+		names = append(names, c.name)
+	}
+	return sameDigests(ctx, names, d.digests)
+}
+
+// sameDigests waits until the nodes are at the same index, where their digests must be equal.
+func sameDigests(ctx context.Context, names []string, read func(context.Context) ([]api.Digest, error)) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	for {
-		digests, err := d.digests(ctx)
+		digests, err := read(ctx)
 		if err == nil && allEqual(digests) {
 			return fmt.Sprintf("equal: digest %s at index %d", digests[0].Sum, digests[0].Index), nil
 		}
 		for i := range digests {
 			if err == nil && digests[i].Index == digests[0].Index && digests[i].Sum != digests[0].Sum {
-				return "", fmt.Errorf("%s differs from %s at index %d", d.fleet.nodes[i].name, d.fleet.nodes[0].name, digests[0].Index)
+				return "", fmt.Errorf("%s differs from %s at index %d", names[i], names[0], digests[0].Index)
 			}
 		}
 		select {

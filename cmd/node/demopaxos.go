@@ -134,7 +134,7 @@ func newCouncil(a *app, n int, dir string) (*council, error) {
 // args start one process, which plays the role that its name says.
 func (c *council) args(p *child) []string {
 	role := map[byte]string{'a': "acceptor", 'p': "proposer", 'l': "learner"}[p.name[0]]
-	args := []string{"decree", "serve", "--name", p.name, "--data", c.dir(p.name), "--roles", role, "--faults",
+	args := []string{"decree", "serve", "--name", p.name, "--data", c.dir(p.name), "--cluster", c.fleet.name, "--roles", role, "--faults",
 		"--acceptors", strings.Join(c.acceptors, ","), "--scheme", c.scheme, "--output", "json", "--quiet"}
 	if len(c.told) > 0 {
 		args = append(args, "--distinguished", strings.Join(c.told, ","))

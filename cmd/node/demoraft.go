@@ -92,7 +92,7 @@ func newTrio(a *app, dir string) (*trio, error) {
 
 // args start one process; the first one founds the group.
 func (t *trio) args(c *child) []string {
-	args := []string{"demo", "raft", "replica", "--name", c.name, "--data", filepath.Join(t.fleet.dir, c.name), "--quiet"}
+	args := []string{"demo", "raft", "replica", "--name", c.name, "--data", filepath.Join(t.fleet.dir, c.name), "--cluster", t.fleet.name, "--quiet"}
 	for i, flag := range []string{"--api-port", "--link-port", "--gossip-port"} {
 		args = append(args, flag, strconv.Itoa(c.ports[i]))
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -53,6 +52,7 @@ func (a *app) demoReplicaCommand() *cobra.Command {
 	flags := c.Flags()
 	flags.StringVar(&f.name, "name", "n1", "name of the process")
 	flags.StringVar(&f.data, "data", "", "data directory; default data/NAME")
+	flags.StringVar(&f.cluster, "cluster", "", "name of the three: gossip of others is not heard")
 	flags.BoolVar(&f.bootstrap, "bootstrap", false, "be the first one")
 	flags.StringSliceVar(&f.join, "join", nil, "gossip addresses of the others")
 	flags.IntVar(&f.ports[0], "api-port", 4700, "port for the demo")
@@ -77,16 +77,16 @@ func (a *app) serveReplica(ctx context.Context, f *startFlags) error {
 	show := newEventWriter(func(e raftEvent) { _ = json.NewEncoder(a.out).Encode(e) }, func() {}) // a reader that has gone needs nothing
 	defer show.end()
 	r := &raftReplica{}
-	config := synod.Config{Name: f.name, ClusterName: "demo", Dir: f.dir(), Bootstrap: f.bootstrap, Join: f.join, Listen: addresses, Logger: log,
+	config := synod.Config{Name: f.name, ClusterName: f.cluster, Dir: f.dir(), Bootstrap: f.bootstrap, Join: f.join, Listen: addresses, Logger: log,
 		Heartbeat: raftHeartbeat, Election: raftElection, Lease: raftLease, Version: version, Groups: []synod.GroupConfig{r.config(f.name, show.event)}}
 	node, err := synod.Start(ctx, config)
 	if err != nil {
 		return startError(ctx, f, config, err)
 	}
 	r.group = node.Group(raftGroup)
-	server := &http.Server{Handler: r.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelInfo)}
-	go func() { _ = server.Serve(listener) }() // it ends with Close
+	limits := api.ServerLimits{BodyTime: 30 * time.Second, Logger: log}
+	server := limits.Server(r.handler())
+	go func() { _ = server.Serve(limits.Listener(listener, nil)) }() // it ends with Close
 	select {
 	case <-ctx.Done():
 	case <-node.Done():

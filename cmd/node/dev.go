@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,8 @@ import (
 type dev struct {
 	*app
 	nodes   int
+	agents  int
+	bare    bool // without the service
 	base    int
 	data    string
 	restart bool
@@ -34,13 +37,16 @@ func (a *app) devCommand() *cobra.Command {
 	d := &dev{app: a}
 	c := &cobra.Command{
 		Use: "dev", Short: "run a cluster on this machine to try things on", Args: cobra.NoArgs,
-		Long: "Start a cluster of real processes on this machine, print what to type next, and show their logs until\n" +
-			"Ctrl-C. Everything is removed at the end, unless --data says where to keep it.",
-		Example: a.example("dev", "dev --nodes 5 --data ./data", "dev --restart"),
+		Long: "Start a cluster of real processes on this machine: control nodes, agents that run tasks, and a service, hello. Print\n" +
+			"what to type next, and show their logs until Ctrl-C. Everything ends then, tasks too, and is removed, unless --data\n" +
+			"says where to keep it: the next dev there goes on with the keys and the jobs, whose tasks are started anew.",
+		Example: a.example("dev", "dev --nodes 5 --agents 3 --data ./data", "dev --restart", "dev --agents 0"),
 		RunE:    func(c *cobra.Command, _ []string) error { return d.run(c.Context()) },
 	}
 	c.Flags().IntVar(&d.nodes, "nodes", 3, "how many nodes, 1 to 9")
-	c.Flags().IntVar(&d.base, "port", 4700, "first port; each node takes three, 10 above the last node's")
+	c.Flags().IntVar(&d.agents, "agents", 2, "how many agents, 0 to 9; tasks need Linux")
+	c.Flags().BoolVar(&d.bare, "no-service", false, "do not run the service hello")
+	c.Flags().IntVar(&d.base, "port", defaultBase, "first port; each node takes three and each agent one, 10 above the last one's")
 	c.Flags().StringVar(&d.data, "data", "", "keep the data in this directory")
 	engineFlag(c, &d.engine)
 	c.Flags().BoolVar(&d.restart, "restart", false, "start a node again when it dies")
@@ -51,8 +57,15 @@ func (d *dev) run(ctx context.Context) error {
 	if d.nodes < 1 || d.nodes > 9 {
 		return &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("cannot run %d nodes", d.nodes), Why: "1 to 9 are possible"}
 	}
+	if d.agents < 0 || d.agents > 9 {
+		return &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("cannot run %d agents", d.agents), Why: "0 to 9 are possible"}
+	}
 	if err := checkEngine(d.engine); err != nil {
 		return err
+	}
+	if runtime.GOOS != "linux" && d.agents > 0 {
+		d.hint("tasks need Linux: no agents are started")
+		d.agents = 0
 	}
 	dir, remove, err := d.dataDir(d.data)
 	if err != nil {
@@ -63,17 +76,31 @@ func (d *dev) run(ctx context.Context) error {
 		return err
 	}
 	defer d.fleet.end()
+	if err := d.fleet.addAgents(d.agents); err != nil {
+		return err
+	}
 	d.fleet.engine = d.engine
 	d.fleet.onDeath = func(c *child, why string) { d.died(ctx, c, why) }
 	if d.client, err = api.NewClient(api.ClientConfig{Addrs: d.fleet.addrs()}); err != nil {
 		return err
 	}
+	breaker := newBreaker(d.fleet, d.client, d.say)
+	stop, err := breaker.serve()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	d.fleet.env, d.fleet.onStart = []string{demoSocket + "=" + breaker.socket}, breaker.started
 	if err := d.bringUp(ctx); err != nil {
 		return err
 	}
 	d.page()
 	d.follow(ctx)
-	d.say("stopping %d nodes", d.nodes)
+	if d.agents == 0 {
+		d.say("stopping %s", many(d.nodes, "node"))
+	} else {
+		d.say("stopping %s and %s with all tasks", many(d.nodes, "node"), many(d.agents, "agent"))
+	}
 	return nil
 }
 
@@ -92,7 +119,7 @@ func (a *app) dataDir(wanted string) (dir string, remove func(), err error) {
 	return dir, remove, err
 }
 
-// bringUp starts all nodes and waits until all of them vote.
+// bringUp starts all nodes and agents and waits until all nodes vote and the service runs.
 func (d *dev) bringUp(ctx context.Context) error {
 	began := time.Now()
 	for _, c := range d.fleet.nodes {
@@ -110,7 +137,16 @@ func (d *dev) bringUp(ctx context.Context) error {
 		return &api.Error{Code: api.CodeUnhealthy, Message: "the cluster did not come up", Why: upReason(status, err), Do: []string{"the reason is in the lines above"}}
 	}
 	d.seen(status)
-	d.say("ready in %.1f s: %d nodes, %s", time.Since(began).Seconds(), d.nodes, leads(status))
+	for _, c := range d.fleet.agents { // now that there is a master to find
+		if err := d.fleet.start(c); err != nil {
+			return err
+		}
+	}
+	more := d.bringUpWork(wait)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	d.say("ready in %.1f s: %s, %s%s", time.Since(began).Seconds(), many(d.nodes, "node"), leads(status), more)
 	return nil
 }
 
@@ -139,6 +175,7 @@ func upReason(s api.Status, err error) string {
 
 // page prints what to type next.
 func (d *dev) page() {
+	service := d.serviceRows()
 	d.printMu.Lock()
 	defer d.printMu.Unlock()
 	w := d.out
@@ -147,13 +184,20 @@ func (d *dev) page() {
 	for _, c := range d.fleet.nodes {
 		rows = append(rows, []string{c.name, fmt.Sprint(c.pid()), c.api(), d.fleet.dir + "/" + c.name})
 	}
+	for _, c := range d.fleet.agents {
+		rows = append(rows, []string{c.name, fmt.Sprint(c.pid()), c.api(), d.fleet.dir + "/" + c.name})
+	}
 	columns(w, rows)
-	fmt.Fprintf(w, "\nType in another terminal:\n\n")
+	if len(service) > 1 {
+		fmt.Fprintln(w)
+		columns(w, service)
+	}
+	fmt.Fprintf(w, "\nSee it in a browser:  http://%s\n\nType in another terminal:\n\n", d.fleet.nodes[0].api())
 	addr := ""
 	if ports := d.ports(); !strings.HasPrefix(ports, defaultAddrs) && !strings.HasPrefix(defaultAddrs, ports+",") {
 		addr = " --addr " + strings.Join(d.fleet.addrs(), ",")
 	}
-	for _, line := range []string{"kv put colour blue", "kv get colour", "status"} {
+	for _, line := range d.lines(service) {
 		fmt.Fprintf(w, "  %s %s%s\n", d.program, line, addr)
 	}
 	leader := d.fleet.find(d.lastSeen().name)
@@ -162,10 +206,14 @@ func (d *dev) page() {
 	}
 	fmt.Fprintf(w, "  curl -X PUT --data green http://%s/v1/kv/colour\n", d.fleet.nodes[0].api())
 	fmt.Fprintf(w, "  kill -9 %-24d # the leader %s: watch what happens here\n\n", leader.pid(), leader.name)
+	tasks := ""
+	if d.agents > 0 {
+		tasks = " with its tasks"
+	}
 	if d.data == "" {
-		fmt.Fprintf(w, "Ctrl-C ends it and removes the data.\n\n")
+		fmt.Fprintf(w, "Ctrl-C ends it%s and removes the data.\n\n", tasks)
 	} else {
-		fmt.Fprintf(w, "Ctrl-C ends it; the data stays in %s.\n\n", d.data)
+		fmt.Fprintf(w, "Ctrl-C ends it%s; the data stays in %s.\n\n", tasks, d.data)
 	}
 }
 
@@ -196,9 +244,13 @@ func (d *dev) died(ctx context.Context, c *child, why string) {
 	if d.restart {
 		go d.again(ctx, c)
 	}
-	d.tellLeader(ctx, c)
+	if c.tasks == "" {
+		d.tellLeader(ctx, c)
+	} else {
+		d.say("its tasks go on; what happens to them:  %s events", d.program)
+	}
 	if !d.restart && ctx.Err() == nil {
-		d.say("start it again:  %s %s", d.program, strings.Join(d.fleet.args(c), " "))
+		d.say("start it again:  %s %s", d.program, shellWords(d.fleet.args(c)))
 	}
 }
 
@@ -291,6 +343,9 @@ func (d *dev) say(format string, args ...any) {
 // log is where a node's lines go: behind its name, in a colour of its own.
 func (d *dev) log(c *child) io.Writer {
 	colours := []string{"36", "33", "35", "32", "34", "31", "96", "93", "95"}
+	if c.tasks != "" {
+		colours = colours[3:]
+	}
 	colour := colours[(c.ports[0]/10)%len(colours)]
 	return prefixed(d.err, &d.printMu, d.paint(d.err, colour, c.name)+"  | ")
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -22,6 +23,9 @@ type elect struct {
 	sessionFlags
 	value   string
 	observe bool
+	fence   bool
+	task    string
+	fencer  *fencer // nil: without --fence
 }
 
 func (a *app) electCommand() *cobra.Command {
@@ -33,8 +37,12 @@ func (a *app) electCommand() *cobra.Command {
 			"when the leadership is lost CMD gets SIGTERM and, after --grace, SIGKILL, and the campaign begins again. When CMD\n" +
 			"ends by itself the leadership is given up; its exit code is the verb's.\n\n" +
 			"CMD finds SYNOD_ELECTION, SYNOD_TOKEN and SYNOD_SESSION in its environment. A leader that was paused does not\n" +
-			"know yet that there is another: what it writes to must refuse a token lower than the highest it has seen.",
-		Example: a.example("elect web --value 10.0.0.1:8080", "elect web --value 10.0.0.1:8080 -- ./serve", "elect web --observe"),
+			"know yet that there is another: what it writes to must refuse a token lower than the highest it has seen.\n\n" +
+			"With --fence the leader before, if it has not given up the leadership by itself, is killed as a task of the cluster\n" +
+			"and known to have ended before CMD begins: two never run at once. As long as nobody can know that, CMD waits. All\n" +
+			"candidates must be tasks of the cluster, and all must use --fence.",
+		Example: a.example("elect web --value 10.0.0.1:8080", "elect web --value 10.0.0.1:8080 -- ./serve", "elect web --fence -- ./serve",
+			"elect web --observe"),
 		RunE: func(c *cobra.Command, args []string) error {
 			own, command := splitCommand(c, args)
 			return e.run(c, strings.Trim(own[0], "/"), command)
@@ -44,23 +52,34 @@ func (a *app) electCommand() *cobra.Command {
 	e.sessionFlags.add(c)
 	c.Flags().StringVar(&e.value, "value", "", "what others see of the leader: an address that proxy can follow, for example. Default: host and process")
 	c.Flags().BoolVar(&e.observe, "observe", false, "only look on, and tell of each new leader")
+	c.Flags().BoolVar(&e.fence, "fence", false, "end the leader before, as a task of the cluster, before CMD begins")
+	c.Flags().StringVar(&e.task, "task", "", "the task that this process belongs to, for --fence: TASK, or FRAMEWORK/TASK. Default: the one that SYNOD_FRAMEWORK and SYNOD_TASK name")
 	return c
 }
 
 func (e *elect) run(c *cobra.Command, name string, args []string) error {
 	ctx := c.Context()
-	if e.observe {
-		if len(args) > 0 {
-			return e.usageError(c, "who only looks on never leads, and so never runs CMD")
-		}
+	switch {
+	case e.observe && len(args) > 0:
+		return e.usageError(c, "who only looks on never leads, and so never runs CMD")
+	case e.fence && len(args) == 0:
+		return e.usageError(c, "--fence is about CMD, and there is none")
+	case e.task != "" && !e.fence:
+		return e.usageError(c, "--task is for --fence")
+	case e.observe:
 		return endsWith(ctx, e.look(ctx, name))
-	}
-	if len(args) == 0 {
+	case len(args) == 0:
 		return endsWith(ctx, e.repeat(ctx, func() (bool, error) { return e.hold(ctx, name) }))
 	}
 	cmd, err := e.commandFor(args, e.commandFlags)
 	if err != nil {
 		return err
+	}
+	if e.fence {
+		if e.fencer, err = e.newFencer(ctx, name, e.task); err != nil {
+			return err
+		}
+		defer e.fencer.client.Close()
 	}
 	return e.repeat(ctx, func() (bool, error) { return e.lead(ctx, name, cmd) })
 }
@@ -123,7 +142,15 @@ func (e *elect) lead(ctx context.Context, name string, cmd *command) (lost bool,
 		return closed(s.Lost()), err
 	}
 	e.hint("this process leads %q, token %d", name, held.Token())
-	done, err := cmd.run(ctx, held.Lost(), "SYNOD_ELECTION="+name, fmt.Sprintf("SYNOD_TOKEN=%d", held.Token()), "SYNOD_SESSION="+s.Token())
+	leave, err := e.takeOver(ctx, held)
+	if err != nil {
+		return closed(held.Lost()), err
+	}
+	defer leave()
+	if closed(held.Lost()) {
+		return true, nil
+	}
+	done, err := cmd.run(ctx, held.Lost(), append(leaderEnv(name, held.Token()), "SYNOD_SESSION="+s.Token())...)
 	if err != nil {
 		return false, err
 	}
@@ -132,6 +159,33 @@ func (e *elect) lead(ctx context.Context, name string, cmd *command) (lost bool,
 		return true, nil
 	}
 	return false, silent(done.code)
+}
+
+// takeOver ends the leader before, with --fence. leave is to be called when our command has ended.
+func (e *elect) takeOver(ctx context.Context, held *recipes.Held) (leave func(), err error) {
+	f := e.fencer
+	if f == nil {
+		return func() {}, nil
+	}
+	self, err := json.Marshal(f.self)
+	if err != nil {
+		return nil, err
+	}
+	tenure, err := held.TakeOver(ctx, self, f.end)
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		ctx, cancel := e.lastWords(ctx)
+		defer cancel()
+		err := endLeftovers(ctx, leaderEnv(f.election, held.Token()))
+		if err == nil {
+			err = tenure.Over(ctx, f.client)
+		}
+		if err != nil {
+			e.hint("the next leader will end this task, as it was not told that the command has ended: %s", plain(err))
+		}
+	}, nil
 }
 
 // leaderLine is a leader as elect --observe writes it.

@@ -26,7 +26,7 @@ func newEnsemble(t *testing.T) *ensemble {
 	if err != nil {
 		t.Fatal(err)
 	}
-	close(free.quit)
+	t.Cleanup(free.end)
 	e := &ensemble{dir: t.TempDir()}
 	for i := range 3 {
 		name := fmt.Sprintf("server%d.yaml", i+1)
@@ -78,10 +78,10 @@ func TestEnsemble(t *testing.T) {
 		t.Skip("starts three processes")
 	}
 	e := newEnsemble(t)
-	check := e.run(t, 0, "start", "--config", "server1.yaml", "--check")
+	check := e.run(t, 0, "config", "show", "server1.yaml", "--origin")
 	for _, want := range []string{"server1.yaml:8", "server1.yaml:7", "300ms"} {
 		if !strings.Contains(check, want) {
-			t.Fatalf("--check shows no %q:\n%s", want, check)
+			t.Fatalf("config show shows no %q:\n%s", want, check)
 		}
 	}
 	for i := range 3 {

@@ -53,12 +53,23 @@ func (a *app) fail(err error) int {
 	return e.Code.Info().Exit
 }
 
+// advise puts what to type here in the place of what a node advises those who speak HTTP, in errors of a code.
+func advise(err error, code api.Code, do ...string) error {
+	e, ok := errors.AsType[*api.Error](err)
+	if !ok || e.Code != code {
+		return err
+	}
+	advised := *e
+	advised.Do = do
+	return &advised
+}
+
 // describe writes an error as people read it: what, why, what to do.
 func (a *app) describe(e *api.Error) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "error %s: %s\n", e.Code, e.Message)
 	if e.Why != "" {
-		fmt.Fprintf(&text, "  why   %s\n", e.Why)
+		fmt.Fprintf(&text, "  why   %s\n", strings.ReplaceAll(e.Why, "\n", "\n        "))
 	}
 	label := "do    "
 	for _, line := range e.Do {
@@ -71,14 +82,13 @@ func (a *app) describe(e *api.Error) string {
 	return text.String()
 }
 
-var ownCommand = regexp.MustCompile(`(^|\s)node (dev|demo|start|decree|status|members|member|tls|kv|wait|inspect|bench|step-down|lock|elect|rank|barrier|session|proxy|render|acl|quota)\b`)
-
 // ownName puts the name by which this program was called into a hint.
 func (a *app) ownName(line string) string {
-	return ownCommand.ReplaceAllString(line, "${1}"+strings.ReplaceAll(a.program, "$", "$$")+" $2")
+	own := regexp.MustCompile(`(^|\s)node (` + strings.Join(a.verbs, "|") + `)\b`)
+	return own.ReplaceAllString(line, "${1}"+strings.ReplaceAll(a.program, "$", "$$")+" $2")
 }
 
-var goNames = regexp.MustCompile(`(^|: )(synod|decree|proposer|acceptor|learner|founding|paxos|storage|cluster|raftnode|raft|group|consensus|api|replica|recipes|coordination|x509|tls|open|mkdir|stat|listen tcp|listen udp|bind): `)
+var goNames = regexp.MustCompile(`(^|: )(synod|backup|decree|proposer|acceptor|learner|founding|paxos|storage|cluster|raftnode|raft|group|consensus|api|replica|recipes|coordination|x509|tls|mesos|jobs|jobfile|master|agent|open|mkdir|stat|listen tcp|listen udp|bind): `)
 
 // plain is an error's text without the names of packages and system calls in front.
 func plain(err error) string {

@@ -26,23 +26,36 @@ import (
 // dev and demo. Its children die with this process, however it dies.
 type fleet struct {
 	dir  string
+	name string // of the cluster: no other one on this machine has it
 	logs func(child *child) io.Writer
 	// command and output, if set, stand in for args and for where its standard output goes.
 	command func(child *child) []string
 	output  func(child *child) io.Writer
-	spawn   chan func()   // runs on the thread that children are tied to
-	quit    chan struct{} // closed at the end: nothing is started any more
+	input   func(child *child) *os.File // if set, what a child reads; it may be nil
+	spawn   chan func()                 // runs on the thread that children are tied to
+	quit    chan struct{}               // closed at the end: nothing is started any more
 	nodes   []*child
+	agents  []*child
+	helpers []*child // other processes, which end first
 	mu      sync.Mutex
 	ending  bool
 	onDeath func(c *child, why string)
-	engine  string // of the nodes; "" is the default
+	onStart func(c *child) // before a child is started
+	env     []string       // what children find in their environment besides
+	engine  string         // of the nodes; "" is the default
+	base    int            // the first port
+	taken   map[int]bool
+	claims  []net.Listener // of blocks of ports
+	// alive is open for as long as this process lives, however it dies. The agents' tasks have the other end.
+	alive, lifeline *os.File
 }
 
-// child is one node of a fleet.
+// child is one node of a fleet, or an agent, which has one port.
 type child struct {
 	name  string
 	ports [3]int
+	tasks string     // of an agent: the ports that it has for tasks
+	begin sync.Mutex // held while it is started
 	mu    sync.Mutex
 	cmd   *exec.Cmd
 	done  chan struct{} // closed when the process has been reaped
@@ -63,27 +76,54 @@ func (c *child) pid() int {
 }
 
 // newFleet chooses ports for n nodes from base on, 10 apart; where one is
-// taken the node gets free ones. Base 0 is somewhere out of the way, below the
-// ports that the kernel hands out.
+// taken the node gets free ones. Base 0 is somewhere out of the way. The cluster has a name of its own: another
+// fleet, which gossips to a port that a dead node of its has left, is not heard.
 func newFleet(n, base int, dir string, logs func(*child) io.Writer) (*fleet, error) {
-	f := &fleet{dir: dir, logs: logs, spawn: make(chan func()), quit: make(chan struct{})}
-	if base == 0 {
-		base = 10_000 + 10*rand.IntN(2000)
+	f := &fleet{dir: dir, logs: logs, spawn: make(chan func()), quit: make(chan struct{}), name: fmt.Sprintf("dev-%d", base)}
+	var err error
+	if f.lifeline, f.alive, err = os.Pipe(); err != nil {
+		return nil, err
 	}
-	taken := map[int]bool{}
+	if base == 0 {
+		base = f.claimBase()
+		f.name = fmt.Sprintf("dev-%08x", rand.Uint32())
+	}
+	f.base, f.taken = base, map[int]bool{}
 	for i := range n {
 		c := &child{name: fmt.Sprintf("n%d", i+1)}
 		for j := range c.ports {
-			port, err := freePort(base+10*i+j, taken)
-			if err != nil {
-				return nil, &api.Error{Code: api.CodePort, Message: "no free port on 127.0.0.1", Why: plain(err)}
+			if err := f.takePort(c, j, base+10*i+j); err != nil {
+				return nil, err
 			}
-			c.ports[j], taken[port] = port, true
 		}
 		f.nodes = append(f.nodes, c)
 	}
 	go f.runSpawner()
 	return f, nil
+}
+
+// claimBase returns the first of 100 ports that no other fleet without a base has while this one lives: a port
+// whose node is dead stays its own. It is below the ports that the kernel hands out.
+func (f *fleet) claimBase() (base int) {
+	for range 50 {
+		base = 10_000 + 100*rand.IntN(200)
+		sign, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(base+99)))
+		if err == nil {
+			f.claims = append(f.claims, sign)
+			break
+		}
+	}
+	return base
+}
+
+// takePort gives a child a port, wanted if it is free.
+func (f *fleet) takePort(c *child, j, wanted int) error {
+	port, err := freePort(wanted, f.taken)
+	if err != nil {
+		return &api.Error{Code: api.CodePort, Message: "no free port on 127.0.0.1", Why: plain(err)}
+	}
+	c.ports[j], f.taken[port] = port, true
+	return nil
 }
 
 // runSpawner keeps one thread for all starts: the kernel kills a child when the
@@ -127,7 +167,10 @@ func freePort(wanted int, taken map[int]bool) (int, error) {
 
 // args are what starts the child again by hand.
 func (f *fleet) args(c *child) []string {
-	args := []string{"start", "--name", c.name, "--data", filepath.Join(f.dir, c.name)}
+	if c.tasks != "" {
+		return f.agentArgs(c)
+	}
+	args := []string{"start", "--name", c.name, "--data", filepath.Join(f.dir, c.name), "--cluster", f.name}
 	for i, flag := range []string{"--api-port", "--link-port", "--gossip-port"} {
 		args = append(args, flag, strconv.Itoa(c.ports[i]))
 	}
@@ -150,8 +193,16 @@ func (f *fleet) args(c *child) []string {
 	return args
 }
 
-// start starts a child, for the first time or again.
+// start starts a child, for the first time or again. One that runs is left as it is.
 func (f *fleet) start(c *child) error {
+	c.begin.Lock()
+	defer c.begin.Unlock()
+	if c.pid() != 0 {
+		return nil
+	}
+	if f.onStart != nil {
+		f.onStart(c)
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -168,8 +219,19 @@ func (f *fleet) start(c *child) error {
 	}
 	// What is set for this program's own requests is not meant for the nodes.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "NODE_") })
+	cmd.Env = append(cmd.Env, f.env...)
 	// A group of its own: a Ctrl-C at the terminal reaches only this process.
 	cmd.SysProcAttr = childAttributes()
+	if c.tasks != "" {
+		cmd.SysProcAttr, cmd.WaitDelay = agentAttributes(), time.Second
+		cmd.Env, cmd.ExtraFiles = append(cmd.Env, lifelineVariable+"=1"), []*os.File{f.lifeline}
+	}
+	if f.input != nil {
+		if in := f.input(c); in != nil {
+			defer in.Close() // the child has its own
+			cmd.Stdin = in
+		}
+	}
 	started := make(chan error)
 	select {
 	case f.spawn <- func() { started <- cmd.Start() }:
@@ -223,11 +285,16 @@ func (c *child) signal(s syscall.Signal, expected bool) {
 	}
 }
 
+// ended is closed when the process that was started last has been reaped; nil before any was.
+func (c *child) ended() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.done
+}
+
 // kill ends a child as kill -9 does and waits until it is gone.
 func (c *child) kill() {
-	c.mu.Lock()
-	done := c.done
-	c.mu.Unlock()
+	done := c.ended()
 	c.signal(syscall.SIGKILL, true)
 	if done != nil {
 		<-done
@@ -239,12 +306,13 @@ func (f *fleet) end() {
 	f.mu.Lock()
 	f.ending = true
 	f.mu.Unlock()
-	for _, c := range f.nodes {
+	all := slices.Concat(f.helpers, f.agents, f.nodes)
+	for _, c := range all {
 		c.signal(syscall.SIGCONT, true)
 		c.signal(syscall.SIGTERM, true)
 	}
 	patience := time.After(endPatience)
-	for _, c := range f.nodes {
+	for _, c := range all {
 		c.mu.Lock()
 		done := c.done
 		c.mu.Unlock()
@@ -254,12 +322,13 @@ func (f *fleet) end() {
 		select {
 		case <-done:
 		case <-patience:
-			for _, late := range f.nodes {
+			for _, late := range all {
 				late.signal(syscall.SIGKILL, true)
 			}
 			<-done
 		}
 	}
+	f.endTasks()
 	close(f.quit)
 }
 
@@ -275,11 +344,12 @@ func (f *fleet) addrs() []string {
 }
 
 func (f *fleet) find(name string) *child {
-	i := slices.IndexFunc(f.nodes, func(c *child) bool { return c.name == name })
+	all := slices.Concat(f.nodes, f.agents, f.helpers)
+	i := slices.IndexFunc(all, func(c *child) bool { return c.name == name })
 	if i < 0 {
 		return nil
 	}
-	return f.nodes[i]
+	return all[i]
 }
 
 // errDied says that a node ended while the cluster was coming up.
@@ -299,7 +369,7 @@ func (f *fleet) await(ctx context.Context, client *api.Client, good func(api.Sta
 			return status, ctx.Err()
 		case <-time.After(10 * time.Millisecond):
 		}
-		if slices.ContainsFunc(f.nodes, func(c *child) bool { return c.died() }) {
+		if slices.ContainsFunc(append(slices.Clone(f.nodes), f.agents...), func(c *child) bool { return c.died() }) {
 			return status, errDied
 		}
 	}

@@ -18,9 +18,12 @@ type follower struct {
 	addr    string        // "": nobody leads, or without an address
 	number  int           // of changes
 	changed chan struct{} // closed when addr changes
+	conns   map[*leaderConn]struct{}
 }
 
-func newFollower(name string) *follower { return &follower{name: name, changed: make(chan struct{})} }
+func newFollower(name string) *follower {
+	return &follower{name: name, changed: make(chan struct{}), conns: map[*leaderConn]struct{}{}}
+}
 
 func (f *follower) set(addr string) {
 	f.mu.Lock()
@@ -30,6 +33,11 @@ func (f *follower) set(addr string) {
 		f.number++
 		close(f.changed)
 		f.changed = make(chan struct{})
+		for c := range f.conns {
+			if addr != "" && c.addr != addr {
+				go c.former()
+			}
+		}
 	}
 }
 
@@ -73,7 +81,7 @@ func (f *follower) dial(ctx context.Context) (net.Conn, error) {
 		if addr != "" {
 			conn, err := dialUnless(ctx, addr, changed)
 			if err == nil {
-				return conn, nil
+				return f.add(conn, addr), nil
 			}
 			failure.last = err
 			pause = time.After(dialPause)
@@ -99,7 +107,18 @@ func dialUnless(ctx context.Context, addr string, changed <-chan struct{}) (net.
 		case <-ctx.Done():
 		}
 	}()
-	return new(net.Dialer).DialContext(ctx, "tcp", addr)
+	return leaderDialer().DialContext(ctx, "tcp", addr)
+}
+
+// silenceTime is about how long a connection to a leader outlives a leader that was cut off: one whose process has
+// ended is ended by its kernel, and one that nothing comes from any more only by this.
+const silenceTime = 5 * time.Second
+
+func leaderDialer() *net.Dialer {
+	return &net.Dialer{
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: silenceTime * 2 / 5, Interval: silenceTime / 5, Count: 3},
+		Control:         limitSilence,
+	}
 }
 
 // watch follows the election until ctx ends, and hands every leader to see. When the cluster cannot be

@@ -181,7 +181,7 @@ func sortedByName[R any](reports map[storage.Group]*R, name func(R) string) []R 
 
 // groupName knows the groups of this program by the number that stands in the log.
 func groupName(g storage.Group) string {
-	for _, name := range []string{coordinationGroup, "decrees/proposer", "decrees/acceptor", "decrees/learner"} {
+	for _, name := range []string{coordinationGroup, registryGroup, "decrees/proposer", "decrees/acceptor", "decrees/learner"} {
 		if g == groupNumber(name) {
 			return name
 		}

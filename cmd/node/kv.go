@@ -74,7 +74,7 @@ func (a *app) kvPut() *cobra.Command {
 		Long:    "Write a key. Without VALUE it is read from standard input, or from --file.\nIt returns once a majority of the nodes has it on disk.",
 		Example: a.example("kv put colour blue", "kv put app/config --file config.yaml", "kv put lock mine --version 0"),
 		RunE: func(c *cobra.Command, args []string) error {
-			value, err := a.value(args, f.file)
+			value, err := a.value(c.Context(), args, f.file)
 			if err != nil {
 				return err
 			}
@@ -104,14 +104,14 @@ func (a *app) kvCas() *cobra.Command {
 }
 
 // value is the VALUE argument, the file, or standard input.
-func (a *app) value(args []string, file string) ([]byte, error) {
+func (a *app) value(ctx context.Context, args []string, file string) ([]byte, error) {
 	switch {
 	case len(args) == 2 && file != "":
 		return nil, &api.Error{Code: api.CodeUsage, Message: "VALUE and --file cannot both be given"}
 	case len(args) == 2:
 		return []byte(args[1]), nil
 	case file == "":
-		return io.ReadAll(a.in)
+		return a.readAll(ctx, "VALUE")
 	}
 	return readArgument(file)
 }
@@ -134,13 +134,7 @@ func (a *app) put(ctx context.Context, key string, value []byte, f *writeFlags) 
 
 // unknownAdvice adds the commands that find out about a write, or repeat it.
 func (a *app) unknownAdvice(err error, key string) error {
-	e, ok := errors.AsType[*api.Error](err)
-	if !ok || e.Code != api.CodeUnknown {
-		return err
-	}
-	advised := *e
-	advised.Do = []string{"read it back:  node kv get " + key, "or repeat it safely with the same request id:"}
-	return &advised
+	return advise(err, api.CodeUnknown, "read it back:  node kv get "+key, "or repeat it safely with the same request id:")
 }
 
 func (a *app) kvDel() *cobra.Command {

@@ -82,7 +82,7 @@ func (k *create) run(c *cobra.Command, args []string) (err error) {
 	k.o.RequestID = write.RequestID
 	var value []byte
 	if len(args) == 2 || k.file != "" {
-		if value, err = k.value(args, k.file); err != nil {
+		if value, err = k.value(c.Context(), args, k.file); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -43,7 +44,7 @@ func (t *txn) run(c *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	data, err := t.read(args[0])
+	data, err := t.read(c.Context(), args[0])
 	if err != nil {
 		return err
 	}
@@ -78,9 +79,9 @@ func txnResult(o api.TxnOperation, r api.Written) string {
 }
 
 // read is the file, or standard input.
-func (t *txn) read(file string) ([]byte, error) {
+func (t *txn) read(ctx context.Context, file string) ([]byte, error) {
 	if file == "-" {
-		return io.ReadAll(t.in)
+		return t.readAll(ctx, "the transaction")
 	}
 	return readArgument(file)
 }
@@ -105,13 +106,16 @@ func (a *app) aclID() *cobra.Command {
 			"--user USER and NODE_PASSWORD in the environment. The password goes to the nodes with every request: only with\n" +
 			"TLS is it kept from others.",
 		Example: a.example("acl id alice < password"),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			if args[0] == "" || strings.Contains(args[0], ":") {
 				return &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("%q cannot be a user", args[0]), Why: "it must not be empty, nor have a colon"}
 			}
-			password, err := a.firstLine()
+			password, err := a.password(c.Context())
 			if err != nil {
 				return err
+			}
+			if password == "" {
+				return &api.Error{Code: api.CodeUsage, Message: "the password is empty", Why: "its line on standard input has nothing, or is not there", Do: []string{"node acl id " + args[0] + " < password"}}
 			}
 			grant := api.Grant{Scheme: "digest", ID: api.DigestID(args[0], password), Permissions: "crwda"}
 			return a.answer(grant, func(w io.Writer) { fmt.Fprintf(w, "%s:%s:%s\n", grant.Scheme, grant.ID, grant.Permissions) })

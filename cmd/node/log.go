@@ -16,7 +16,7 @@ import (
 func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 	var least slog.Level
 	if err := least.UnmarshalText([]byte(level)); err != nil {
-		return nil, &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("there is no log level %q", level), Do: []string{"--log-level debug, info, warn or error"}}
+		return nil, &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("there is no log level %q", level), Why: "--log-level is debug, info, warn or error"}
 	}
 	if format == "auto" {
 		format = "json"
@@ -30,7 +30,7 @@ func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 	case "json":
 		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: least, ReplaceAttr: timesAsText})), nil
 	}
-	return nil, &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("there is no log format %q", format), Do: []string{"--log-format auto, text or json"}}
+	return nil, &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("there is no log format %q", format), Why: "--log-format is auto, text or json"}
 }
 
 // timesAsText writes a time as 63.2ms: a bare number does not tell its unit.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"io"
 	"runtime"
@@ -18,11 +17,11 @@ import (
 )
 
 func (a *app) statusCommand() *cobra.Command {
-	var local bool
+	var local, checks bool
 	c := &cobra.Command{
 		Use: "status", Short: "is the cluster well, who leads, who is behind", Args: cobra.NoArgs,
 		Long:    "Show the cluster as its leader sees it. Exit code 8 when something is wrong, 5 without a leader,\n4 when no node answers.",
-		Example: a.example("status", "status --local --addr 127.0.0.1:4710", "status --output json"),
+		Example: a.example("status", "status --checks", "status --local --addr 127.0.0.1:4710", "status --output json"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			client, err := a.client()
 			if err != nil {
@@ -39,12 +38,19 @@ func (a *app) statusCommand() *cobra.Command {
 				}
 				own = ownPart(status, leaders)
 			}
-			if err := a.answer(status, func(w io.Writer) { io.WriteString(w, own); showStatus(w, status) }); err != nil {
+			answer := checkedStatus{status, a.memberChecks(c.Context(), client, status)}
+			show := func(w io.Writer) {
+				io.WriteString(w, own)
+				showStatus(w, status)
+				showChecks(w, answer.Checks, checks)
+			}
+			if err := a.answer(answer, show); err != nil {
 				return err
 			}
 			return statusExit(status)
 		},
 	}
+	c.Flags().BoolVar(&checks, "checks", false, "each check of each node, with its reason and since when, also those that are well")
 	c.Flags().BoolVar(&local, "local", false, "what the node at --addr itself is and sees, not its leader")
 	return c
 }
@@ -77,19 +83,12 @@ func statusExit(s api.Status) error {
 }
 
 func showStatus(w io.Writer, s api.Status) {
-	health := "HEALTHY"
-	switch {
-	case s.Leader == "":
-		health = "NO LEADER"
-	case !s.Healthy:
-		health = "UNHEALTHY"
-	}
 	head := []string{"NODE", "ROLE", "STATE", "TERM", "COMMIT", "BEHIND", "GOSSIP", "API"}
 	epoch := ""
 	if s.Engine == string(synod.Paxos) {
 		head[3], head[4], epoch = "BALLOT", "CHOSEN", fmt.Sprintf("epoch %d, ", s.Epoch)
 	}
-	fmt.Fprintf(w, "CLUSTER %s  %s  %squorum %d of %d, %s\n", s.Cluster, health, epoch, s.Quorum, s.Voters, tolerates(s))
+	fmt.Fprintf(w, "CLUSTER %s  %s  %squorum %d of %d, %s\n", s.Cluster, healthOf(s), epoch, s.Quorum, s.Voters, tolerates(s))
 	rows := [][]string{head}
 	for _, m := range s.Members {
 		rows = append(rows, statusRow(s, m))
@@ -98,6 +97,16 @@ func showStatus(w io.Writer, s api.Status) {
 	for _, reason := range s.Reasons {
 		fmt.Fprintf(w, "! %s\n", reason)
 	}
+}
+
+func healthOf(s api.Status) string {
+	switch {
+	case s.Leader == "":
+		return "NO LEADER"
+	case !s.Healthy:
+		return "UNHEALTHY"
+	}
+	return "HEALTHY"
 }
 
 func tolerates(s api.Status) string {
@@ -177,68 +186,6 @@ func yes(b bool) string {
 	return "no"
 }
 
-func (a *app) waitCommand() *cobra.Command {
-	var voters uint
-	var leader bool
-	c := &cobra.Command{
-		Use: "wait", Short: "wait until the cluster is well", Args: cobra.NoArgs,
-		Long:    "Wait until the cluster is healthy, or as long as --timeout says. Exit code 8 when it is not by then,\n4 when no node answers.",
-		Example: a.example("wait --timeout 30s", "wait --voters 3", "wait --leader"),
-		RunE: func(c *cobra.Command, _ []string) error {
-			return a.wait(c.Context(), voters, func(s api.Status) bool {
-				return s.Leader != "" && (leader || s.Healthy) && uint(s.Up) >= voters
-			})
-		},
-	}
-	c.Flags().UintVar(&voters, "voters", 0, "wait for at least this many voters that are up")
-	c.Flags().BoolVar(&leader, "leader", false, "a leader is enough")
-	return c
-}
-
-// wait asks until good or out of time, and shows the last status if it is not.
-func (a *app) wait(ctx context.Context, voters uint, good func(api.Status) bool) error {
-	client, err := a.client()
-	if err != nil {
-		return err
-	}
-	began := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, a.timeout)
-	defer cancel()
-	var last api.Status
-	var lastErr error
-	for {
-		ask, cancel := context.WithTimeout(ctx, time.Second)
-		status, err := client.Status(ask, false)
-		cancel()
-		if err == nil {
-			last, lastErr = status, nil
-		} else if ctx.Err() == nil {
-			lastErr = err
-		}
-		if err == nil && good(status) {
-			a.hint("well after %s: %s", time.Since(began).Round(time.Millisecond), leads(status))
-			return a.answer(status, func(io.Writer) {})
-		}
-		select {
-		case <-ctx.Done():
-			return a.waitedInVain(last, lastErr, voters)
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-}
-
-func (a *app) waitedInVain(last api.Status, err error, voters uint) error {
-	if err != nil && last.Node == "" {
-		return err
-	}
-	why := strings.Join(last.Reasons, "; ")
-	if why == "" {
-		why = fmt.Sprintf("%d of %d voters are up, %d are waited for", last.Up, last.Voters, voters)
-	}
-	return &api.Error{Code: api.CodeUnhealthy, Message: fmt.Sprintf("the cluster is not well after %s", a.timeout), Why: why,
-		Do: []string{"node status"}}
-}
-
 // versionInfo is what "version" tells.
 type versionInfo struct {
 	Version string `json:"version"`
@@ -252,13 +199,17 @@ func (a *app) versionCommand() *cobra.Command {
 		Use: "version", Short: "print the version", Args: cobra.NoArgs,
 		Example: a.example("version", "version --output json"),
 		RunE: func(*cobra.Command, []string) error {
-			info := versionInfo{Version: version, Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH, Commit: commit()}
+			info := ownVersion()
 			return a.answer(info, func(w io.Writer) {
 				words := []string{"synod", info.Version, info.Commit, info.Go, info.System}
 				fmt.Fprintln(w, strings.Join(slices.DeleteFunc(words, func(s string) bool { return s == "" }), " "))
 			})
 		},
 	}
+}
+
+func ownVersion() versionInfo {
+	return versionInfo{Version: version, Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH, Commit: commit()}
 }
 
 func commit() string {

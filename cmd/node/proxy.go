@@ -33,8 +33,9 @@ func (a *app) proxyCommand() *cobra.Command {
 		Use: "proxy --election NAME --listen ADDR", Short: "pass connections on to the leader of an election", Args: cobra.NoArgs,
 		Long: "Listen on ADDR and pass each connection on to the leader of the election NAME, who announces its host:port as the\n" +
 			"value (elect --value). When the leader changes, new connections go to the new one; those that are there are not\n" +
-			"cut, and end when one of their ends ends them. Without a leader new connections wait for --wait, and are closed\n" +
-			"then. When the cluster cannot be asked the last leader is the leader.\n\n" +
+			"cut, and end when one of their ends ends them, or the leader's has not been heard of for 5 s, for 1 s where another\n" +
+			"leads. Without a leader new connections wait for --wait, and are closed then. When the cluster cannot be asked the\n" +
+			"last leader is the leader.\n\n" +
 			"With --http each request goes to the leader of the moment, also on a connection that is kept; upgrades such as\n" +
 			"WebSockets pass; what goes wrong is answered with 503 or 502 and a reason. A line tells of each change.\n\n" +
 			"An old leader that does not know of the new one yet may still answer on an old connection: only what looks at\n" +

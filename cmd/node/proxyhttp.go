@@ -16,13 +16,7 @@ import (
 
 // serveHTTP passes requests on until ctx ends. It returns ctx.Err() then.
 func serveHTTP(ctx context.Context, l net.Listener, f *follower, wait time.Duration) error {
-	server := &http.Server{
-		Handler:           newHTTPProxy(f, wait),
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          log.New(io.Discard, "", 0), // of clients that break off
-	}
+	server := api.ServerLimits{}.Server(newHTTPProxy(f, wait)) // bodies take as long as the leader waits for them
 	defer context.AfterFunc(ctx, func() { server.Close() })()
 	err := server.Serve(l)
 	if ctx.Err() != nil {

@@ -52,12 +52,12 @@ func passOn(ctx context.Context, client *boundConn, f *follower, wait time.Durat
 	if err != nil {
 		return
 	}
-	leader := conn.(*net.TCPConn)
+	leader := conn.(*leaderConn)
 	defer leader.Close()
 	defer context.AfterFunc(ctx, func() { client.Close(); leader.Close() })()
 	var both sync.WaitGroup
-	both.Go(func() { pump(leader, client.TCPConn) })
-	pump(client.TCPConn, leader)
+	both.Go(func() { pump(leader.TCPConn, client.TCPConn) })
+	pump(client.TCPConn, leader.TCPConn)
 	both.Wait()
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -107,8 +108,46 @@ func (r *recovery) sayReady(ctx context.Context, node *synod.Node) {
 			continue
 		}
 		warned = time.Now()
-		r.log.Warn("not ready yet: no leader, or no place in the cluster", "cluster", cmp.Or(node.Cluster(), "none"), "members seen", len(node.Members()))
+		attrs := []any{"cluster", cmp.Or(node.Cluster(), "none"), "members seen", len(node.Members())}
+		r.log.Warn("not ready yet: no leader, or no place in the cluster", append(attrs, leaderless(groupsOf(ctx, node))...)...)
 	}
+}
+
+// groupsOf is what the groups say of themselves within a second.
+func groupsOf(ctx context.Context, node *synod.Node) (list []synod.GroupStatus) {
+	ctx, cancel := context.WithTimeout(ctx, sayEvery)
+	defer cancel()
+	for _, g := range node.Groups() {
+		if status, err := g.Status(ctx); err == nil {
+			list = append(list, status)
+		}
+	}
+	return list
+}
+
+// leaderless names, for a line of the log, the groups without a leader, and says what to do about
+// one that the node's cluster does not have: a newer version than that which has founded it does.
+func leaderless(groups []synod.GroupStatus) (attrs []any) {
+	var without, unfounded []string
+	placed := false
+	for _, g := range groups {
+		switch {
+		case g.Leader != "":
+			placed = true
+			continue
+		case len(g.Members) == 0:
+			unfounded = append(unfounded, g.Name)
+		}
+		without = append(without, g.Name)
+	}
+	if len(without) > 0 {
+		attrs = append(attrs, "without leader", strings.Join(without, ","))
+	}
+	if placed && len(unfounded) > 0 {
+		attrs = append(attrs, "do", "if an older version has founded the cluster, without "+strings.Join(unfounded, " and ")+
+			": start the node that has founded it again, once, with --bootstrap")
+	}
+	return attrs
 }
 
 // sayApplying reports whether the node applies committed entries, and says how

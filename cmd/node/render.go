@@ -31,14 +31,16 @@ func (a *app) renderCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "render TEMPLATE FILE --watch KEY [-- CMD [ARG...]]", Short: "keep a file equal to what a template makes of keys", Args: ownArgs(2, false),
 		Long: "Write what the file TEMPLATE makes of the keys at and below KEY to FILE, now and whenever they change. FILE is\n" +
-			"written whole or not at all, and keeps its mode; - is standard output. After each change of FILE CMD is run, to\n" +
-			"have a server reload for example. A template that fails leaves FILE as it was, and says why.\n\n" +
+			"written whole or not at all, and keeps its mode; - is standard output. One that is a mount point, as /etc/hosts is in a\n" +
+			"container, is written over in place: it never gets shorter, line feeds at its end fill it up. After each change of\n" +
+			"FILE CMD is run, to have a server reload for example. A template that fails leaves FILE as it was, and says why.\n\n" +
 			"TEMPLATE is in the language of Go's text/template. Paths are from KEY on, \"\" is KEY itself:\n\n" +
 			"  get PATH            the value; an error if there is no such key     getOr PATH OTHER    OTHER then\n" +
 			"  list PATH           keys directly below, in order                   tree PATH           all below\n" +
-			"  exists PATH         whether there is such a key                     json TEXT, toJSON V\n" +
+			"  ranked PATH         keys directly below, in order of creation       exists PATH         whether there is such a key\n" +
+			"  env NAME            a variable of the environment                   json TEXT, toJSON V\n" +
 			"  split, join, trim, upper, lower, replace, hasPrefix, hasSuffix, contains\n\n" +
-			"A key of list or tree has .Path, .Name, .Value and .Version:\n\n" +
+			"A key of list, ranked or tree has .Path, .Name, .Value, .Version and .Created, one of ranked also .Rank, from 0:\n\n" +
 			"  {{range list \"servers\"}}server {{.Name}} {{.Value}};\n  {{end}}",
 		Example: a.example("render hosts.tmpl hosts --watch app/hosts", "render nginx.tmpl /etc/nginx/conf.d/app.conf --watch app -- nginx -s reload",
 			"render hosts.tmpl - --watch app/hosts --once"),
@@ -98,6 +100,10 @@ func (r *renderer) follow(ctx context.Context, index uint64) error {
 			at, err = r.update(ctx)
 			if api.CodeOf(err) != api.CodeData { // else the file lacks it still: it is a change to come
 				index = max(index, at)
+			}
+			if at > 0 && api.CodeOf(err) == api.CodeRequest { // the template's: the next change may please it, and is due at once
+				r.hint("%s", plain(err))
+				continue
 			}
 		}
 		if err != nil {

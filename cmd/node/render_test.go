@@ -12,12 +12,16 @@ import (
 )
 
 func testKeys() *keys {
-	entry := func(path, value string) api.Entry { return api.Entry{Path: path, Value: []byte(value), Version: 3} }
+	created := map[string]uint64{"app/servers/b": 7, "app/servers/a": 9, "app/servers/c": 9}
+	entry := func(path, value string) api.Entry {
+		return api.Entry{Path: path, Value: []byte(value), Version: 3, Created: created[path]}
+	}
 	return newKeys("app", []api.Entry{entry("app", "top"), entry("app/port", "80"), entry("app/servers", ""), entry("app/servers/b", "10.0.0.2"),
 		entry("app/servers/a", "10.0.0.1"), entry("app/servers/a/zone", "x"), entry("app/conf", `{"n": 12345678901234567890, "list": ["p", "q"]}`)})
 }
 
 func TestATemplateSeesTheKeys(t *testing.T) {
+	t.Setenv("RENDER_TEST", "in the environment")
 	for text, want := range map[string]string{
 		`{{get "port"}} {{get "/port/"}} {{get ""}}`:                             "80 80 top",
 		`{{range list "servers"}}{{.Name}}={{.Value}} {{end}}`:                   "a=10.0.0.1 b=10.0.0.2 ",
@@ -28,6 +32,8 @@ func TestATemplateSeesTheKeys(t *testing.T) {
 		`{{with json (get "conf")}}{{.n}} {{join (split "a b" " ") "+"}}{{end}}`: "12345678901234567890 a+b",
 		`{{toJSON (json (get "conf"))}}`:                                         `{"list":["p","q"],"n":12345678901234567890}`,
 		`{{range .}}{{.Path}},{{end}}`:                                           ",conf,port,servers,servers/a,servers/a/zone,servers/b,",
+		`{{range ranked "servers"}}{{.Rank}}={{.Name}} {{end}}`:                  "0=b 1=a ",
+		`{{range ranked "none"}}x{{end}}{{env "RENDER_TEST"}}`:                   "in the environment",
 		`{{upper "a"}}{{replace "x.y" "." "-"}}{{trim " z "}}`:                   "Ax-yz",
 	} {
 		got, err := render("file", text, testKeys())

@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"sort"
 	"strings"
@@ -26,6 +28,8 @@ type key struct {
 	Name    string // the last part of the path
 	Value   string
 	Version uint64
+	Created uint64 // the log index of its creation
+	Rank    int    // among those of ranked, from 0
 }
 
 // newKeys takes over entries of the keys at and below root.
@@ -33,7 +37,8 @@ func newKeys(root string, entries []api.Entry) *keys {
 	k := &keys{}
 	for _, e := range entries {
 		path := strings.Trim(strings.TrimPrefix(e.Path, root), "/")
-		k.list = append(k.list, key{Path: path, Name: path[strings.LastIndexByte(path, '/')+1:], Value: string(e.Value), Version: e.Version})
+		k.list = append(k.list, key{Path: path, Name: path[strings.LastIndexByte(path, '/')+1:], Value: string(e.Value),
+			Version: e.Version, Created: e.Created})
 	}
 	slices.SortFunc(k.list, func(a, b key) int { return strings.Compare(a.Path, b.Path) })
 	return k
@@ -85,6 +90,17 @@ func (k *keys) below(path string, deep bool) []key {
 	return found
 }
 
+// ranked are the keys directly below path in the order of their creation, numbered from 0. Those that were made
+// at once, by one transaction, are in the order of their paths.
+func (k *keys) ranked(path string) []key {
+	list := k.below(path, false)
+	slices.SortStableFunc(list, func(a, b key) int { return cmp.Compare(a.Created, b.Created) })
+	for i := range list {
+		list[i].Rank = i
+	}
+	return list
+}
+
 // parseJSON is a value as a template can look into it.
 func parseJSON(text string) (v any, err error) {
 	d := json.NewDecoder(strings.NewReader(text))
@@ -107,8 +123,9 @@ func toJSON(v any) (string, error) {
 func (k *keys) functions() template.FuncMap {
 	return template.FuncMap{
 		"get": k.get, "getOr": k.getOr, "exists": k.exists,
-		"list": func(path string) []key { return k.below(path, false) },
-		"tree": func(path string) []key { return k.below(path, true) },
+		"list":   func(path string) []key { return k.below(path, false) },
+		"tree":   func(path string) []key { return k.below(path, true) },
+		"ranked": k.ranked, "env": os.Getenv,
 		"json": parseJSON, "toJSON": toJSON,
 		"split": strings.Split, "join": strings.Join, "trim": strings.TrimSpace,
 		"upper": strings.ToUpper, "lower": strings.ToLower, "replace": strings.ReplaceAll,

@@ -130,7 +130,7 @@ func (a *app) sessionEnd() *cobra.Command {
 				return err
 			}
 			if err := client.EndSession(c.Context(), id); err != nil {
-				return err
+				return advise(err, api.CodeNotFound, "node session ls")
 			}
 			return a.answer(sessionEnded{id}, func(w io.Writer) { fmt.Fprintf(w, "session %d ended\n", id) })
 		},

@@ -1,21 +1,18 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,11 +21,16 @@ import (
 	"github.com/synod-go/synod/api"
 	"github.com/synod-go/synod/cluster"
 	"github.com/synod-go/synod/coordination"
-	"github.com/synod-go/synod/storage"
+	"github.com/synod-go/synod/mesos"
+	"github.com/synod-go/synod/ui"
 )
 
 // coordinationGroup is the name of the group that holds the tree.
 const coordinationGroup = "coordination"
+
+// registryGroup is the name of the group that holds the masters' registry. Its log is kept
+// by Paxos on all clusters.
+const registryGroup = "registry"
 
 // roleControl is the role of a node that holds the tree: what it announces by gossip.
 const roleControl = "control"
@@ -39,7 +41,6 @@ const maxSnapshotMiB = 4096
 // startFlags are the flags of "start".
 type startFlags struct {
 	config              string
-	checkOnly           bool
 	name, data, cluster string
 	bootstrap, insecure bool
 	join                []string
@@ -47,15 +48,17 @@ type startFlags struct {
 	ports               [3]int // API, link, gossip
 	voters, priority    int
 	engine, roles       string
-	gossipKey           string
+	gossipKey, tokens   string
 	snapshotMiB         int
 	logLevel, logFormat string
 	heartbeat           time.Duration
 	election, lease     time.Duration
+	profilePort         int
+	agentPing           time.Duration
+	agentTimeout        time.Duration
 }
 
-func (a *app) startCommand() *cobra.Command {
-	f := &startFlags{}
+func (a *app) startCommand(f *startFlags) *cobra.Command {
 	c := &cobra.Command{
 		Use: "start", Short: "run one node of a cluster", Args: cobra.NoArgs,
 		Long: "Run one node until it is stopped. The first node of a cluster is started with --bootstrap, all others\n" +
@@ -70,15 +73,21 @@ func (a *app) startCommand() *cobra.Command {
 			"start --name n2 --data data/n2 --join 127.0.0.1:4702 --api-port 4710 --link-port 4711 --gossip-port 4712",
 			"start --config server1.yaml"),
 		RunE: func(c *cobra.Command, _ []string) error {
-			if f.config == "" && !f.checkOnly {
-				return a.start(c.Context(), f)
+			s, err := settleFlags(c, f.config)
+			if err != nil {
+				return err
 			}
-			return a.startByFile(c, f)
+			return s.placed(a.start(c.Context(), f))
 		},
 	}
+	f.add(c)
+	return c
+}
+
+// add gives a verb the flags of start.
+func (f *startFlags) add(c *cobra.Command) {
 	flags := c.Flags()
-	flags.StringVar(&f.config, "config", "", "file with a line  KEY: VALUE  for each flag; flags on the command line are stronger")
-	flags.BoolVar(&f.checkOnly, "check", false, "start nothing: show what holds, and where each value comes from")
+	flags.StringVar(&f.config, "config", "", "file with a line  KEY: VALUE  for each flag; variables such as NODE_NAME are stronger, and flags strongest")
 	flags.StringVar(&f.name, "name", "n1", "name of the node, unique in the cluster")
 	flags.StringVar(&f.cluster, "cluster", "", "name of the cluster: gossip of another one is not heard; default that in the certificate, or "+synod.DefaultClusterName)
 	flags.StringVar(&f.data, "data", "", "data directory; default data/NAME")
@@ -94,6 +103,7 @@ func (a *app) startCommand() *cobra.Command {
 	engineFlag(c, &f.engine)
 	flags.StringVar(&f.roles, "roles", "", "with --engine paxos: which of proposer, acceptor and learner the node is; default all")
 	flags.StringVar(&f.gossipKey, "gossip-key", "", "file with the key for gossip (tls init makes one)")
+	flags.StringVar(&f.tokens, "tokens", "", "file with the tokens that clients may show in the place of a certificate (token new makes its lines)")
 	flags.BoolVar(&f.insecure, "insecure", false, "allow addresses beyond loopback without TLS: anyone there can read and write")
 	flags.IntVar(&f.snapshotMiB, "snapshot-mib", 64, "MiB of log that make the next snapshot: more of them make restarts slower and need more memory")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
@@ -101,22 +111,9 @@ func (a *app) startCommand() *cobra.Command {
 	flags.DurationVar(&f.heartbeat, "heartbeat", 50*time.Millisecond, "how often the leader shows itself")
 	flags.DurationVar(&f.election, "election", 300*time.Millisecond, "silence of the leader before an election")
 	flags.DurationVar(&f.lease, "lease", 0, "how long a lease read may rely on the last heartbeat; default half of --election")
-	return c
-}
-
-// startByFile starts the node that a file describes, or shows what it says.
-func (a *app) startByFile(c *cobra.Command, f *startFlags) error {
-	var origins map[string]string
-	if f.config != "" {
-		var err error
-		if origins, err = applyConfigFile(c, f.config); err != nil {
-			return err
-		}
-	}
-	if f.checkOnly {
-		return a.showSettings(c, origins)
-	}
-	return a.start(c.Context(), f)
+	flags.DurationVar(&f.agentPing, "agent-ping", 5*time.Second, "how often the leading master asks an agent for a sign of life: without five it is unreachable")
+	flags.DurationVar(&f.agentTimeout, "agent-timeout", 10*time.Minute, "how long an agent may be disconnected, or after an election, before it is unreachable")
+	flags.IntVar(&f.profilePort, "profile-port", 0, "port on 127.0.0.1 for profiles of the process (go tool pprof); 0: none")
 }
 
 // start runs a node until ctx ends or the node must not go on.
@@ -129,7 +126,20 @@ func (a *app) start(ctx context.Context, f *startFlags) error {
 	if err != nil {
 		return err
 	}
+	tokens, err := openTokens(f.tokens, log)
+	if err != nil {
+		return err
+	}
 	log = log.With("node", f.name) // the node itself adds its name
+	stopProfiles, err := serveProfiles(f.profilePort, log)
+	if err != nil {
+		return err
+	}
+	defer stopProfiles()
+	faults := openFaults(ctx, f.name, log)
+	if faults != nil {
+		config.Faults = &faults.faults
+	}
 	recovery := newRecovery(log)
 	config.Progress = recovery.progress
 	listener, err := net.Listen("tcp", config.Listen.API)
@@ -141,9 +151,10 @@ func (a *app) start(ctx context.Context, f *startFlags) error {
 	if err != nil {
 		return err
 	}
-	config.Groups = []synod.GroupConfig{{Name: coordinationGroup, Engine: synod.Engine(f.engine), Sessions: true, New: func() synod.StateMachine { return tree.New() },
-		SnapshotBytes: f.snapshotMiB << 20}}
-	server, err := a.server(recovery, config, log)
+	if config.Groups, err = f.groups(tree); err != nil {
+		return err
+	}
+	server, err := a.server(recovery, config, faults, tokens, log)
 	if err != nil {
 		return err
 	}
@@ -162,11 +173,60 @@ func (a *app) start(ctx context.Context, f *startFlags) error {
 		shut(server)
 		return errors.Join(err, node.Stop(ctx))
 	}
+	server.SetMaster(node.Group(registryGroup).Master())
+	server.SetJobs(node.Group(registryGroup).Jobs())
 	server.SetBackend(backend)
+	if err := setPage(server, config, log); err != nil {
+		shut(server)
+		return errors.Join(err, node.Stop(ctx))
+	}
+	if faults != nil {
+		go faults.follow(ctx, func(n faultNews) { node.Tell(n.event()) })
+	}
 	log.Info("started", "api", config.Advertise.API, "link", config.Advertise.Link, "gossip", config.Advertise.Gossip,
 		"data", config.Dir, "pid", os.Getpid(), "after", time.Since(recovery.began).Round(time.Millisecond))
+	notifyManager("READY=1") // it serves; whether it has a leader is for /readyz to say
 	go recovery.sayReady(ctx, node)
+	go f.takeUpKeys(ctx, node, keysOf(config), log)
+	if config.TLS != nil {
+		go takeUpCertificates(ctx, config.TLS, log)
+	}
 	return a.runNode(ctx, f, node, server, log)
+}
+
+// setPage gives the node its live page.
+func setPage(server *api.Server, c synod.Config, log *slog.Logger) error {
+	config := ui.Config{Look: server.Look, Token: server.PageToken, Logger: log}
+	if c.TLS != nil {
+		config.TLS = c.TLS.ClientConfig(cluster.RoleNode)
+	}
+	page, err := ui.New(config)
+	if err != nil {
+		return err
+	}
+	server.SetPage(page)
+	return nil
+}
+
+// groups are the replicated state machines of every node.
+func (f *startFlags) groups(tree *api.Tree) ([]synod.GroupConfig, error) {
+	if f.agentPing < time.Millisecond || f.agentTimeout < time.Second {
+		return nil, &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("agents cannot be watched with --agent-ping %v and --agent-timeout %v", f.agentPing, f.agentTimeout),
+			Why: "they are at least 1ms and 1s", Do: []string{"leave them out: the defaults are 5s and 10m"}}
+	}
+	master := &synod.MasterConfig{Master: mesos.MasterConfig{PingInterval: f.agentPing, RegisterTimeout: f.agentTimeout}}
+	return []synod.GroupConfig{
+		{Name: coordinationGroup, Engine: synod.Engine(f.engine), Sessions: true, New: func() synod.StateMachine { return tree.New() }, SnapshotBytes: f.snapshotMiB << 20},
+		{Name: registryGroup, Engine: synod.Paxos, Master: master, New: newRegistry, SnapshotBytes: f.snapshotMiB << 20},
+	}, nil
+}
+
+func newRegistry() synod.StateMachine {
+	r, err := mesos.NewRegistry(mesos.RegistryConfig{})
+	if err != nil {
+		panic(err) // the defaults are right
+	}
+	return r
 }
 
 // startNode starts the node; recovery says meanwhile what it is doing.
@@ -189,6 +249,7 @@ func (a *app) runNode(ctx context.Context, f *startFlags, node *synod.Node, serv
 			Do: endedDo(f, node.Err())}
 	case <-ctx.Done():
 	}
+	notifyManager("STOPPING=1")
 	log.Info("stopping", "reason", "signal")
 	stop, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
@@ -214,34 +275,29 @@ func shut(server *api.Server) {
 
 // nodeConfig makes the node's configuration of the flags.
 func (a *app) nodeConfig(f *startFlags, log *slog.Logger) (synod.Config, error) {
-	material, err := a.loadTLS()
-	if err != nil {
-		return synod.Config{}, err
+	config, wrong := a.describeNode(f)
+	if err := firstError(wrong); err != nil {
+		return config, err
 	}
-	key, err := loadGossipKey(f.gossipKey)
-	if err != nil {
-		return synod.Config{}, err
-	}
-	if err := checkEngine(f.engine); err != nil {
-		return synod.Config{}, err
-	}
-	roles, err := f.paxosRoles()
-	if err != nil {
-		return synod.Config{}, err
-	}
-	advertise, err := f.checkAddresses(material != nil && key != nil)
-	if err != nil {
-		return synod.Config{}, err
-	}
-	if err := f.check(material, log); err != nil {
-		return synod.Config{}, err
-	}
+	config.Logger = log
+	return config, f.checkMachine(log)
+}
+
+// describeNode makes the node's configuration of the flags, and tells all that is wrong with them.
+// It looks at no more of the machine than at the files that they name.
+func (a *app) describeNode(f *startFlags) (synod.Config, []error) {
+	material, noTLS := a.loadTLS()
+	keys, noKey := loadGossipKeys(f.gossipKey)
+	roles, noRoles := f.paxosRoles()
+	advertise, noAddress := f.checkAddresses(material != nil && keys != nil)
+	wrong := []error{noTLS, noKey, checkEngine(f.engine), noRoles, noAddress, f.checkCertificate(material)}
+	wrong = append(wrong, f.wrongAddresses()...)
 	return synod.Config{
 		Name: f.name, Dir: f.dir(), Bootstrap: f.bootstrap, Join: f.join,
 		Listen: f.addresses(f.listen), Advertise: f.addresses(advertise), Voters: f.voters, Priority: f.priority, PaxosRoles: roles,
-		TLS: material, GossipKey: key, Insecure: f.insecure, Heartbeat: f.heartbeat, Election: f.election, Lease: f.lease,
-		ClusterName: f.cluster, Roles: []string{roleControl}, Version: version, Logger: log,
-	}, nil
+		TLS: material, GossipKey: keys.first(), GossipAlso: keys.also(), Insecure: f.insecure, Heartbeat: f.heartbeat, Election: f.election, Lease: f.lease,
+		ClusterName: f.cluster, Roles: []string{roleControl}, Version: version,
+	}, slices.DeleteFunc(wrong, func(err error) bool { return err == nil })
 }
 
 func (f *startFlags) addresses(host string) synod.Addresses {
@@ -254,7 +310,7 @@ func (f *startFlags) checkAddresses(protected bool) (string, error) {
 	ip := net.ParseIP(f.listen)
 	loopback := f.listen == "localhost" || ip != nil && ip.IsLoopback()
 	if !loopback && !protected && !f.insecure {
-		return "", &api.Error{Code: api.CodeInsecure, Message: "listening on " + f.listen + " needs TLS and a gossip key",
+		return "", &api.Error{Code: api.CodeInsecure, Message: "--listen " + f.listen + " needs TLS and a gossip key",
 			Why: "it is not loopback: anyone who reaches it could read and write",
 			Do:  []string{"make certificates:  node tls init", "or, on a network you trust:  --insecure"}}
 	}
@@ -266,31 +322,38 @@ func (f *startFlags) checkAddresses(protected bool) (string, error) {
 		return "", &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("a snapshot every %d MiB of log is not possible", f.snapshotMiB),
 			Why: fmt.Sprintf("--snapshot-mib is 1 to %d", maxSnapshotMiB)}
 	}
-	for _, port := range f.ports {
+	for i, port := range f.ports {
 		if port < 1 || port > 65535 {
-			return "", &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("there is no port %d", port), Why: "ports are 1 to 65535"}
+			return "", &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("%s cannot be %d", portFlags[i], port), Why: "ports are 1 to 65535"}
 		}
 	}
 	return cmp.Or(f.advertise, f.listen), nil
 }
 
 // server makes the node's HTTP API, which has no node to speak for yet.
-func (a *app) server(recovery *recovery, c synod.Config, log *slog.Logger) (*api.Server, error) {
-	config := api.Config{Starting: recovery.checks, Name: c.Name, Logger: log}
+func (a *app) server(recovery *recovery, c synod.Config, faults *faultLink, tokens *api.Tokens, log *slog.Logger) (*api.Server, error) {
+	config := api.Config{Starting: recovery.checks, Name: c.Name, Logger: log, Tokens: tokens, Hosts: advertised(c.Advertise.API)}
+	if faults != nil {
+		config.Faults, config.Dial = faults, faults.via(new(net.Dialer).DialContext)
+	}
 	if c.TLS != nil {
-		config.TLS, config.Certified = publicTLS(c.TLS), certified(c.TLS)
-		config.FromNode = func(state tls.ConnectionState) bool {
-			id, err := cluster.PeerIdentity(state)
-			return err == nil && id.Role == cluster.RoleNode
-		}
-		config.ForwardTLS = c.TLS.ClientConfig(cluster.RoleNode)
+		config.TLS = publicTLS(c.TLS)
+		config.ForwardTLS, config.AgentTLS = c.TLS.ClientConfig(cluster.RoleNode), c.TLS.ClientConfig(cluster.RoleAgent)
 	}
 	return api.NewServer(config)
 }
 
+// advertised is the host that others are told, by which they ask for us.
+func advertised(address string) []string {
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		return []string{host}
+	}
+	return nil
+}
+
 // publicTLS lets anyone connect; the routes that need a certificate ask for it.
 func publicTLS(material *cluster.TLS) *tls.Config {
-	config := material.ServerConfig(cluster.RoleNode, cluster.RoleClient)
+	config := material.ServerConfig() // whatever its role
 	verify := config.VerifyConnection
 	config.ClientAuth = tls.RequestClientCert
 	config.VerifyConnection = func(state tls.ConnectionState) error {
@@ -302,147 +365,5 @@ func publicTLS(material *cluster.TLS) *tls.Config {
 	return config
 }
 
-// certified reports whether a connection has shown a certificate of the
-// cluster: publicTLS has verified the one it shows.
-func certified(*cluster.TLS) func(tls.ConnectionState) bool {
-	return func(state tls.ConnectionState) bool { return len(state.PeerCertificates) > 0 }
-}
-
-// loadGossipKey reads a key of 16, 24 or 32 bytes, raw or in base64.
-func loadGossipKey(file string) ([]byte, error) {
-	if file == "" {
-		return nil, nil
-	}
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return nil, &api.Error{Code: api.CodeTLS, Message: "the gossip key cannot be read", Why: plain(err), Do: []string{"make one:  node tls init"}}
-	}
-	key := content
-	if decoded, err := base64.StdEncoding.DecodeString(string(bytes.TrimSpace(content))); err == nil {
-		key = decoded
-	}
-	if len(key) != 16 && len(key) != 24 && len(key) != 32 {
-		return nil, &api.Error{Code: api.CodeTLS, Message: fmt.Sprintf("the gossip key in %s cannot be used", file),
-			Why: fmt.Sprintf("it has %d bytes, want 16, 24 or 32", len(key)), Do: []string{"make one:  node tls init"}}
-	}
-	return key, nil
-}
-
-// startError says why a node did not start.
-func startError(ctx context.Context, f *startFlags, c synod.Config, err error) error {
-	if ctx.Err() != nil {
-		return ctx.Err() // it was told to end while it started
-	}
-	code, do := failStopCode(err), []string(nil)
-	if wrong, is := errors.AsType[*synod.EngineError](err); is {
-		return f.engineError(wrong)
-	}
-	if wrong, is := errors.AsType[*synod.RolesError](err); is {
-		return &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("node %s does not start as %s", f.name, wrong.Given),
-			Why: plain(wrong), Do: rolesDo(wrong)}
-	}
-	switch {
-	case code == api.CodeLocked:
-		do = []string{"stop the other node, or give this one a --data of its own"}
-	case code == api.CodeFormat:
-		do = []string{"start it with the version that wrote it, or a newer one"}
-	case code == api.CodeDamage:
-		do = f.joinAnew("damaged")
-	case code == api.CodeLost:
-		do = f.joinAnew("lost")
-	case code == api.CodeQuarantined:
-		do = f.joinAnew("quarantined")
-	case isSecond(err):
-		do = f.joinAnew("second")
-	case code == api.CodeCluster:
-		do = []string{"give the node its own --data and --name"}
-	case code == api.CodeData:
-		do = []string{"check its owner, its mode and its file system"}
-	case code == api.CodeDiskFull:
-		do = []string{"free space on it: a new node needs about 200 MiB, and some to work with"}
-	case errors.Is(err, syscall.EADDRINUSE), errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EACCES):
-		return listenError(c.Listen.Link+" or "+c.Listen.Gossip, "--link-port and --gossip-port", err)
-	case strings.Contains(err.Error(), "synod: "): // of synod.Config
-		code = api.CodeUsage
-		do = []string{"node start --help"}
-	}
-	return &api.Error{Code: code, Message: fmt.Sprintf("node %s does not start", f.name), Why: configWords(plain(err)), Do: do}
-}
-
-// engineError says what to do about a group that has another engine.
-func (f *startFlags) engineError(wrong *synod.EngineError) error {
-	return &api.Error{Code: api.CodeUsage, Message: fmt.Sprintf("node %s does not start with engine %s", f.name, wrong.Wanted),
-		Why: plain(wrong), Do: []string{fmt.Sprintf("start it with --engine %s", wrong.Founded), "or give it another --data, to found or join another cluster"}}
-}
-
-// endedDo says what to do about a node that has ended by itself.
-func endedDo(f *startFlags, err error) []string {
-	switch {
-	case failStopCode(err) == api.CodeDamage:
-		return f.joinAnew("damaged")
-	case failStopCode(err) == api.CodeLost:
-		return f.joinAnew("lost")
-	case failStopCode(err) == api.CodeQuarantined:
-		return f.joinAnew("quarantined")
-	case isSecond(err):
-		return f.joinAnew("second")
-	}
-	if wrong, is := errors.AsType[*synod.RolesError](err); is {
-		return rolesDo(wrong)
-	}
-	return []string{"find the cause, then start it again: what was acknowledged is on the other nodes too"}
-}
-
-// joinAnew says how a node goes on whose directory is of no use to it. What is in
-// it may be of use to somebody: it is moved.
-func (f *startFlags) joinAnew(suffix string) []string {
-	join := strings.Join(f.join, ",")
-	return []string{"look at it:  node inspect wal " + f.dir(),
-		fmt.Sprintf("move it away:  mv %s %[1]s.%s", f.dir(), suffix),
-		"start the node again without --bootstrap and with --join " + cmp.Or(join, "GOSSIP-ADDRESS-OF-ANOTHER-NODE") +
-			": it joins as a new member and is filled from the others"}
-}
-
-// isSecond reports whether a node ended because it had founded a second cluster.
-func isSecond(err error) bool {
-	_, is := errors.AsType[*synod.SecondClusterError](err)
-	return is
-}
-
 // dir is the data directory.
 func (f *startFlags) dir() string { return filepath.Clean(cmp.Or(f.data, "data/"+f.name)) }
-
-// failStopCode is the code of an error of the data directory.
-func failStopCode(err error) api.Code {
-	if _, is := errors.AsType[*storage.DamageError](err); is {
-		return api.CodeDamage
-	}
-	if errors.Is(err, synod.ErrQuarantined) { // before ErrLost, which it may be as well
-		return api.CodeQuarantined
-	}
-	if errors.Is(err, synod.ErrLost) {
-		return api.CodeLost
-	}
-	if _, is := errors.AsType[*storage.FormatError](err); is {
-		return api.CodeFormat
-	}
-	if _, is := errors.AsType[*storage.IdentityError](err); is {
-		return api.CodeCluster
-	}
-	if isSecond(err) {
-		return api.CodeCluster
-	}
-	if _, is := errors.AsType[*synod.RolesError](err); is {
-		return api.CodeUsage
-	}
-	_, file := errors.AsType[*fs.PathError](err)
-	switch {
-	case errors.Is(err, storage.ErrLocked):
-		return api.CodeLocked
-	case errors.Is(err, storage.ErrFull), errors.Is(err, syscall.ENOSPC):
-		return api.CodeDiskFull
-	case file, errors.Is(err, storage.ErrReadOnly):
-		return api.CodeData
-	}
-	return api.CodeInternal
-}

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
+	"github.com/synod-go/synod/actors/agent"
 	"github.com/synod-go/synod/api"
 )
 
@@ -54,11 +57,23 @@ func removeOrphans(parent string) []string {
 		if info, err := os.Lstat(dir); err != nil || !info.IsDir() || !allFree(append(nodes, name)) {
 			continue
 		}
+		endLeft(dir)
 		if os.RemoveAll(dir) == nil {
 			removed = append(removed, dir)
 		}
 	}
 	return removed
+}
+
+// endLeft ends the tasks that agents below dir have left: those of one that was killed together with what
+// would have ended them.
+func endLeft(dir string) {
+	works, _ := filepath.Glob(filepath.Join(dir, "*", "containers")) // the pattern is right
+	for _, work := range works {
+		ctx, cancel := context.WithTimeout(context.Background(), endPatience)
+		_ = agent.EndTasks(ctx, filepath.Dir(work), time.Second) // what cannot be ended goes on, and is seen by ps(1)
+		cancel()
+	}
 }
 
 // allFree reports whether nobody holds one of the locks. A file that is not ours to open
