@@ -21,6 +21,7 @@ const usage = `usage: bench VERB [flags]
 	changes   change the membership under load: the stall, and the rate outside it
 	coordination  compare the coordination service with ZooKeeper
 	sessions  keep many sessions open while the leader is killed again and again
+	tasks     launch tasks, kill masters and agents, and time what comes of it
 	disk      time what disk and loopback allow at best
 
 bench VERB -h lists the flags of a verb.
@@ -55,6 +56,8 @@ func dispatch(ctx context.Context, arguments []string) error {
 		return runChanges(ctx, rest, os.Stdout)
 	case "coordination":
 		return runCoordination(ctx, rest, os.Stdout)
+	case "tasks":
+		return runTasks(ctx, rest, os.Stdout)
 	case "disk":
 		return runDisk(ctx, rest, os.Stdout)
 	case "sessions":
