@@ -207,13 +207,28 @@ func (g *Group) TransferLeadership(ctx context.Context, to string) error {
 	if err := g.handle.TransferLeadership(ctx, target); err != nil {
 		return g.memberError(err)
 	}
+	for try := 1; ; try++ {
+		err := g.awaitSuccessor(ctx, before.Leader)
+		// The other one may have been too slow; to be asked again changes nothing more.
+		if now := g.handle.View(); err == nil || try == transferTries || now.Role != raft.Leader || now.Term != before.Term ||
+			g.handle.TransferLeadership(ctx, target) != nil {
+			return g.outcome(err)
+		}
+	}
+}
+
+// transferTries is how often a leader hands over before it goes on leading.
+const transferTries = 3
+
+// awaitSuccessor waits until another node leads.
+func (g *Group) awaitSuccessor(ctx context.Context, before raft.ID) error {
 	// The core gives up after an Election; the new leader needs another one at most.
 	ctx, cancel := context.WithTimeout(ctx, 3*g.node.cfg.Election)
 	defer cancel()
-	return g.outcome(g.node.await(ctx, func() bool {
+	return g.node.await(ctx, func() bool {
 		now := g.handle.View()
-		return now.Leader != before.Leader && now.Leader != raft.None
-	}))
+		return now.Leader != before && now.Leader != raft.None
+	})
 }
 
 // outcome is the error of waiting for what was already begun: it may still happen.

@@ -34,9 +34,10 @@ func TestASurvivorFoundsAClusterThatTheOldNodesNeverDisturb(t *testing.T) {
 			}
 			nodes := p.startAll(ctx, 3, 0, 1, 2)
 			for range 20 {
+				request := NewRequestID() // a second node is asked where the first cannot tell what became of it
 				if err := nodes[0].await(ctx, func() bool {
 					for _, n := range nodes {
-						if _, err := n.groups[0].Propose(ctx, []byte("x")); err == nil {
+						if _, err := n.groups[0].ProposeOnce(ctx, request, []byte("x")); err == nil {
 							return true
 						}
 					}

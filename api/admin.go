@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"time"
 )
 
 // getStatus answers with the leader's view, or with this node's own when none
@@ -52,8 +53,10 @@ func (s *Server) leaderStatus(ctx context.Context, w http.ResponseWriter, r *htt
 	return true
 }
 
+// getMembers answers with the leader's view, or with this node's own when the leader does not answer or "local" is given.
 func (s *Server) getMembers(w http.ResponseWriter, r *http.Request) {
-	q := newQuery(r)
+	q := newQuery(r, "local")
+	local := q.flag("local") || r.Header.Get(headerForwarded) != ""
 	ctx, cancel, err := s.requestContext(r)
 	if err = errors.Join(q.err, err); err != nil {
 		writeError(w, err)
@@ -61,7 +64,29 @@ func (s *Server) getMembers(w http.ResponseWriter, r *http.Request) {
 	}
 	defer cancel()
 	members, err := s.backend().Members(ctx)
+	if err == nil && !local {
+		members = s.leaderMembers(ctx, r, members)
+	}
 	s.answer(ctx, w, r, members, err)
+}
+
+// leaderPatience is how long a node waits for the leader's view before it tells its own.
+const leaderPatience = time.Second
+
+// leaderMembers are the members as the leader sees them, or as this node does where the leader does not answer.
+func (s *Server) leaderMembers(ctx context.Context, r *http.Request, own MemberList) MemberList {
+	at := slices.IndexFunc(own.Members, func(m MemberStatus) bool { return m.Role == "leader" })
+	if at < 0 || own.Members[at].Name == s.config.Name || own.Members[at].API == "" {
+		return own
+	}
+	ctx, cancel := context.WithTimeout(ctx, leaderPatience)
+	defer cancel()
+	var answer MemberList
+	leader := Leader{Name: own.Members[at].Name, API: own.Members[at].API}
+	if err := s.ask(ctx, r, leader, "/v1/members", &answer); err != nil || answer.ConfigVersion < own.ConfigVersion {
+		return own
+	}
+	return answer
 }
 
 func (s *Server) postMember(w http.ResponseWriter, r *http.Request) {

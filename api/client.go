@@ -287,7 +287,7 @@ func (c *Client) once(ctx context.Context, addr string, k call) (*http.Response,
 	if deadline, ok := ctx.Deadline(); ok {
 		left := min(max(time.Until(deadline), time.Millisecond), maxTimeout)
 		if k.method == http.MethodGet { // the node gives up a little before us, and says why
-			left -= min(left/10, 100*time.Millisecond)
+			left -= min(left/3, 100*time.Millisecond)
 		}
 		request.Header.Set(headerTimeout, left.String())
 	}

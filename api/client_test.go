@@ -136,7 +136,7 @@ func TestTheClientReportsAnUnknownOutcomeWithTheIDToRepeat(t *testing.T) {
 	f := newFake(t, coordination.Config{})
 	_, addr := serve(t, Config{Backend: f})
 	f.lose = func() error { return &Error{Code: CodeUnknown, Message: "lost"} }
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	_, err := newTestClient(t, addr).Put(ctx, "a", []byte("x"), WriteOptions{})
 	e := asError(err)
@@ -269,7 +269,7 @@ func TestAnUnknownOutcomeSaysWhatLeftItOpen(t *testing.T) {
 		}
 		return &Error{Code: CodeUnknown, Message: "lost", Why: "no majority has confirmed it in time"}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	_, err := newTestClient(t, addr).Put(ctx, "a", nil, WriteOptions{})
 	const want = "no majority has confirmed it in time; after that: there is no leader"

@@ -32,6 +32,8 @@ type fake struct {
 	backup Backup // nil: CodeNoState
 	events chan Event
 	leader signal
+	// members, if it has a version, are what Members answers.
+	members MemberList
 }
 
 func (f *fake) Look(context.Context, LookOptions) (Look, error) {
@@ -133,6 +135,9 @@ func (f *fake) Gone(session, connection uint64) {
 func (f *fake) Status(context.Context) (Status, error) { return f.status, nil }
 
 func (f *fake) Members(context.Context) (MemberList, error) {
+	if f.members.ConfigVersion != 0 {
+		return f.members, nil
+	}
 	return MemberList{ConfigVersion: 7, Members: []MemberStatus{{Name: "n1", Role: "leader"}}}, nil
 }
 

@@ -94,7 +94,7 @@ func (c *Client) round(ctx context.Context, a *attempts, v any) (reached, done b
 
 // attempt asks one node. errNoAnswer: there was none, a.lost says why.
 func (c *Client) attempt(ctx context.Context, addr string, a *attempts, v any) error {
-	ctx, cancel := c.attemptContext(ctx)
+	ctx, cancel := c.attemptContext(ctx, a.call)
 	defer cancel()
 	response, err := c.once(ctx, addr, a.call)
 	if err == nil {
@@ -113,13 +113,18 @@ func (c *Client) attempt(ctx context.Context, addr string, a *attempts, v any) e
 	return errNoAnswer
 }
 
-// attemptContext leaves time for other nodes when one hangs: a third of the whole.
-func (c *Client) attemptContext(ctx context.Context) (context.Context, context.CancelFunc) {
+// attemptContext leaves time for other nodes when one hangs: a third of the whole is for one, or two of what is not
+// repeated once a node has it.
+func (c *Client) attemptContext(ctx context.Context, k call) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok || len(c.config.Addrs) == 1 {
 		return ctx, func() {}
 	}
-	return context.WithTimeout(ctx, max(time.Until(deadline)/3, 500*time.Millisecond))
+	third := time.Until(deadline) / 3
+	if k.single {
+		third *= 2
+	}
+	return context.WithTimeout(ctx, max(third, 500*time.Millisecond))
 }
 
 // again reports whether the answer err allows another attempt. What may have happened is repeated

@@ -2,6 +2,8 @@ package api
 
 import (
 	"bufio"
+	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -203,6 +205,43 @@ func TestEventsAreStreamedInBothForms(t *testing.T) {
 		if !found {
 			t.Errorf("%s: no line begins with %q", accept, want)
 		}
+	}
+}
+
+func TestMembersComeFromTheLeader(t *testing.T) {
+	leader, follower := newFake(t, coordination.Config{}), newFake(t, coordination.Config{})
+	server, leaderAddr := serve(t, Config{Backend: leader, Name: "n1"})
+	_, addr := serve(t, Config{Backend: follower, Name: "n2"})
+	leader.members = MemberList{ConfigVersion: 8, Members: []MemberStatus{{Name: "n1", Role: "leader", API: leaderAddr}}}
+	follower.members = MemberList{ConfigVersion: 7, Members: []MemberStatus{{Name: "n1", Role: "leader", API: leaderAddr}, {Name: "n3"}}}
+	version := func(query string) uint64 {
+		t.Helper()
+		var list MemberList
+		response, err := http.Get("http://" + addr + "/v1/members" + query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		if err := json.NewDecoder(response.Body).Decode(&list); err != nil {
+			t.Fatal(err)
+		}
+		return list.ConfigVersion
+	}
+	if v := version(""); v != 8 {
+		t.Errorf("version %d comes from a node that lags, want the leader's", v)
+	}
+	if v := version("?local"); v != 7 {
+		t.Errorf("version %d, want that of the node that is asked", v)
+	}
+	leader.members.ConfigVersion = 6 // it has been deposed, and does not know it yet
+	if v := version(""); v != 7 {
+		t.Errorf("version %d, which is older than what the node itself knows", v)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	server.Shutdown(ctx)
+	if v := version(""); v != 7 {
+		t.Errorf("version %d, want the node's own when the leader does not answer", v)
 	}
 }
 

@@ -104,7 +104,7 @@ up)
 	environment >"$DIR/env"
 	# shellcheck source=/dev/null
 	. "$DIR/env"
-	"$NODE" wait --quiet --voters 3 --timeout 30s
+	"$NODE" wait --quiet --voters 3 --timeout "${WAIT:-30s}"
 	echo "the cluster serves. In this shell:  . $DIR/env"
 	;;
 down)

@@ -75,7 +75,7 @@ func TestWhatALookAtAContainerMeans(t *testing.T) {
 				}
 			}
 			if c.status != "" {
-				e.containers[at.id.String()] = &fakeContainer{state: docker.State{Status: c.status, Error: c.problem, ExitCode: map[string]int{"exited": 3, "dead": 255}[c.status]}}
+				e.containers[at.id.String()] = &fakeContainer{state: docker.State{Status: c.status, Error: c.problem, ExitCode: map[string]int{"exited": 3, "dead": 255}[c.status], Finished: time.Now()}}
 			}
 			f, err := d.observe(t.Context(), at)
 			if err != nil || !reflect.DeepEqual(f, c.want) {

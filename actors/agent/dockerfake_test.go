@@ -91,7 +91,7 @@ func (e *fakeEngine) hook(before, after func(call, id string) error) {
 func (e *fakeEngine) exit(id mesos.ContainerID, code int) {
 	e.change(func() {
 		if c := e.containers[id.String()]; c != nil && c.state.Runs() {
-			c.state.Status, c.state.ExitCode = "exited", code
+			c.state.Status, c.state.ExitCode, c.state.Finished = "exited", code, time.Now()
 		}
 	})
 }
@@ -216,7 +216,7 @@ func (e *fakeEngine) Kill(ctx context.Context, id, signal string) error {
 		}
 		c.signals = append(c.signals, signal)
 		if signal == "SIGKILL" || !c.ignores {
-			c.state.Status, c.state.ExitCode = "exited", map[string]int{"SIGKILL": 137}[signal]
+			c.state.Status, c.state.ExitCode, c.state.Finished = "exited", map[string]int{"SIGKILL": 137}[signal], time.Now()
 			go e.change(func() {})
 		}
 		return nil

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -95,7 +96,10 @@ func (d *dockerContainerizer) withdraw(ctx context.Context, at place, problem st
 // kept: the container tells it until it is removed. An error says that the engine has gone away.
 func (d *dockerContainerizer) finish(ctx context.Context, at place, s docker.State) (mesos.ContainerExit, error) {
 	e := mesos.ContainerExit{Known: true, Code: s.ExitCode, OutOfMemory: s.OutOfMemory && s.ExitCode != 0, Message: s.Error}
-	if e.Code == lostExitCode && e.Message == "" {
+	switch {
+	case s.Finished.IsZero(): // it died between its hearing of the end and its writing it down, and says 0 of that
+		e = mesos.ContainerExit{Message: cmp.Or(s.Error, "its exit status is unknown: the Docker engine was killed when the container ended")}
+	case e.Code == lostExitCode && e.Message == "":
 		e.Message = "it ended with 255, or while the Docker engine was down, which says 255 of that"
 	}
 	if !at.paths.has("") { // a stranger

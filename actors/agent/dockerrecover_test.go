@@ -246,13 +246,28 @@ func TestAContainerThatEndsWithoutAnAgentIsToldByTheNext(t *testing.T) {
 	m.told("t", mesos.Running)
 	stopAgent(t, h)
 	e.change(func() {
-		e.containers[x.String()].state = docker.State{Status: "exited", ExitCode: 137, OutOfMemory: true}
+		e.containers[x.String()].state = docker.State{Status: "exited", ExitCode: 137, OutOfMemory: true, Finished: time.Now()}
 	})
 	start(t, m, dockerConfig(t, m, work, e))
 	if s := m.told("t", mesos.Failed); s.ExitCode != 137 || s.Reason != mesos.ReasonContainerLimitationMemory {
 		t.Errorf("%+v", s)
 	}
 	eventually(t, "it is removed", func() bool { return e.status(x) == "" })
+}
+
+// An engine that was killed when it heard of an end says 0 of it, and not when it was.
+func TestAnEndWithoutATimeIsNotTakenForGood(t *testing.T) {
+	m, work, e := newMaster(t), newWork(t), newFakeEngine()
+	h := start(t, m, dockerConfig(t, m, work, e))
+	m.registered(1)
+	x := m.launch(dockerTask("t"))
+	m.told("t", mesos.Running)
+	stopAgent(t, h)
+	e.change(func() { e.containers[x.String()].state = docker.State{Status: "exited"} })
+	start(t, m, dockerConfig(t, m, work, e))
+	if s := m.told("t", mesos.Failed); s.HasExit || !strings.Contains(s.Message, "its exit status is unknown") {
+		t.Errorf("%+v", s)
+	}
 }
 
 func TestAnEngineThatIsAwayPostponesWhatIsTold(t *testing.T) {
@@ -273,7 +288,7 @@ func TestAnEngineThatIsAwayPostponesWhatIsTold(t *testing.T) {
 	m.kill("x")
 	m.told("x", mesos.Killing)
 	m.mustHaveTold("y", mesos.Running)
-	e.change(func() { e.containers[y.String()].state = docker.State{Status: "exited", ExitCode: 9} })
+	e.change(func() { e.containers[y.String()].state = docker.State{Status: "exited", ExitCode: 9, Finished: time.Now()} })
 	e.goAway(false)
 	m.told("x", mesos.Killed)
 	if s := m.told("y", mesos.Failed); s.ExitCode != 9 {

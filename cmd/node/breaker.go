@@ -180,6 +180,9 @@ func (b *breaker) begin(ctx context.Context, f api.FaultRequest, targets []*chil
 	b.strike(m, targets, from)
 	if lasts > 0 {
 		b.mu.Lock()
+		if slices.ContainsFunc(targets, func(c *child) bool { return c.name == from }) {
+			lasts += afterAnswer
+		}
 		m.timer = time.AfterFunc(lasts, func() { b.endOfTime(m) })
 		b.mu.Unlock()
 	}
@@ -195,7 +198,7 @@ func without(all, targets []*child, kind api.FaultKind) []*child {
 }
 
 // afterAnswer is how long a child that asked for its own end has for the answer.
-const afterAnswer = 100 * time.Millisecond
+const afterAnswer = 300 * time.Millisecond
 
 // strike does to processes what is done to processes.
 func (b *breaker) strike(m *madeFault, targets []*child, from string) {

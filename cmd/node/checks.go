@@ -10,8 +10,8 @@ import (
 	"github.com/synod-go/synod/api"
 )
 
-// checksPatience is how long "status" waits for the checks of the nodes.
-const checksPatience = 500 * time.Millisecond
+// checksPatience is how long "status" waits for the checks of the nodes, and askedPatience if it is told to show them.
+const checksPatience, askedPatience = 500 * time.Millisecond, 2 * time.Second
 
 // checkedStatus is the answer of "status": what the leader says, and what each node says of itself.
 type checkedStatus struct {
@@ -21,8 +21,8 @@ type checkedStatus struct {
 }
 
 // memberChecks asks each member that is up for its checks, all at once.
-func (a *app) memberChecks(ctx context.Context, client *api.Client, s api.Status) map[string][]api.Check {
-	ctx, cancel := context.WithTimeout(ctx, checksPatience)
+func (a *app) memberChecks(ctx context.Context, client *api.Client, s api.Status, patience time.Duration) map[string][]api.Check {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var mu sync.Mutex
 	var wait sync.WaitGroup

@@ -21,6 +21,9 @@ import (
 	"github.com/synod-go/synod/cluster"
 )
 
+// learnAfter is how long a learner waits by default before it asks.
+const learnAfter = 300 * time.Millisecond
+
 // decreeFlags are the flags of "decree serve".
 type decreeFlags struct {
 	startFlags
@@ -64,7 +67,7 @@ func (a *app) decreeServe() *cobra.Command {
 	flags.BoolVar(&f.insecure, "insecure", false, "allow addresses beyond loopback without TLS: anyone there can propose")
 	flags.DurationVar(&f.retransmit, "retransmit", 100*time.Millisecond, "how long an acceptor may be silent before it is asked again")
 	flags.DurationVar(&f.backoff, "backoff", 20*time.Millisecond, "base of the random wait after a duel")
-	flags.DurationVar(&f.learnAfter, "learn-after", 300*time.Millisecond, "how long a learner waits before it asks")
+	flags.DurationVar(&f.learnAfter, "learn-after", learnAfter, "how long a learner waits before it asks")
 	flags.IntVar(&f.recorded, "recorded", 4096, "how many events the flight recorder keeps")
 	flags.StringVar(&f.recording, "recording", "", "file for what the flight recorder holds at the end")
 	flags.BoolVar(&f.faults, "faults", false, "let the API hold and lose messages: for demonstrations")

@@ -199,14 +199,24 @@ func (d *demo) putKeys(ctx context.Context) (string, error) {
 	return fmt.Sprintf("p50 %.1f ms, p99 %.1f ms", ms(quantile(latencies, 0.5)), ms(quantile(latencies, 0.99))), nil
 }
 
+// leading waits until a node leads, and returns it.
+func (d *demo) leading(ctx context.Context) (leader *child, err error) {
+	err = eventually(ctx, "a leader", func() error {
+		status, err := d.client.Status(ctx, false)
+		if leader = d.fleet.find(status.Leader); err == nil && leader == nil {
+			err = fmt.Errorf("%q leads", status.Leader)
+		}
+		return err
+	})
+	return leader, err
+}
+
 func (d *demo) killLeader(ctx context.Context) (string, error) {
-	status, err := d.client.Status(ctx, false)
+	leader, err := d.leading(ctx)
 	if err != nil {
 		return "", err
 	}
-	if d.killed = d.fleet.find(status.Leader); d.killed == nil {
-		return "", fmt.Errorf("the leader %q is not one of ours", status.Leader)
-	}
+	d.killed = leader
 	start := time.Now()
 	d.killed.kill()
 	if _, err := d.client.Put(ctx, "demo/after-kill", []byte("acknowledged"), api.WriteOptions{}); err != nil {
@@ -218,7 +228,7 @@ func (d *demo) killLeader(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%s killed; %s leads term %d, next write acknowledged after %d ms", status.Leader, now.Leader, now.Term, took.Milliseconds()), nil
+	return fmt.Sprintf("%s killed; %s leads term %d, next write acknowledged after %d ms", leader.name, now.Leader, now.Term, took.Milliseconds()), nil
 }
 
 func (d *demo) readBack(ctx context.Context) (string, error) {
@@ -268,13 +278,9 @@ func caughtUp(s api.Status, name string) bool {
 // pauseLeader stops the leader's process while the others go on: when it comes
 // back it must not answer with what it held before.
 func (d *demo) pauseLeader(ctx context.Context) (string, error) {
-	status, err := d.client.Status(ctx, false)
+	paused, err := d.leading(ctx)
 	if err != nil {
 		return "", err
-	}
-	paused := d.fleet.find(status.Leader)
-	if paused == nil {
-		return "", fmt.Errorf("the leader %q is not one of ours", status.Leader)
 	}
 	others, err := api.NewClient(api.ClientConfig{Addrs: d.addrsWithout(paused), Timeout: 10 * time.Second})
 	if err != nil {

@@ -142,9 +142,15 @@ func (d *dev) bringUp(ctx context.Context) error {
 			return err
 		}
 	}
-	more := d.bringUpWork(wait)
+	work, done := context.WithTimeout(ctx, upTimeout+helloPatience)
+	defer done()
+	more := d.bringUpWork(work)
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if now, err := d.client.Status(work, false); err == nil && now.Leader != "" { // another may have come to lead
+		d.seen(now)
+		status = now
 	}
 	d.say("ready in %.1f s: %s, %s%s", time.Since(began).Seconds(), many(d.nodes, "node"), leads(status), more)
 	return nil

@@ -70,7 +70,7 @@ func (d *dev) serviceRows() [][]string {
 	if d.agents == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	list, err := d.client.Jobs(ctx)
 	if err != nil {

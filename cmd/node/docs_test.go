@@ -188,7 +188,7 @@ func startDev(t *testing.T) *session {
 }
 
 // looking are the commands that change nothing and are done until they show what the document shows.
-var looking = regexp.MustCompile(`node (status|ps|agents|logs|events|members|top|jobs)\b`)
+var looking = regexp.MustCompile(`node (status|wait|ps|agents|logs|events|members|top|jobs)\b`)
 
 // do carries out one command of a document, which must show what the document shows. What runs meanwhile shows is shown too.
 func (s *session) do(t *testing.T, of transcript) {

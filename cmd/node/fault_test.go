@@ -30,14 +30,18 @@ func (s *session) verb(t *testing.T, exit int, args ...string) string {
 // leaderOf is who leads by status.
 func (s *session) leaderOf(t *testing.T) string {
 	t.Helper()
-	var status api.Status
-	cmd := self(t, t.Context(), "status", "--output", "json", "--quiet")
-	cmd.Env = append(os.Environ(), "NODE_ADDR="+s.addr)
-	out, _ := cmd.Output() // a cluster that is not well says who leads, too
-	if err := json.Unmarshal(out, &status); err != nil {
-		return "" // nobody leads
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		var status api.Status
+		cmd := self(t, t.Context(), "status", "--output", "json", "--quiet")
+		cmd.Env = append(os.Environ(), "NODE_ADDR="+s.addr)
+		out, _ := cmd.Output() // a cluster that is not well says who leads, too
+		if err := json.Unmarshal(out, &status); err == nil && status.Leader != "" {
+			return status.Leader
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("nobody leads:\n%s", out)
+		}
 	}
-	return status.Leader
 }
 
 // processes are those of fault ls, by name.
@@ -84,7 +88,7 @@ func TestFaultsAreSeenFromOutsideAndHealed(t *testing.T) {
 		s.out.waitFor(t, "fault f-1: ")
 		others := s.without(leader) // who is cut off answers too, and knows of no leader
 		for deadline := time.Now().Add(20 * time.Second); ; {
-			if next := others.leaderOf(t); next != leader && next != "" {
+			if next := others.leaderOf(t); next != leader {
 				break
 			}
 			if time.Now().After(deadline) {
@@ -137,14 +141,21 @@ func TestFaultsAreSeenFromOutsideAndHealed(t *testing.T) {
 		s.verb(t, 0, "wait", "--timeout", "30s")
 	})
 	t.Run("what is slow takes as long as was said", func(t *testing.T) {
-		leader := s.leaderOf(t)
-		s.verb(t, 0, "fault", "slow", leader, "--delay", "120ms")
-		began := time.Now()
-		s.verb(t, 0, "kv", "put", "colour", "green", "--timeout", "20s")
-		if took := time.Since(began); took < 240*time.Millisecond {
-			t.Errorf("a write took %v, want at least the way there and back", took)
+		for {
+			leader := s.leaderOf(t)
+			s.verb(t, 0, "fault", "slow", leader, "--delay", "80ms")
+			began := time.Now()
+			s.verb(t, 0, "kv", "put", "colour", "green", "--timeout", "20s")
+			took, after := time.Since(began), s.leaderOf(t)
+			mustHave(t, s.verb(t, 0, "fault", "heal", leader), "as fast as before")
+			if after != leader { // with its answers so late it may have been replaced
+				continue
+			}
+			if took < 160*time.Millisecond {
+				t.Errorf("a write took %v, want at least the way there and back", took)
+			}
+			break
 		}
-		mustHave(t, s.verb(t, 0, "fault", "heal", leader), "as fast as before")
 		s.verb(t, 0, "wait", "--timeout", "30s")
 	})
 	t.Run("an agent too", func(t *testing.T) {

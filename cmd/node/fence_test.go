@@ -62,7 +62,7 @@ func startFenced(t *testing.T) *fenced {
 	if err := os.WriteFile(filepath.Join(f.dir, "work.sh"), []byte(fenceWork), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	shell := fmt.Sprintf("cd %s; exec %s elect shop --fence --session-timeout 2s --grace 100ms -- sh -c '. ./work.sh' 2>$SYNOD_TASK.err 9>>lock", f.dir, program)
+	shell := fmt.Sprintf("cd %s; exec %s elect shop --fence --session-timeout 5s --grace 100ms -- sh -c '. ./work.sh' 2>$SYNOD_TASK.err 9>>lock", f.dir, program)
 	job := fmt.Sprintf("name: shop\ncount: 3\nshell: %s\nenv: {NODE_ADDR: %s}\ncpus: 0.1\nmemory: 32MiB\nrestart: {on: always, backoff: 1s..1s}\n"+
 		"constraints: [spread hostname]\nkill_grace: 30s\n", strconv.Quote(shell), strconv.Quote(strings.Join(f.fleet.addrs(), ",")))
 	if _, err := f.client.PutJobs(ctx, []byte(job), 0); err != nil {

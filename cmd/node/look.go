@@ -38,7 +38,11 @@ func (a *app) statusCommand() *cobra.Command {
 				}
 				own = ownPart(status, leaders)
 			}
-			answer := checkedStatus{status, a.memberChecks(c.Context(), client, status)}
+			patience := checksPatience
+			if checks {
+				patience = askedPatience
+			}
+			answer := checkedStatus{status, a.memberChecks(c.Context(), client, status, patience)}
 			show := func(w io.Writer) {
 				io.WriteString(w, own)
 				showStatus(w, status)

@@ -32,6 +32,9 @@ func TestStatusCountsTheRegistry(t *testing.T) {
 		}
 	}
 	change("demote", "n3", registryGroup)
+	if _, err := f.await(ctx, client, func(s api.Status) bool { return !s.Healthy }); err != nil { // who tells it may follow in the registry
+		t.Fatalf("n3 votes for keys alone, and it is said to be well: %v", err)
+	}
 	if code, out, _ := runNode("status", "--addr", addrs); code != api.ExitUnhealthy || !strings.Contains(out, "! n3 has no vote in registry yet\n") {
 		t.Errorf("n3 votes for keys alone, status: exit %d\n%s", code, out)
 	}

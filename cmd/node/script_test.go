@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,7 +31,8 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the transcripts in testdata/script against real processes.
 // Commands beside testscript's own: "cluster N [ENGINE]" starts nodes and sets NODE_ADDR, "agents N" adds agents,
-// "code N node ..." runs a command that must end with exit code N, "killnode NAME",
+// "code N node ..." runs a command that must end with exit code N, "until PATTERN CMD ..." runs one until it prints
+// what is known soon, "killnode NAME",
 // "stopnode NAME", "again NAME" and "snapshot NAME" treat a node, "flip FILE OFFSET" damages a byte,
 // "altervote FILE" a vote in a recording, "behind NAME CMD ..." runs a command in the background.
 func TestScripts(t *testing.T) {
@@ -47,6 +49,7 @@ func TestScripts(t *testing.T) {
 			"cluster": cmdCluster, "code": cmdCode, "killnode": cmdKill, "stopnode": cmdStop, "again": cmdAgain, "flip": cmdFlip,
 			"freeport": cmdFreePort, "requestid": cmdRequestID, "waitgone": cmdWaitGone, "signal": cmdSignal, "waitfor": cmdWaitFor,
 			"agents": cmdAgents, "behind": cmdBehind, "json": cmdJSON, "jsonlines": cmdJSONLines, "snapshot": cmdSnapshot, "altervote": cmdAlterVote,
+			"until": cmdUntil,
 		},
 	})
 }
@@ -128,9 +131,9 @@ func node(ts *testscript.TestScript, name string) (*fleet, *child) {
 		client, err := api.NewClient(api.ClientConfig{Addrs: f.addrs()})
 		ts.Check(err)
 		defer client.Close()
-		ctx, cancel := contextFor(5 * time.Second)
+		ctx, cancel := contextFor(30 * time.Second)
 		defer cancel()
-		status, err := client.Status(ctx, false)
+		status, err := f.await(ctx, client, func(s api.Status) bool { return s.Leader != "" })
 		ts.Check(err)
 		name = status.Leader
 	}
@@ -187,6 +190,22 @@ func cmdCode(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	if !slices.Contains(strings.Split(args[0], "|"), strconv.Itoa(got)) {
 		ts.Fatalf("%s: exit code %d, want %s", strings.Join(args[1:], " "), got, args[0])
+	}
+}
+
+// cmdUntil runs a command again, whatever its exit code, until a line of its output matches.
+func cmdUntil(ts *testscript.TestScript, _ bool, args []string) {
+	pattern, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	for deadline := time.Now().Add(30 * time.Second); ; <-time.After(20 * time.Millisecond) {
+		err := ts.Exec(args[1], args[2:]...)
+		out, problems := ts.ReadFile("stdout"), ts.ReadFile("stderr")
+		if pattern.MatchString(out) || pattern.MatchString(problems) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s: nothing matches %q after 30 s (%v):\n%s%s", strings.Join(args[1:], " "), args[0], err, out, problems)
+		}
 	}
 }
 

@@ -53,8 +53,9 @@ func removeOrphans(parent string) []string {
 	var removed []string
 	for _, name := range locks {
 		dir := filepath.Dir(name)
+		// A node that just starts must not find its lock held by us, so those of a fleet that lives are not tried.
 		nodes, _ := filepath.Glob(filepath.Join(dir, "*", nodeLock))
-		if info, err := os.Lstat(dir); err != nil || !info.IsDir() || !allFree(append(nodes, name)) {
+		if info, err := os.Lstat(dir); err != nil || !info.IsDir() || !allFree([]string{name}) || !allFree(nodes) {
 			continue
 		}
 		endLeft(dir)

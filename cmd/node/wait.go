@@ -164,6 +164,9 @@ func (a *app) waitedInVain(last waited, f waitFor) error {
 	if why == "" && last.err != nil {
 		why = plain(last.err)
 	}
+	if why == "" && !last.seen {
+		why = "no node has answered in that time"
+	}
 	if why == "" {
 		why = fmt.Sprintf("%d of %d voters are up, %d are waited for", last.status.Up, last.status.Voters, f.voters)
 	}

@@ -91,7 +91,7 @@ func loaded(t *testing.T, c *Cluster, prefix string) (*Workload, *Recorder) {
 // sound fails unless nothing of a history is lost and no read was stale.
 func sound(t *testing.T, c *Cluster, recorder *Recorder, prefix string) {
 	t.Helper()
-	final, err := c.HTTP.List(t.Context(), c.Nodes[0].API, prefix, LevelLinearizable)
+	final, err := c.listed(t.Context(), 0, prefix)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +207,7 @@ func TestABackupUnderLoadDoesNoHarmAndHoldsWhatWasAcknowledgedBefore(t *testing.
 	restarted := time.Now()
 	must(t, c.starts(0, 1, 2), healthy)
 	t.Logf("three voters %v after the start", time.Since(restarted).Round(time.Millisecond))
-	final, err := c.HTTP.List(t.Context(), c.Nodes[2].API, "before", LevelLinearizable)
+	final, err := c.listed(t.Context(), 2, "before")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -289,10 +289,14 @@ func TestAFullDiskRefusesWritesAndRecovers(t *testing.T) {
 	if full != nil {
 		t.Fatalf("a full disk is not reported: %v", full)
 	}
-	o := Operation{Kind: Get, Level: LevelLinearizable, Key: "before"}
-	c.HTTP.Do(t.Context(), c.Nodes[0].API, &o)
-	if o.Outcome != Done || o.Value != "1" {
-		t.Errorf("reads stop with a full disk: %v", &o)
+	if err := poll(recoverLimit, func() error { // the leader may be handing over
+		o := Operation{Kind: Get, Level: LevelLinearizable, Key: "before"}
+		if c.HTTP.Do(t.Context(), c.Nodes[0].API, &o); o.Outcome != Done || o.Value != "1" {
+			return fmt.Errorf("%v", &o)
+		}
+		return nil
+	}); err != nil {
+		t.Errorf("reads stop with a full disk: %v", err)
 	}
 	for _, node := range c.Nodes {
 		if err := node.Disk.Unfill(); err != nil {

@@ -183,7 +183,7 @@ func TestANodeOfAnotherClusterStaysOut(t *testing.T) {
 			Name string `json:"name"`
 		} `json:"members"`
 	}
-	if err := c.HTTP.JSON(t.Context(), c.Nodes[0].API, "/v1/members", &members); err != nil {
+	if err := c.HTTP.JSON(t.Context(), c.Nodes[0].API, "/v1/members?local", &members); err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range members.Members {

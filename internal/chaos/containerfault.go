@@ -56,6 +56,7 @@ var ContainerMix = []Choice{
 
 // strike is a fault by which tasks ended, or may have, of which nobody can say how.
 type strike struct {
+	kind     FaultKind
 	agent    string // whose processes it ended; "": not of one agent
 	task     string // the one that it ended; "": of agent, or with neither all
 	from, to time.Duration
@@ -77,7 +78,7 @@ func (r *ContainerRun) harm(ctx context.Context, f Fault) error {
 		return r.restartAll(ctx, f)
 	}
 	if strings.HasSuffix(string(f.Kind), "agent") && (strings.Contains(string(f.Kind), "kill") || f.Kind == RemoveAgent) {
-		defer r.struck(strike{agent: victim, from: Now()})
+		defer r.struck(strike{kind: f.Kind, agent: victim, from: Now()})
 	}
 	began, heal, err := r.strikeOne(f, victim)
 	if err != nil {
@@ -172,7 +173,7 @@ func (r *ContainerRun) strikeOne(f Fault, victim string) (began time.Time, heal 
 	began = time.Now()
 	switch f.Kind {
 	case DockerKillMaster, DockerKillControl, DockerKillAgent:
-		return began, func() error { return docker("start", name) }, docker("kill", name)
+		return began, func() error { return r.tries("start", name) }, docker("kill", name)
 	case DockerPauseMaster, DockerPauseControl, DockerPauseAgent:
 		// A busy machine's runc gives up freezing what just starts a process.
 		err = pollEach(commandEvery, patience, func() error { began = time.Now(); return docker("pause", name) })
@@ -190,7 +191,7 @@ func (r *ContainerRun) strikeOne(f Fault, victim string) (began time.Time, heal 
 		}
 		heal = func() (err error) {
 			for _, n := range networks {
-				err = errors.Join(err, docker("network", "connect", "--alias", victim, n, name))
+				err = errors.Join(err, r.tries("network", "connect", "--alias", victim, n, name))
 			}
 			return err
 		}
@@ -213,7 +214,7 @@ func (r *ContainerRun) strikeTask(f Fault, task string) (began time.Time, heal f
 	verb := map[FaultKind][]string{DockerKillTask: {"kill"}, RemoveTask: {"rm", "-f"}, DockerPauseTask: {"pause"}}[f.Kind]
 	_, late := r.engine.Docker(append(verb, id)...)
 	if f.Kind != DockerPauseTask {
-		r.struck(strike{task: task, from: from})
+		r.struck(strike{kind: f.Kind, task: task, from: from})
 	}
 	return began, func() error {
 		if late == nil && f.Kind == DockerPauseTask {
@@ -229,7 +230,7 @@ func (r *ContainerRun) harmEngine(ctx context.Context, f Fault) error {
 	if f.Kind == KillEngine {
 		signal = "KILL"
 	}
-	defer r.struck(strike{from: Now()})
+	defer r.struck(strike{kind: f.Kind, from: Now()})
 	if err := errors.Join(r.engine.Signal(signal), hold(ctx, f.Hold)); err != nil {
 		return err
 	}
@@ -239,9 +240,43 @@ func (r *ContainerRun) harmEngine(ctx context.Context, f Fault) error {
 	}
 	r.logf("  the engine answers %v after its start", time.Since(down).Round(time.Millisecond))
 	up := time.Now()
+	if err := r.startTheRest(); err != nil {
+		return err
+	}
 	err := errors.Join(r.answers(ctx, f, up, func() error { return nil }), r.whole(ctx))
 	r.logStarts(up)
 	return err
+}
+
+// sawNoInterface is what an engine says that loses sight of its own interfaces while it starts several containers at once.
+const sawNoInterface = "failed to create endpoint"
+
+// tries does what an engine may fail to do for that reason alone.
+func (r *ContainerRun) tries(args ...string) error {
+	return poll(30*time.Second, func() error {
+		_, err := r.engine.Docker(args...)
+		if err != nil && !strings.Contains(err.Error(), sawNoInterface) {
+			err = fatal{err}
+		}
+		return err
+	})
+}
+
+// startTheRest starts those of the six that the engine has given up at its own start for that reason, which it does once and for all.
+func (r *ContainerRun) startTheRest() error {
+	for _, name := range slices.Concat(controlNames, agentNames) {
+		problem, err := r.engine.Docker("inspect", "-f", "{{if not .State.Running}}{{.State.Error}}{{end}}", container(name))
+		if err != nil {
+			return err
+		}
+		if strings.Contains(problem, sawNoInterface) {
+			r.logf("  the engine does not start %s: %s", name, problem)
+			if err := r.tries("start", container(name)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // logStarts says when the engine has started each of the six, when it spoke first, and when it knew of a leader.
@@ -280,7 +315,7 @@ func (r *ContainerRun) restartAll(ctx context.Context, f Fault) error {
 			started <- err
 		}()
 		if slices.Contains(agentNames, name) {
-			r.struck(strike{agent: name, from: from})
+			r.struck(strike{kind: f.Kind, agent: name, from: from})
 		}
 		if err := errors.Join(r.answers(ctx, f, began, func() error { return <-started }), r.whole(ctx)); err != nil {
 			return fmt.Errorf("%s: %w", name, err)

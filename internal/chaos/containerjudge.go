@@ -71,7 +71,7 @@ func (r *ContainerRun) judgeTasks() error {
 	if h.Ledgers, err = ReadChores(r.ledgers(), book.units); err != nil {
 		return err
 	}
-	h.Shims = struckContainers(h, r.strikes, r.agents)
+	h.Shims, h.Forgotten = struckContainers(h, r.strikes, r.agents), forgottenTasks(h, r.strikes)
 	violations, counts := JudgeTasks(h)
 	r.report.Tasks = &TaskReport{TaskCounts: counts, Kills: len(r.strikes), Violations: make(map[string]int)}
 	for _, v := range violations {
@@ -101,6 +101,34 @@ func (l JournalLine) asSignal() JournalLine {
 	return l
 }
 
+// Of a task that was struck: how long it may have been silent before, in beats or while it flushed its first or last line.
+const (
+	silent      = time.Second
+	silentFlush = 10 * time.Second
+)
+
+// forgottenTasks are those that began to run within a second of an engine's being killed, and that DROPPED was told of later:
+// an engine starts a container before it writes that down.
+func forgottenTasks(h TaskHistory, strikes []strike) map[string]bool {
+	first, forgotten := make(map[string]time.Duration), make(map[string]bool)
+	for _, lines := range h.Ledgers {
+		for _, l := range lines {
+			if at, is := first[l.Task]; !is || l.At < at {
+				first[l.Task] = l.At
+			}
+		}
+	}
+	for _, l := range h.Journal {
+		began, ran := first[l.Task]
+		for _, s := range strikes {
+			if ran && l.Deed == DeedUpdate && l.State == "DROPPED" && s.kind == KillEngine && l.At > s.from && began > s.from-time.Second && began < s.from+time.Second {
+				forgotten[l.Task] = true
+			}
+		}
+	}
+	return forgotten
+}
+
 // struckContainers are the containers whose tasks lived when a fault came that may have ended them.
 func struckContainers(h TaskHistory, strikes []strike, agents map[string]string) map[string]time.Duration {
 	on := make(map[string]string)
@@ -112,15 +140,19 @@ func struckContainers(h TaskHistory, strikes []strike, agents map[string]string)
 	type life struct {
 		task        string
 		first, last time.Duration
+		silent      time.Duration
 	}
 	lives := make(map[string]life)
 	for _, lines := range h.Ledgers {
 		for _, l := range lines {
-			first := l.At
+			now := life{l.Task, l.At, l.At, silent}
 			if before, is := lives[l.Container]; is {
-				first = before.first
+				now.first = before.first
 			}
-			lives[l.Container] = life{l.Task, first, l.At}
+			if l.What == choreStart || l.What == choreExit {
+				now.silent = silentFlush
+			}
+			lives[l.Container] = now
 		}
 	}
 	struck := make(map[string]time.Duration)
@@ -128,7 +160,7 @@ func struckContainers(h TaskHistory, strikes []strike, agents map[string]string)
 		for _, s := range strikes {
 			meant := s.task == l.task || s.task == "" && (s.agent == "" || s.agent == on[l.task])
 			// A paused machine writes late, and one beat may have been under way.
-			if meant && l.first <= s.to && l.last >= s.from-time.Second {
+			if meant && l.first <= s.to && l.last >= s.from-l.silent {
 				struck[container] = s.from
 			}
 		}

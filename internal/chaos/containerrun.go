@@ -170,7 +170,7 @@ func (r *ContainerRun) dial(ctx context.Context, _, address string) (net.Conn, e
 // script runs tools/cluster.sh in the engine's network, where the ports of the nodes are.
 func (r *ContainerRun) script(verb string) (string, error) {
 	env := []string{"PROJECT=" + containerProject, "IMAGE=" + containerImage, "DIR=" + filepath.Join(r.dir(), "cluster"), "NODE=" + r.config.Cluster.Program[0],
-		"DOCKER=yes", "SYNOD_AGENT=cpus:100;mem:100000", "EXTRA=" + filepath.Join(r.dir(), "extra.yaml")}
+		"DOCKER=yes", "WAIT=90s", "SYNOD_AGENT=cpus:100;mem:100000", "EXTRA=" + filepath.Join(r.dir(), "extra.yaml")}
 	return r.engine.run(env, append(r.engine.inside("-n"), filepath.Join(r.config.Tools, "cluster.sh"), verb)...)
 }
 

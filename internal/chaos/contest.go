@@ -58,6 +58,7 @@ type Contest struct {
 	counts     ContestReport
 	markers    int
 	begin      string
+	term       uint64 // before the newest harm
 }
 
 // Speaker is the process of a contender or an observer.
@@ -247,7 +248,8 @@ func (c *Contest) end(ctx context.Context) error {
 			return fmt.Errorf("chaos: %s was asked to end: code %d, %w, see %s", s.Name, code, err, s.process.Log)
 		}
 	}
-	if err := c.await(ctx, afterDeath, "an empty queue", c.noKeys); err != nil {
+	// A leader that has just changed gives each session its whole time.
+	if err := c.await(ctx, afterBoth, "an empty queue", c.noKeys); err != nil {
 		return err
 	}
 	key, err := c.mark(ctx)
@@ -265,7 +267,7 @@ func (c *Contest) end(ctx context.Context) error {
 			return fmt.Errorf("chaos: %s was asked to end: code %d, %w, see %s", s.Name, code, err, s.process.Log)
 		}
 	}
-	return c.await(ctx, afterDeath, "no session", c.noSessions)
+	return c.await(ctx, afterBoth, "no session", c.noSessions)
 }
 
 // await polls a state of the tree.

@@ -109,6 +109,7 @@ func (c *Contest) harm(ctx context.Context, f Fault) (who string, err error) {
 		victim = list[f.Pick%len(list)]
 	}
 	key := c.view.keys[victim.Name]
+	c.term = c.cluster.term(ctx)
 	h := Harm{Kind: f.Kind, Who: victim.Name, From: Now()}
 	if err := c.strike(f.Kind, victim, leader); err != nil {
 		return "", err
@@ -276,9 +277,14 @@ func (c *Contest) stood(from, to time.Duration) (sum time.Duration) {
 	return sum
 }
 
-// measured judges a time, less what this process itself stood still meanwhile.
+// measured judges a time, less what this process itself stood still meanwhile. A new leader gives each session its whole
+// time: one that has come to lead without the contest's doing, as where a disk stood still, makes it as long as if it had.
 func (c *Contest) measured(kind FaultKind, from, to, limit time.Duration) {
 	wait, slack := to-from, c.stood(from, to)
+	if limit < afterBoth && c.cluster.term(context.Background()) != c.term {
+		limit = afterBoth
+		c.logf("the leader changed: %s was followed after %v", kind, wait.Round(time.Millisecond))
+	}
 	switch {
 	case wait < 0: // it was over before the harm
 		return

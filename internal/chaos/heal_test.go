@@ -36,8 +36,8 @@ func TestALongCutHealsSoon(t *testing.T) {
 		write(t, c, "after", length.String(), 30*time.Second)
 		wait := time.Since(healed)
 		t.Logf("after a cut of %v writes are acknowledged within %v", length, wait.Round(time.Millisecond))
-		if wait > leadershipLimit {
-			t.Errorf("after a cut of %v it took %v, want %v", length, wait, leadershipLimit)
+		if limit := leadershipLimit + requestLimit; wait > limit { // one write may have gone to who just loses the lead
+			t.Errorf("after a cut of %v it took %v, want %v", length, wait, limit)
 		}
 	}
 }

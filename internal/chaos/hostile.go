@@ -248,7 +248,7 @@ func (c *Cluster) HostileTargets(ctx context.Context) ([]HostileTarget, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestLimit)
 	defer cancel()
-	if err := c.HTTP.JSON(ctx, c.Nodes[0].API, "/v1/members", &list); err != nil {
+	if err := c.HTTP.JSON(ctx, c.Nodes[0].API, "/v1/members?local", &list); err != nil {
 		return nil, err
 	}
 	var targets []HostileTarget

@@ -83,7 +83,7 @@ func TestLockCommandsUnderFaults(t *testing.T) {
 	third := l.start("third", 3)
 
 	first.Kill()
-	b := l.holds(2, "second", afterDeath+time.Second) // one for starting a shell on a busy machine
+	b := l.holds(2, "second", afterDeath+3*time.Second) // some for starting a shell on a busy machine
 	leader, err := c.WaitLeader(t.Context(), recoverLimit)
 	if err != nil {
 		t.Fatal(err)
@@ -100,7 +100,7 @@ func TestLockCommandsUnderFaults(t *testing.T) {
 	}
 
 	second.Signal(syscall.SIGSTOP)
-	d := l.holds(3, "third", afterSilence+time.Second)
+	d := l.holds(3, "third", afterSilence+3*time.Second)
 	second.Signal(syscall.SIGCONT)
 	if code, err := second.Ended(20 * time.Second); err != nil || code != exitLockLost {
 		t.Errorf("who stood still ended with code %d, %v; want %d", code, err, exitLockLost)

@@ -72,6 +72,23 @@ func (c *Cluster) WaitLeader(ctx context.Context, limit time.Duration) (leader i
 	return leader, err
 }
 
+// listed returns what node n has below root, when nothing was applied between two pages and somebody leads.
+func (c *Cluster) listed(ctx context.Context, n int, root string) (final Final, err error) {
+	err = poll(recoverLimit, func() (err error) {
+		final, err = c.HTTP.List(ctx, c.Nodes[n].API, root, LevelLinearizable)
+		return err
+	})
+	return final, err
+}
+
+// term is the highest that a node knows of.
+func (c *Cluster) term(ctx context.Context) (term uint64) {
+	for _, status := range c.statuses(ctx) {
+		term = max(term, status.Term)
+	}
+	return term
+}
+
 // WaitHealthy waits until all nodes know one leader and as many voters as there shall be, and say nothing against the registry.
 func (c *Cluster) WaitHealthy(ctx context.Context, limit time.Duration) error {
 	return poll(limit, func() error {

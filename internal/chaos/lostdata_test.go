@@ -49,7 +49,7 @@ func harmed(t *testing.T, c *Cluster, n int, harm func() error) {
 	if _, err := c.WaitEqual(t.Context(), 20*time.Second); err != nil {
 		t.Error(err)
 	}
-	final, err := c.HTTP.List(t.Context(), c.Nodes[n].API, prefix, LevelLinearizable)
+	final, err := c.listed(t.Context(), n, prefix)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func (c *Cluster) members(t *testing.T, n int) (map[string]string, error) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), requestLimit)
 	defer cancel()
-	err := c.HTTP.JSON(ctx, c.Nodes[n].API, "/v1/members", &answer)
+	err := c.HTTP.JSON(ctx, c.Nodes[n].API, "/v1/members?local", &answer)
 	ids := map[string]string{}
 	for _, m := range answer.Members {
 		if m.Voter {

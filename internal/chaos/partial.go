@@ -112,7 +112,7 @@ func (r *Run) leads(ctx context.Context, connected []bool) (leader NodeStatus, e
 		}
 		value := fmt.Sprintf("%d.%d", prober, r.recorder.Now())
 		o := Operation{Client: prober, Kind: Put, Key: "chaos/probe/" + value, Value: value, Tries: 1, Node: leader.Node}
-		limited, cancel := context.WithTimeout(ctx, requestLimit)
+		limited, cancel := context.WithTimeout(ctx, requestLimit/3) // one that is just being deposed does not answer
 		defer cancel()
 		o.Call = r.recorder.Now()
 		r.cluster.HTTP.Do(limited, r.cluster.named(leader.Node).API, &o)

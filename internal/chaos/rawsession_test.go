@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/oklog/ulid/v2"
 )
 
 // What the tests of bad input know of sessions on the wire. It is written down here
@@ -57,9 +59,37 @@ func (r *rawCluster) ask(method, path, token string, body []byte) (status int, a
 }
 
 func (r *rawCluster) askNode(node int, method, path, token string, body []byte) (status int, answer []byte, err error) {
+	return r.askOnce(node, method, path, token, "", body)
+}
+
+// settled is ask, again while no node leads or the answer was lost with the leader. What changes a key does so once.
+func (r *rawCluster) settled(method, path, token string, body []byte) (status int, answer []byte, err error) {
+	id := ""
+	if strings.HasPrefix(path, "/v1/kv/") && method != http.MethodGet || path == "/v1/txn" {
+		id = ulid.Make().String()
+	}
+	for deadline := time.Now().Add(recoverLimit); ; _ = hold(r.Context(), 20*time.Millisecond) {
+		status, answer, err = r.askOnce(0, method, path, token, id, body)
+		if !leaderless(answer) || time.Now().After(deadline) {
+			return status, answer, err
+		}
+		r.leaderless.Add(1)
+	}
+}
+
+// leaderless reports whether an answer says that nobody leads, or that the leader was deposed meanwhile: a leader whose disk
+// stands still hands over.
+func leaderless(answer []byte) bool {
+	return bytes.Contains(answer, []byte(`"E-NOLEADER"`)) || bytes.Contains(answer, []byte(`"E-UNKNOWN"`))
+}
+
+func (r *rawCluster) askOnce(node int, method, path, token, id string, body []byte) (status int, answer []byte, err error) {
 	request, err := http.NewRequestWithContext(r.Context(), method, "http://"+r.c.Nodes[node].API+path, bytes.NewReader(body))
 	if err != nil {
 		return 0, nil, err
+	}
+	if id != "" {
+		request.Header.Set(headerRequest, id)
 	}
 	if token != "" {
 		request.Header.Set(headerSession, token)
@@ -76,7 +106,7 @@ func (r *rawCluster) askNode(node int, method, path, token string, body []byte) 
 // refused asks for something that must be refused with a code, and with words.
 func (r *rawCluster) refused(code, method, path, token string, body []byte) {
 	r.Helper()
-	status, answer, err := r.ask(method, path, token, body)
+	status, answer, err := r.settled(method, path, token, body)
 	var failure wireError
 	if err == nil {
 		err = json.Unmarshal(answer, &failure)
@@ -86,24 +116,12 @@ func (r *rawCluster) refused(code, method, path, token string, body []byte) {
 	}
 }
 
-// done asks for something that must succeed. That no node leads just now is no failure,
-// since it says that nothing was done: a leader whose disk stands still hands over.
+// done asks for something that must succeed.
 func (r *rawCluster) done(method, path, token string, body []byte) (answer []byte) {
 	r.Helper()
-	err := poll(recoverLimit, func() error {
-		status, text, err := r.ask(method, path, token, body)
-		answer = text
-		switch {
-		case err == nil && status == http.StatusOK:
-			return nil
-		case err == nil && bytes.Contains(text, []byte(`"E-NOLEADER"`)):
-			r.leaderless.Add(1)
-			return fmt.Errorf("%d %.300s", status, text)
-		}
-		return fatal{fmt.Errorf("%d %.300s %v", status, text, err)}
-	})
-	if err != nil {
-		r.Fatalf("%s %s: %v", method, path, err)
+	status, answer, err := r.settled(method, path, token, body)
+	if err != nil || status != http.StatusOK {
+		r.Fatalf("%s %s: %d %.300s %v", method, path, status, answer, err)
 	}
 	return answer
 }
@@ -225,7 +243,7 @@ func (r *rawCluster) startOthers() *others {
 		defer close(o.done)
 		for ctx.Err() == nil {
 			took, err := serveShort(r.T, r.c, r.client)
-			if err != nil && strings.Contains(err.Error(), `"E-NOLEADER"`) {
+			if err != nil && leaderless([]byte(err.Error())) {
 				r.leaderless.Add(1)
 				_ = hold(ctx, 20*time.Millisecond)
 				continue

@@ -35,7 +35,7 @@ func (c *Cluster) apartMembers(ctx context.Context, n int) ([]apartMember, error
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestLimit)
 	defer cancel()
-	err := c.HTTP.JSON(ctx, c.Nodes[n].API, "/v1/members", &answer)
+	err := c.HTTP.JSON(ctx, c.Nodes[n].API, "/v1/members?local", &answer)
 	members := make([]apartMember, len(c.Nodes))
 	for i, node := range c.Nodes {
 		for _, m := range answer.Members {

@@ -175,7 +175,7 @@ func giantNodes(r *rawCluster) {
 		list = append(list, fmt.Sprintf(one, n))
 	}
 	r.refused("E-TOOLARGE", http.MethodPost, "/v1/txn", "", []byte(`{"operations":[`+strings.Join(list, ",")+`]}`))
-	if status, answer, err := r.ask(http.MethodGet, "/v1/kv/giant", "", nil); status != http.StatusNotFound {
+	if status, answer, err := r.settled(http.MethodGet, "/v1/kv/giant", "", nil); status != http.StatusNotFound {
 		r.Errorf("something of it is there: %d %.300s %v", status, answer, err)
 	}
 }
@@ -187,7 +187,7 @@ func endlessSequences(r *rawCluster) {
 	r.done(http.MethodPut, "/v1/quota/endless", "", []byte(`{"nodes":500}`))
 	created := 0
 	for ; created < 1000; created++ {
-		status, answer, err := r.ask(http.MethodPost, "/v1/kv/endless/n-?sequential", "", []byte("x"))
+		status, answer, err := r.settled(http.MethodPost, "/v1/kv/endless/n-?sequential", "", []byte("x"))
 		if err != nil {
 			r.Fatal(err)
 		}
@@ -222,7 +222,7 @@ func endlessEphemerals(r *rawCluster) {
 	for n := 0; n < maxEphemerals; n += portion {
 		r.done(http.MethodPost, "/v1/txn", s.Token, body)
 	}
-	status, answer, err := r.ask(http.MethodPost, "/v1/txn", s.Token, body)
+	status, answer, err := r.settled(http.MethodPost, "/v1/txn", s.Token, body)
 	if err != nil || status < 400 || status >= 500 && status != http.StatusInsufficientStorage || bytes.Contains(answer, []byte("E-INTERNAL")) {
 		r.Errorf("beyond the limit: %d %.300s %v", status, answer, err)
 	}
@@ -284,7 +284,7 @@ func stolenTokens(r *rawCluster) {
 		r.Errorf("the key of the session is %s", answer)
 	}
 	r.done(http.MethodPost, "/v1/session/touch", s.Token, nil)
-	if status, answer, err := r.ask(http.MethodGet, "/v1/kv/theirs", "", nil); status != http.StatusNotFound {
+	if status, answer, err := r.settled(http.MethodGet, "/v1/kv/theirs", "", nil); status != http.StatusNotFound {
 		r.Errorf("a stolen token wrote: %d %s %v", status, answer, err)
 	}
 	if answer := r.done(http.MethodGet, pathSessions+"?limit=1000", "", nil); bytes.Contains(answer, []byte(password)) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -16,6 +17,8 @@ type TaskHistory struct {
 	Journal []JournalLine
 	// Shims are the containers whose shims were killed, and when.
 	Shims map[string]time.Duration
+	// Forgotten are the tasks whose containers an engine has forgotten, since it was killed when it had just started them.
+	Forgotten map[string]bool
 }
 
 // Classes of what JudgeTasks finds.
@@ -47,6 +50,8 @@ type TaskCounts struct {
 	// Excused are tasks that had come to their end and whose shims were killed before they
 	// could say so. Unlaunched are those whose agents could not start them.
 	Excused, Unlaunched int
+	// Forgotten are tasks whose containers an engine has forgotten that was killed.
+	Forgotten int
 }
 
 // taskStory is all that is known of one task.
@@ -148,13 +153,19 @@ func (s *taskStory) told() (l JournalLine, was bool) {
 }
 
 func (j *taskJudge) judgeTask(s *taskStory) {
+	if j.Forgotten[s.task] {
+		j.counts.Forgotten++
+		return
+	}
 	starts := 0
 	for _, l := range s.lines {
 		switch l.What {
 		case choreStart:
 			starts++
 		case choreOverlap:
-			j.find(TaskOverlap, s.task, "it met %s", l.More)
+			if !j.Forgotten[strings.TrimSuffix(l.More, "?")] {
+				j.find(TaskOverlap, s.task, "it met %s", l.More)
+			}
 		}
 	}
 	j.counts.Started += min(starts, 1)
@@ -256,7 +267,7 @@ func (j *taskJudge) judgeEnd(s *taskStory, told JournalLine) {
 	end, exited := s.end()
 	own := told.HasExit && told.Signal == 0
 	switch {
-	case own && shim && told.Exit == lostExitCode && told.State == "FAILED":
+	case own && shim && told.Exit == lostExitCode && (told.State == "FAILED" || told.State == "KILLED" && s.killed):
 		j.counts.Excused++
 	case exited && own:
 		if end.More != fmt.Sprint(told.Exit) {
@@ -305,7 +316,7 @@ func (j *taskJudge) judgeUnit(u Unit) {
 		if s.unit != u.Number {
 			continue
 		}
-		if len(s.lines) > 0 {
+		if len(s.lines) > 0 && !j.Forgotten[s.task] {
 			tasks = append(tasks, s)
 		}
 		for _, l := range s.updates {

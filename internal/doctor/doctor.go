@@ -89,7 +89,7 @@ func Look(ctx context.Context, m Machine) []Finding {
 }
 
 // patience is for a probe to say what it has when its time is up.
-const patience = 100 * time.Millisecond
+const patience = time.Second
 
 // await takes what a probe says. One that says nothing hangs in a call of the system.
 func (p probe) await(ctx context.Context, found <-chan Finding) Finding {

@@ -62,6 +62,7 @@ func TestDirectoryIsUsedOnce(t *testing.T) {
 	if problem := again(t, spec.Dir); !strings.Contains(problem, "lock") {
 		t.Errorf("second shim beside the first: %q", problem)
 	}
+	eventually(t, "it runs", func() bool { return read(t, spec.Dir, "runs") != "" })
 	if err := h.Kill(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
