@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/synod-go/synod/internal/docker"
 	"github.com/synod-go/synod/mesos"

@@ -288,7 +288,9 @@ func TestAnEngineThatIsAwayPostponesWhatIsTold(t *testing.T) {
 	m.kill("x")
 	m.told("x", mesos.Killing)
 	m.mustHaveTold("y", mesos.Running)
-	e.change(func() { e.containers[y.String()].state = docker.State{Status: "exited", ExitCode: 9, Finished: time.Now()} })
+	e.change(func() {
+		e.containers[y.String()].state = docker.State{Status: "exited", ExitCode: 9, Finished: time.Now()}
+	})
 	e.goAway(false)
 	m.told("x", mesos.Killed)
 	if s := m.told("y", mesos.Failed); s.ExitCode != 9 {
@@ -331,7 +333,9 @@ func TestAnEngineThatGoesAwayMeanwhileLosesNoEnd(t *testing.T) {
 	x := m.launch(dockerTask("t"))
 	m.told("t", mesos.Running)
 	e.goAway(true)
-	e.change(func() { e.containers[x.String()].state = docker.State{Status: "exited", ExitCode: 11} })
+	e.change(func() {
+		e.containers[x.String()].state = docker.State{Status: "exited", ExitCode: 11, Finished: time.Now()}
+	})
 	e.goAway(false)
 	if s := m.told("t", mesos.Failed); s.ExitCode != 11 {
 		t.Errorf("%+v", s)
