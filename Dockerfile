@@ -14,6 +14,6 @@ USER 65532:65532
 VOLUME /data
 EXPOSE 4700 4701 4702 4702/udp 4705
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --retries=3 CMD ["/node", "status", "--local", "--quiet", "--timeout", "1s"]
+HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --retries=3 CMD ["/node", "wait", "--leader", "--quiet", "--timeout", "2s"]
 ENTRYPOINT ["/node"]
 CMD ["help"]

@@ -169,14 +169,14 @@ func (s *Server) sendOn(ctx context.Context, r *http.Request, leader Leader, at 
 }
 
 func (s *Server) postTransfer(w http.ResponseWriter, r *http.Request) {
-	q := newQuery(r, "to")
+	q := newQuery(r, "to", "group")
 	ctx, cancel, err := s.requestContext(r)
 	if err = errors.Join(q.err, err); err != nil {
 		writeError(w, err)
 		return
 	}
 	defer cancel()
-	done, err := s.backend().Transfer(ctx, q.values.Get("to"))
+	done, err := s.backend().Transfer(ctx, q.values.Get("group"), q.values.Get("to"))
 	s.answer(ctx, w, r, done, err)
 }
 

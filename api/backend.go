@@ -31,8 +31,8 @@ type Backend interface {
 	Status(ctx context.Context) (Status, error)
 	Members(ctx context.Context) (MemberList, error)
 	ChangeMember(ctx context.Context, c MemberChange) (Done, error)
-	// Transfer hands the leadership to the named node, or to the best one if to is "".
-	Transfer(ctx context.Context, to string) (Done, error)
+	// Transfer hands the leadership of a group to the named node, or to the best one if to is "". Group "" is that of the keys.
+	Transfer(ctx context.Context, group, to string) (Done, error)
 	Snapshot(ctx context.Context) (Done, error)
 	// Backup is the whole cluster's state: every write acknowledged before is in it. ctx
 	// bounds how long it takes to get it ready, not to write it.

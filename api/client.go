@@ -196,11 +196,14 @@ func (c *Client) ChangeMember(ctx context.Context, change MemberChange) (Done, e
 	return done, err
 }
 
-// Transfer hands the leadership to the named node, or to the best one if to is "".
-func (c *Client) Transfer(ctx context.Context, to string) (Done, error) {
+// Transfer hands the leadership of a group to the named node, or to the best one if to is "". Group "" is that of the keys;
+// who leads "registry" is the leading master.
+func (c *Client) Transfer(ctx context.Context, group, to string) (Done, error) {
 	values := url.Values{}
-	if to != "" {
-		values.Set("to", to)
+	for name, value := range map[string]string{"group": group, "to": to} {
+		if value != "" {
+			values.Set(name, value)
+		}
 	}
 	var done Done
 	err := c.do(ctx, call{method: http.MethodPost, path: "/v1/transfer", query: values, what: "the transfer of the leadership"}, &done)

@@ -226,7 +226,7 @@ func TestClientErrorsAreTheServers(t *testing.T) {
 	if done, err := client.ChangeMember(t.Context(), MemberChange{Action: "remove", Name: "n1"}); err != nil || done.Version != 8 {
 		t.Errorf("remove: %+v, %v", done, err)
 	}
-	if done, err := client.Transfer(t.Context(), "n2"); err != nil || done.Leader != "n2" {
+	if done, err := client.Transfer(t.Context(), "", "n2"); err != nil || done.Leader != "n2" {
 		t.Errorf("transfer: %+v, %v", done, err)
 	}
 	if done, err := client.Snapshot(t.Context()); err != nil || done.Index != 5 {

@@ -19,7 +19,7 @@
 //	GET    /v1/status             the group as the leader sees it (local: as this node sees it)
 //	GET    /v1/members            gossip's view joined with the configuration
 //	POST   /v1/members/ACTION     add, remove, promote or demote (name, version)
-//	POST   /v1/transfer           hand the leadership over (to)
+//	POST   /v1/transfer           hand the leadership over (to, group)
 //	POST   /v1/snapshot           take a snapshot now
 //	GET    /v1/events             what happens on this node, as server-sent events or NDJSON
 //	GET    /livez, /readyz        health (verbose)

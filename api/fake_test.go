@@ -148,8 +148,10 @@ func (f *fake) ChangeMember(_ context.Context, c MemberChange) (Done, error) {
 	return Done{Index: 9, Version: 8}, nil
 }
 
-func (f *fake) Transfer(context.Context, string) (Done, error) { return Done{Leader: "n2"}, nil }
-func (f *fake) Snapshot(context.Context) (Done, error)         { return Done{Index: 5}, nil }
+func (f *fake) Transfer(context.Context, string, string) (Done, error) {
+	return Done{Leader: "n2"}, nil
+}
+func (f *fake) Snapshot(context.Context) (Done, error) { return Done{Index: 5}, nil }
 
 func (f *fake) Backup(context.Context) (Backup, error) {
 	if f.backup == nil {

@@ -137,11 +137,26 @@ func notApplied(applied, wanted uint64) error {
 		Do:  []string{"give it more time, or ask another node"}}
 }
 
-func (n *node) Transfer(ctx context.Context, to string) (Done, error) {
-	if err := n.group.TransferLeadership(ctx, to); err != nil {
+// groupOf is the group of that name, or that of the keys.
+func (n *node) groupOf(name string) (*synod.Group, error) {
+	if name == "" {
+		return n.group, nil
+	}
+	if group := n.node.Group(name); group != nil {
+		return group, nil
+	}
+	return nil, &Error{Code: CodeNotFound, Message: fmt.Sprintf("the node has no group %.100q", name)}
+}
+
+func (n *node) Transfer(ctx context.Context, group, to string) (Done, error) {
+	g, err := n.groupOf(group)
+	if err != nil {
+		return Done{}, err
+	}
+	if err := g.TransferLeadership(ctx, to); err != nil {
 		return Done{}, nodeError(err, "the transfer of the leadership")
 	}
-	status, err := n.group.Status(ctx)
+	status, err := g.Status(ctx)
 	return Done{Leader: status.Leader}, nodeError(err, "the status")
 }
 
@@ -159,13 +174,12 @@ func (n *node) Backup(ctx context.Context) (Backup, error) {
 }
 
 func (n *node) ChangeMember(ctx context.Context, c MemberChange) (Done, error) {
-	what, group := c.Action+" "+c.Name, n.group
-	if c.Group != "" {
-		if group = n.node.Group(c.Group); group == nil {
-			return Done{}, &Error{Code: CodeNotFound, Message: fmt.Sprintf("the node has no group %q", c.Group)}
-		}
+	what := c.Action + " " + c.Name
+	group, err := n.groupOf(c.Group)
+	if err != nil {
+		return Done{}, err
 	}
-	err := group.ChangeMember(ctx, synod.MemberChange{Action: synod.MemberAction(c.Action), Name: c.Name, Version: c.Version})
+	err = group.ChangeMember(ctx, synod.MemberChange{Action: synod.MemberAction(c.Action), Name: c.Name, Version: c.Version})
 	status, statusErr := group.Status(ctx)
 	if errors.Is(err, synod.ErrConflict) && c.Version != nil && statusErr == nil && status.ConfigVersion != *c.Version {
 		return Done{}, &Error{Code: CodeConflict, Message: "the configuration has changed", Version: &status.ConfigVersion,

@@ -18,6 +18,9 @@ const (
 	MaxCount       = 10_000
 	MaxPorts       = 100
 	MaxConstraints = 32
+	// MaxFetched and MaxKillGrace are what agents take of a task, by default.
+	MaxFetched   = 64
+	MaxKillGrace = time.Hour
 	// MaxSpecBytes is how long a Spec may be, encoded.
 	MaxSpecBytes = 24 << 10
 	// MinReplaceAfter is the least ReplaceAfter. It also is at least so long that three
@@ -203,6 +206,9 @@ func (s *Spec) checkTimes(no func(field, format string, args ...any)) {
 		if d < 0 || d > MaxTime {
 			no(field, "is %v, must be 0 to a year", d)
 		}
+	}
+	if s.KillGrace > MaxKillGrace {
+		no("KillGrace", "is %v, must be at most %v", s.KillGrace, MaxKillGrace)
 	}
 	if s.ReplaceAfter != 0 && (s.ReplaceAfter < MinReplaceAfter || s.StopAfter() < s.KillGrace+MinRun) {
 		no("ReplaceAfter", "is %v, must be at least %v: the task has to be dead before, with its grace of %v",

@@ -51,22 +51,28 @@ func (a *app) memberAction(verb, short string) *cobra.Command {
 }
 
 func (a *app) stepDownCommand() *cobra.Command {
-	var to string
+	var group, to string
 	c := &cobra.Command{
-		Use: "step-down", Short: "make the leader hand over", Args: cobra.NoArgs,
-		Example: a.example("step-down", "step-down --to n2"),
+		Use: "step-down", Short: "make a leader hand over", Args: cobra.NoArgs,
+		Long: "Make the leader of the keys' group hand over, or with  --group registry  the leading master. Nothing that is under way is\n" +
+			"lost: requests wait for the one who follows.",
+		Example: a.example("step-down", "step-down --to n2", "step-down --group registry"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			client, err := a.client()
 			if err != nil {
 				return err
 			}
-			done, err := client.Transfer(c.Context(), to)
+			if group == coordinationGroup { // nodes of earlier versions know no other
+				group = ""
+			}
+			done, err := client.Transfer(c.Context(), group, to)
 			if err != nil {
 				return err
 			}
 			return a.answer(done, func(w io.Writer) { fmt.Fprintf(w, "%s leads\n", done.Leader) })
 		},
 	}
+	c.Flags().StringVar(&group, "group", coordinationGroup, "whose leader: coordination (the keys), registry (the master)")
 	c.Flags().StringVar(&to, "to", "", "the node that shall lead; default: the one that has caught up best")
 	return c
 }

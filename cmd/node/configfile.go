@@ -165,7 +165,7 @@ func envName(flag string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-// each calls do for all flags that are settings: those of the verb, and the files for TLS.
+// each calls do for all flags that are settings: those of the verb, and the files by which it shows who it is.
 func (s *settings) each(do func(*pflag.Flag)) {
 	s.c.Flags().VisitAll(func(f *pflag.Flag) {
 		if s.flag(f.Name) != nil {
@@ -182,7 +182,7 @@ func (s *settings) flag(key string) *pflag.Flag {
 	if f := s.c.LocalNonPersistentFlags().Lookup(key); f != nil {
 		return f
 	}
-	if strings.HasPrefix(key, "tls-") {
+	if strings.HasPrefix(key, "tls-") || key == "token-file" && s.c.Name() == "agent" {
 		return s.c.InheritedFlags().Lookup(key)
 	}
 	return nil

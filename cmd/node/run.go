@@ -67,7 +67,7 @@ func (a *app) updateCommand() *cobra.Command {
 		Use: "update FILE...", Short: "change jobs that run, a few instances at a time", Args: cobra.MinimumNArgs(1),
 		Long: "Change the jobs that FILE describes, which must be there, and show how their instances are replaced, as many at a\n" +
 			"time as the file's update says. When a new one does not come to run, or is not healthy in time, what was before\n" +
-			"comes back, and the exit code is 1. Somebody else's change in between is not overwritten: exit code 7.",
+			"comes back, and the exit code is 1. Somebody else's change of one job in between is not overwritten: exit code 7.",
 		Example: a.example("update web.yaml", "update web.yaml --detach"),
 		RunE:    func(c *cobra.Command, args []string) error { return r.run(c, args) },
 	}

@@ -112,7 +112,7 @@ func (f *startFlags) add(c *cobra.Command) {
 	flags.DurationVar(&f.election, "election", 300*time.Millisecond, "silence of the leader before an election")
 	flags.DurationVar(&f.lease, "lease", 0, "how long a lease read may rely on the last heartbeat; default half of --election")
 	flags.DurationVar(&f.agentPing, "agent-ping", 5*time.Second, "how often the leading master asks an agent for a sign of life: without five it is unreachable")
-	flags.DurationVar(&f.agentTimeout, "agent-timeout", 10*time.Minute, "how long an agent may be disconnected, or after an election, before it is unreachable")
+	flags.DurationVar(&f.agentTimeout, "agent-timeout", 10*time.Minute, "how long after an election an agent may stay away before it is unreachable")
 	flags.IntVar(&f.profilePort, "profile-port", 0, "port on 127.0.0.1 for profiles of the process (go tool pprof); 0: none")
 }
 

@@ -90,9 +90,9 @@ func (r *ContainerRun) harm(ctx context.Context, f Fault) error {
 
 // noteGap notes for how long no client's write was acknowledged since then.
 func (r *ContainerRun) noteGap(f Fault, from time.Duration) {
-	gap := r.recorder.longestGap(from)
+	gap, began := r.recorder.longestGap(from)
 	r.waited(f, waitGap, gap)
-	r.bound(f, waitGap, gap, r.config.Answers, time.Now().Add(from-r.recorder.Now()))
+	r.bound(f, waitGap, gap, r.config.Answers, time.Now().Add(began-r.recorder.Now()))
 }
 
 // bound notes what took longer than it may: as a failure, or as what proves nothing where too many others wanted the
@@ -102,8 +102,8 @@ func (r *ContainerRun) bound(f Fault, what string, took, limit time.Duration, si
 		return
 	}
 	text := fmt.Sprintf("after %s: %s took %v, more than %v", f.Kind, what, took.Round(time.Millisecond), limit)
-	if crowd := r.crowd.perCore(since); crowd > crowdedPerCore {
-		text = fmt.Sprintf("%s, while %.0f threads wanted each core", text, crowd)
+	if crowd, stood := r.crowd.between(since, since.Add(took)); crowd > crowdedPerCore || stood > diskStood {
+		text = fmt.Sprintf("%s, while %.0f threads wanted each core, and all stood waiting for disks for %.0f %% of that time", text, crowd, 100*stood)
 		r.logf("void %s", text)
 		r.void = append(r.void, text)
 		return

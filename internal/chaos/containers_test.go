@@ -109,3 +109,23 @@ func TestOnlyStruckTasksAreExcused(t *testing.T) {
 		}
 	}
 }
+
+// What a wait says depends on what the machine did in it, and not before or after.
+func TestACrowdIsCountedWithinAWait(t *testing.T) {
+	at := func(s int) time.Time { return time.Unix(1000+int64(s), 0) }
+	c := &crowd{}
+	for n := range 10 {
+		count := crowdCount{at: at(n), perCore: 1}
+		if n >= 4 && n <= 6 {
+			count.perCore = 20
+		}
+		count.stood = time.Duration(max(0, min(n-4, 2))) * time.Second / 2
+		c.counts = append(c.counts, count)
+	}
+	if perCore, stood := c.between(at(4), at(6)); perCore != 20 || stood != 0.5 {
+		t.Errorf("%v threads, all waited for disks for %v of the time, want 20 and 0.5", perCore, stood)
+	}
+	if perCore, stood := c.between(at(7), at(9)); perCore != 1 || stood != 0 {
+		t.Errorf("%v threads, all waited for disks for %v of the time, want 1 and 0", perCore, stood)
+	}
+}

@@ -22,15 +22,23 @@ func Measure(ctx context.Context, config RunConfig, fault FaultKind) (Report, er
 	}
 	probe := NewHTTP(config.Cluster.Host.Dial)
 	defer probe.Close()
+	watching, done := context.WithCancel(ctx)
+	defer done()
+	crowd, void := watchCrowd(watching), 0
 	var waits []time.Duration
-	for n := range r.config.Cycles {
+	for n := 0; len(waits) < r.config.Cycles; n++ {
 		if r.config.Limit > 0 && time.Since(r.report.Time) > r.config.Limit {
 			break
 		}
-		wait, err := r.drill(ctx, probe, fault, n)
+		struck, wait, err := r.drill(ctx, probe, fault, n)
 		if err != nil {
 			r.fail("drill %d: %v", n, err)
 			break
+		}
+		if void < maxVoid && crowd.crowded(struck, struck.Add(wait)) {
+			void++
+			r.logf("drill %d says nothing: others had the processors or the disk", n)
+			continue
 		}
 		waits = append(waits, wait)
 	}
@@ -38,41 +46,45 @@ func Measure(ctx context.Context, config RunConfig, fault FaultKind) (Report, er
 	return r.finish(ctx)
 }
 
-// drill harms the leader once, measures, and waits until all is well again.
-func (r *Run) drill(ctx context.Context, probe *HTTP, fault FaultKind, n int) (time.Duration, error) {
+// maxVoid is how many drills are repeated because others had the machine meanwhile.
+const maxVoid = 5
+
+// drill harms the leader once, measures from then on, and waits until all is well again.
+func (r *Run) drill(ctx context.Context, probe *HTTP, fault FaultKind, n int) (struck time.Time, wait time.Duration, err error) {
 	if r.report.Cycles%epochCycles == epochCycles-1 {
 		r.workload.NextEpoch()
 	}
 	r.report.Cycles++
 	before, err := r.awaitWrites(ctx, r.config.Floor)
 	if err != nil {
-		return 0, err
+		return struck, 0, err
 	}
 	r.report.Before += before
 	leader, err := r.cluster.WaitLeader(ctx, recoverLimit)
 	if err != nil {
-		return 0, err
+		return struck, 0, err
 	}
-	start, struck := r.writes(), time.Now()
+	start := r.writes()
+	struck = time.Now()
 	heal, err := r.strike(fault, leader)
 	if err != nil {
-		return 0, err
+		return struck, 0, err
 	}
 	err = r.probe(ctx, probe, leader, n)
-	wait := time.Since(struck)
+	wait = time.Since(struck)
 	r.logf("drill %d: %s, %s led, acknowledged again after %v", n, fault, r.cluster.Nodes[leader].Name, wait.Round(time.Millisecond))
 	if err := errors.Join(err, heal()); err != nil {
-		return 0, err
+		return struck, 0, err
 	}
 	r.report.Faults[fault]++
 	r.report.During += r.writes() - start
 	after, err := r.awaitWrites(ctx, r.config.Floor)
 	r.report.After += after
 	if err != nil {
-		return 0, err
+		return struck, 0, err
 	}
 	// The next drill begins with a cluster at rest.
-	return wait, r.cluster.WaitHealthy(ctx, recoverLimit)
+	return struck, wait, r.cluster.WaitHealthy(ctx, recoverLimit)
 }
 
 // strike harms the leader and returns how to undo it. It returns as soon as the

@@ -135,8 +135,8 @@ func (r *Recorder) Counts() (Counts, <-chan struct{}) {
 	return r.counts, r.signal
 }
 
-// longestGap is the longest time since from in which no write was acknowledged.
-func (r *Recorder) longestGap(from time.Duration) (gap time.Duration) {
+// longestGap is the longest time since from in which no write was acknowledged, and when that began.
+func (r *Recorder) longestGap(from time.Duration) (gap, began time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var ends []time.Duration
@@ -147,9 +147,12 @@ func (r *Recorder) longestGap(from time.Duration) (gap time.Duration) {
 	}
 	slices.Sort(ends)
 	for _, end := range append(ends, r.Now()) {
-		gap, from = max(gap, end-from), max(from, end)
+		if end-from > gap {
+			gap, began = end-from, from
+		}
+		from = max(from, end)
 	}
-	return gap
+	return gap, began
 }
 
 // Doubt makes every answer received between from and to Unknown. A power cut

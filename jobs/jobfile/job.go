@@ -97,7 +97,7 @@ func (p *parser) jobFields(s *jobs.Spec, once *bool) []field {
 		})},
 		{"env", p.texted("env", 1000, &s.Command.Environment)},
 		{"user", p.text("user", &s.Command.User)},
-		{"fetch", p.list("fetch", 100, func(n *yaml.Node) { p.fetch(n, s) })},
+		{"fetch", p.list("fetch", jobs.MaxFetched, func(n *yaml.Node) { p.fetch(n, s) })},
 		{"cpus", p.cores("cpus", &s.CPUs)},
 		{"memory", p.size("memory", &s.Memory)},
 		{"disk", p.size("disk", &s.Disk)},
