@@ -208,3 +208,21 @@ func TestAConfigThatMakesNoSenseIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// U-: what has no id nobody repeats, so it is asked for.
+func TestWhatIsNotRepeatedIsAskedForWhenItWasNotDealtWith(t *testing.T) {
+	w := start(t, 1, 1)
+	r := newRecorder()
+	running(t, framework.Run, config(t, w), r)
+	s := soon(t, "the subscription", r.begun)
+	r.refuse <- errors.New("no room for it")
+	task := sleeper("a")
+	task.Agent = "nobody"
+	if err := s.Accept(t.Context(), []mesos.OfferID{"no-such-offer"}, []mesos.TaskInfo{task}, 0); err != nil {
+		t.Fatal(err)
+	}
+	if s := r.until(t, "a", "not launched", is(mesos.Unknown)); s.ID != (mesos.UpdateID{}) {
+		t.Fatalf("it is repeated: %+v", s)
+	}
+	r.until(t, "a", "told again", is(mesos.Unknown))
+}

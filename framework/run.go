@@ -306,6 +306,9 @@ func (r *running) update(ctx context.Context, status mesos.TaskStatus) error {
 		return err
 	case err != nil:
 		r.config.Logger.Warn("update not dealt with", "task", status.Task.Task, "state", status.State.String(), "reason", err)
+		if status.ID == (mesos.UpdateID{}) { // nobody repeats it
+			r.asked[status.Task.Task] = mesos.ReconcileTask{Task: status.Task.Task, Agent: status.Agent}
+		}
 		return nil
 	}
 	delete(r.asked, status.Task.Task)

@@ -120,6 +120,7 @@ func (j *Jobs) onSubscribed() {
 	j.out.Calls = append(j.out.Calls, mesos.ReconcileCall{})
 	for _, i := range j.byTask {
 		i.heard, i.askAt, i.asked, i.killAt = false, j.now, 0, 0
+		i.lost = 0 // its agent may have been back meanwhile, so it counts anew
 		j.touch(i.job)
 	}
 }

@@ -2,7 +2,10 @@ package jobs
 
 import (
 	"fmt"
+	"slices"
 	"time"
+
+	"github.com/synod-go/synod/mesos"
 )
 
 // Put runs a job, or changes it if there is one of that name. Expect, unless 0, is the
@@ -17,6 +20,10 @@ func (j *Jobs) Put(now time.Duration, request uint64, s Spec, expect uint64) {
 	if least := j.config.leastReplaceAfter(&s); s.ReplaceAfter != 0 && s.ReplaceAfter < least {
 		j.answer(request, Invalid, 0, fmt.Sprintf("jobs: on_unreachable: replace after %v is too soon. It is at least %v here: the master asks agents every %v, and "+
 			"three quarters are for two of these, for kill_grace, %v, and %v more", s.ReplaceAfter, least, j.config.PingInterval, s.KillGrace, MinRun))
+		return
+	}
+	if roles := j.rolesOf(); !slices.Contains(roles, s.Role) && len(roles) >= mesos.MaxRegistryLabels {
+		j.answer(request, Refused, 0, fmt.Sprintf("the jobs have %d roles, which is as many as may be", len(roles)))
 		return
 	}
 	if s.Kind == Timed {
@@ -51,6 +58,9 @@ func (j *Jobs) Put(now time.Duration, request uint64, s Spec, expect uint64) {
 	case same && b.Update != updateFailed:
 		j.answerAs(request, b)
 		return
+	}
+	if s.Kind == Timed && s.Count > b.Spec.Count {
+		doc.Runs = b.underWay()
 	}
 	doc.change(s)
 	if s.Kind == Timed && s.Schedule != b.Spec.Schedule {
@@ -191,6 +201,9 @@ func (j *Jobs) Scale(now time.Duration, request uint64, name string, count int) 
 		return
 	}
 	doc := b.jobDocument
+	if s.Kind == Timed && count > b.Spec.Count {
+		doc.Runs = b.underWay()
+	}
 	doc.Version++
 	doc.Spec = s
 	j.change(request, b, doc)

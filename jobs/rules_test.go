@@ -412,3 +412,80 @@ func TestBounds(t *testing.T) {
 		t.Fatalf("%+v", out.Answers)
 	}
 }
+
+// A count that grows is for the next run, and with none a time passes.
+func TestACountThatGrowsBeginsNoRunThatIsOver(t *testing.T) {
+	b := newBench(t)
+	s := service(1)
+	s.Kind, s.Schedule = Timed, "* * * * *"
+	b.put(s)
+	b.pass(time.Minute)
+	b.offer("a1 cpus:4;mem:900")
+	b.tell("web.0.1", "a1", mesos.Finished)
+	scale := func(count, waits int) {
+		t.Helper()
+		b.j.Scale(b.now, 2, "web", count)
+		b.settle()
+		b.pass(time.Second)
+		b.want("waits", b.j.Unplaced(), waits)
+	}
+	scale(2, 0)
+	b.again()
+	b.pass(time.Second)
+	b.want("waits with the next master", b.j.Unplaced(), 0)
+	b.pass(time.Minute)
+	b.want("waits at the next time", b.j.Unplaced(), 2)
+	scale(0, 0)
+	b.pass(time.Minute)
+	if got := b.status("web"); !strings.Contains(got.Progress, "passed over: the job has no instances") {
+		t.Errorf("%+v", got)
+	}
+	scale(1, 0)
+	b.pass(time.Minute)
+	b.want("waits at the next time", b.j.Unplaced(), 1)
+	s.Count = 2 // while it waits: this run has both
+	b.put(s)
+	b.want("waits for two", b.j.Unplaced(), 2)
+	b.offer("a1 cpus:4;mem:900")
+	b.tellAll(mesos.Running)
+	b.tellAll(mesos.Finished)
+	s.Count = 3 // and when it is over, it has been
+	b.put(s)
+	b.pass(time.Second)
+	b.want("waits for three", b.j.Unplaced(), 0)
+}
+
+// Who is not told that an agent is back must not take its task for dead.
+func TestNothingIsReplacedWhileNothingIsHeard(t *testing.T) { // P
+	b := newBench(t)
+	s := service(1)
+	s.ReplaceAfter = time.Minute
+	b.running(s)
+	b.tell("web.0.1", "a1", mesos.Unreachable)
+	b.j.Disconnected(b.now)
+	b.settle()
+	b.pass(time.Hour)
+	b.want("waits", b.j.Unplaced(), 0)
+	b.j.Event(b.now, mesos.SubscribedEvent{})
+	b.settle()
+	b.tell("web.0.1", "a1", mesos.Unreachable)
+	b.pass(time.Minute - 1)
+	b.want("waits before its time", b.j.Unplaced(), 0)
+	b.pass(1)
+	b.want("waits", b.j.Unplaced(), 1)
+}
+
+func TestThereAreNoMoreRolesThanAFrameworkMayHave(t *testing.T) {
+	b := newBench(t)
+	for n := 1; ; n++ {
+		s := service(1)
+		s.Name, s.Role = fmt.Sprint("web", n), fmt.Sprint("role", n)
+		if got := b.put(s); n == mesos.MaxRegistryLabels {
+			b.want("one too many", got.Code, Refused)
+			break
+		} else {
+			b.want("answer", got.Code, Done)
+		}
+	}
+	b.want("roles", len(b.j.Roles()), mesos.MaxRegistryLabels)
+}

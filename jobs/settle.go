@@ -45,9 +45,11 @@ func (b *job) slots() []int {
 	if b.Spec.Kind == Service {
 		return []int{0}
 	}
-	all := make([]int, len(b.Runs))
-	for n := range all {
-		all[n] = n
+	var all []int
+	for slot, run := range b.Runs {
+		if run != 0 {
+			all = append(all, slot)
+		}
 	}
 	return all
 }
@@ -55,7 +57,7 @@ func (b *job) slots() []int {
 // wants reports whether the job is to have an instance of that index.
 func (b *job) wants(index int) bool {
 	slot := index / MaxCount
-	return !b.Stopping && index%MaxCount < b.Spec.Count && (b.Spec.Kind == Service && slot == 0 || slot < len(b.Runs))
+	return !b.Stopping && index%MaxCount < b.Spec.Count && (b.Spec.Kind == Service && slot == 0 || slot < len(b.Runs) && b.Runs[slot] != 0)
 }
 
 // run is the time of the run that an instance belongs to.
@@ -120,7 +122,7 @@ func (j *Jobs) wait(b *job, i *instance) {
 
 // settleRunning looks after a task that may run.
 func (j *Jobs) settleRunning(b *job, i *instance) {
-	if i.lost != 0 && i.ReplaceAfter > 0 {
+	if i.lost != 0 && i.ReplaceAfter > 0 && j.subscribed { // without a stream nobody would hear that the agent is back
 		if j.now >= i.lost+i.ReplaceAfter {
 			// Its agent has ended it by now (see StopAfter), if it ran at all.
 			j.end(i, ending{state: mesos.Unreachable, message: "agent " + string(i.Agent) + " could not be reached for " + i.ReplaceAfter.String()})

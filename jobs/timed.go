@@ -34,9 +34,12 @@ func (j *Jobs) settleTimed(b *job) {
 	}
 	if due != 0 {
 		slot := b.freeSlot()
-		if slot < 0 {
+		switch {
+		case b.Spec.Count == 0:
+			doc.Note = fmt.Sprintf("the run of %s was passed over: the job has no instances", clock(due))
+		case slot < 0:
 			doc.Note = fmt.Sprintf("the run of %s was passed over: the one before goes on", clock(due))
-		} else {
+		default:
 			doc.Runs = slices.Clone(b.Runs)
 			if slot == len(doc.Runs) {
 				doc.Runs = append(doc.Runs, 0)
@@ -110,7 +113,18 @@ func (b *job) live(slot int) bool {
 			seen++
 		}
 	}
-	return seen < b.Spec.Count
+	return b.Runs[slot] != 0 && seen < b.Spec.Count
+}
+
+// underWay are the runs of a timetable that have not ended, each in its place: one that has is not begun anew by a Count that grows.
+func (b *job) underWay() []time.Duration {
+	runs := slices.Clone(b.Runs)
+	for slot := range runs {
+		if !b.live(slot) {
+			runs[slot] = 0
+		}
+	}
+	return runs
 }
 
 // clock says a time in words.

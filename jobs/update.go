@@ -58,7 +58,7 @@ func (j *Jobs) settleUpdate(b *job) {
 		if i.began == 0 {
 			i.began = j.now
 		}
-		if b.Update == updating && (i.GaveUp || j.now >= i.began+u.Deadline) {
+		if b.Update == updating && (i.GaveUp && i.Template == b.Template || j.now >= i.began+u.Deadline) {
 			j.fail(b, i)
 			return
 		}

@@ -121,3 +121,29 @@ func TestTheBackoffBeginsAnew(t *testing.T) {
 		b.tellAll(mesos.Running)
 	}
 }
+
+// What gives up of the version before is why it is replaced.
+func TestAnUpdateOutlivesWhoGivesUpOfTheVersionBefore(t *testing.T) {
+	b := newBench(t)
+	old, good := service(3), version("good", 3)
+	old.Restart.On, good.Restart.On = "never", "never"
+	b.running(old)
+	b.put(good)
+	first := b.killed()
+	b.want("killed at first", len(first), 1)
+	b.tell(first[0], "a1", mesos.Killed)
+	b.offer("a1 cpus:8;mem:900")
+	b.tellAll(mesos.Running)
+	b.tell("web.1.2", "a1", mesos.Failed)
+	b.want("state", b.status("web").State, "updating")
+	for range 4 {
+		b.pass(10 * time.Second)
+		for _, task := range b.killed() {
+			b.tell(task, "a1", mesos.Killed)
+		}
+		b.offer("a1 cpus:8;mem:900")
+		b.tellAll(mesos.Running)
+	}
+	b.want("state", b.status("web").State, "running")
+	b.want("version", b.status("web").Version, 2)
+}

@@ -19,6 +19,8 @@ type framework struct {
 	removing, removed bool
 	// teardowns are the calls that are answered when its removal has come out.
 	teardowns []Call
+	// unsaid: the registry is to have that it is disconnected, once it has the subscriptions that are under way.
+	unsaid bool
 	// failover rings when no scheduler has come for too long, heartbeat when one is to hear.
 	failover, heartbeat alarm
 }
@@ -151,11 +153,14 @@ func (m *Master) closeStream(s *subscription) {
 // subscribed connects a scheduler when the registry has it. An earlier one is told and gets
 // nothing more: its offers and filters go with it (F-2).
 func (m *Master) subscribed(s *subscription, info FrameworkInfo, r RegistryResult) {
+	f := m.frameworks[info.ID]
 	if r.Code != CodeOK {
 		m.refuse(s, r.Code.String())
+		if f != nil && f.unsaid && m.naming[info.ID] == 0 {
+			m.disconnected(f)
+		}
 		return
 	}
-	f := m.frameworks[info.ID]
 	if f == nil {
 		f = m.newFramework(info)
 	}
@@ -175,7 +180,7 @@ func (m *Master) subscribed(s *subscription, info FrameworkInfo, r RegistryResul
 	m.allocator.SetRoles(info.ID, rolesOf(&info))
 	m.allocator.SetFrameworkActive(info.ID, true)
 	m.allocator.Revive(info.ID, nil)
-	f.stream, s.framework = s, f
+	f.stream, s.framework, f.unsaid = s, f, false
 	m.happenedFramework(f, "subscribed")
 	m.alarms.stop(&f.failover)
 	m.alarms.set(&f.heartbeat, m.now+m.config.Heartbeat)
@@ -241,8 +246,17 @@ func (m *Master) schedulerGone(f *framework) {
 	if f.removed || f.removing {
 		return
 	}
-	m.commit(DisconnectFramework{Framework: f.info.ID, Time: m.unix()}, func(RegistryResult) {})
 	m.alarms.set(&f.failover, m.now+f.info.FailoverTimeout)
+	if f.unsaid = m.naming[f.info.ID] > 0; !f.unsaid { // else it would stand behind the subscription that connects it again
+		m.disconnected(f)
+	}
+}
+
+func (m *Master) disconnected(f *framework) {
+	f.unsaid = false
+	if !f.removed && !f.removing {
+		m.commit(DisconnectFramework{Framework: f.info.ID, Time: m.unix()}, func(RegistryResult) {})
+	}
 }
 
 // failoverOver removes a framework whose scheduler has not come back.

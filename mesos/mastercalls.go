@@ -160,7 +160,7 @@ func (m *Master) Operate(now time.Duration, request uint64, o RegistryOperation)
 		}
 		return
 	case AllowFramework:
-		effect = func() {}
+		effect = func() { m.allowed(v.Framework) }
 	case SetWeight:
 		effect = func() { m.allocator.SetWeight(v.Role, max(v.Weight, 0)) }
 	case SetQuota:
@@ -207,6 +207,20 @@ func (m *Master) operate(c *Call, o RegistryOperation, effect func()) {
 	})
 }
 
+// allowed has a framework that was removed take subscriptions again, also while tasks of it are on agents that are away: they
+// are to end as they were.
+func (m *Master) allowed(id FrameworkID) {
+	f := m.frameworks[id]
+	if f == nil || !f.removed {
+		return
+	}
+	f.removed = false
+	for _, t := range f.all { // any order
+		t.killing = true
+	}
+	m.alarms.set(&f.failover, m.now+max(f.info.FailoverTimeout, m.config.FrameworkGrace))
+}
+
 func (m *Master) withAgent(id AgentID, do func(*masterAgent)) {
 	if a := m.agents[id]; a != nil {
 		do(a)
@@ -248,21 +262,15 @@ func (m *Master) drainOf(a *masterAgent) Drain {
 }
 
 // killDraining has the tasks of an agent that is to be empty killed by the next resendKills,
-// each with its own grace, and with none once the deadline is over.
+// each with its own grace, and with none once the deadline is over. Of one that is not, no more.
 func (m *Master) killDraining(a *masterAgent) {
 	d := m.drainOf(a)
 	m.alarms.stop(&a.deadline)
-	if !d.Draining {
-		return
-	}
-	over := d.Deadline > 0 && m.unix() >= d.Deadline
+	over := d.Draining && d.Deadline > 0 && m.unix() >= d.Deadline
 	for _, t := range a.tasks { // any order
-		t.killing = true
-		if over {
-			t.grace = noGrace
-		}
+		t.drained, t.hurried = d.Draining, over
 	}
-	if d.Deadline > 0 && !over {
+	if d.Draining && d.Deadline > 0 && !over {
 		m.alarms.set(&a.deadline, m.now+d.Deadline-m.unix())
 	}
 }

@@ -397,3 +397,62 @@ func TestStreamThatEndsBeforeItIsSubscribed(t *testing.T) { // F-3
 	wantSame(t, "events", len(s.events), 0)
 	wantSame(t, "standing", s.registry.FrameworkStanding("1-F1"), StandingDisconnected)
 }
+
+// The one before closes its stream while the next one's subscription is on its way to the registry.
+func TestWhoTakesOverIsConnectedInTheRegistryToo(t *testing.T) { // F-2, F-3, M-8
+	for _, c := range []struct {
+		user string
+		want Standing
+	}{{"u", StandingConnected}, {"other", StandingDisconnected}} { // another user is refused
+		s := newStage(t, nil)
+		f := s.subscribe("s1", FrameworkInfo{Name: "f", User: "u", FailoverTimeout: time.Hour})
+		s.held = true
+		s.call("s2", "", SubscribeCall{FrameworkInfo{ID: f, Name: "f", User: c.user, FailoverTimeout: time.Hour}})
+		s.m.StreamClosed(s.now, "s1")
+		s.run()
+		s.held = false
+		s.release()
+		s.run()
+		wantSame(t, "standing after a subscription of "+c.user, s.registry.FrameworkStanding(f), c.want)
+	}
+}
+
+func TestADrainThatIsTakenBackKillsNobody(t *testing.T) {
+	for _, killed := range []bool{false, true} {
+		l := newLaunched(t, nil)
+		l.m.LinkBroken(l.now, l.link)
+		l.run()
+		if killed {
+			l.call("s1", l.f, KillCall{Task: "t1", Agent: l.id})
+		}
+		l.m.Operate(l.now, 5, DrainAgent{Agent: l.id, Deadline: stageUnix + l.now + time.Second})
+		l.run()
+		l.pass(2 * time.Second)
+		l.m.Operate(l.now, 6, ReactivateAgent{Agent: l.id})
+		l.run()
+		l.clear()
+		l.again(l.id, 1, taskOf(l.task, Running))
+		var want []Kill
+		if killed { // by its scheduler: with its own grace
+			want = []Kill{{Term: l.term, Task: TaskKey{l.f, "t1"}}}
+		}
+		wantSame(t, "killed", sent[Kill](l.stage), want)
+	}
+}
+
+// Also while an agent with tasks of it is away, which are to end.
+func TestAFrameworkThatIsAllowedSubscribesAgain(t *testing.T) { // F-4
+	l := newLaunched(t, nil)
+	l.m.LinkBroken(l.now, l.link)
+	l.run()
+	l.call("s1", l.f, TeardownCall{})
+	wantSame(t, "standing", l.registry.FrameworkStanding(l.f), StandingRemoved)
+	l.m.Operate(l.now, 99, AllowFramework{Framework: l.f})
+	l.run()
+	l.subscribe("s3", FrameworkInfo{ID: l.f, Name: "f"})
+	wantSame(t, "standing when it is allowed", l.registry.FrameworkStanding(l.f), StandingConnected)
+	l.clear()
+	l.again(l.id, 1, taskOf(l.task, Running))
+	wantSame(t, "killed", sent[Kill](l.stage), []Kill{{Term: l.term, Task: TaskKey{l.f, "t1"}}})
+	wantSame(t, "shut down", len(sent[ShutdownFramework](l.stage)), 0)
+}

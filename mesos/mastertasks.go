@@ -23,6 +23,8 @@ type masterTask struct {
 	// killing: a kill was asked for, with grace.
 	killing bool
 	grace   time.Duration
+	// drained: its agent is to be empty; hurried: by now.
+	drained, hurried bool
 	// seen are the ids of the latest updates, in the order in which they came first.
 	// acknowledged is the last one that the scheduler has confirmed.
 	seen         []UpdateID
@@ -349,8 +351,12 @@ func (m *Master) resendKills(a *masterAgent) {
 		case t.framework.removed:
 			shut = append(shut, t.framework)
 			m.send(a, ShutdownFramework{Term: m.term, Framework: t.Key.Framework})
-		case t.killing:
-			m.send(a, Kill{Term: m.term, Task: t.Key, Grace: t.grace})
+		case t.killing || t.drained:
+			grace := t.grace
+			if t.hurried {
+				grace = noGrace
+			}
+			m.send(a, Kill{Term: m.term, Task: t.Key, Grace: grace})
 		}
 	}
 }

@@ -277,3 +277,26 @@ func TestWhoKillsAllSparesItself(t *testing.T) {
 		t.Errorf("it says %q, %v: it has stopped or killed itself", out, err)
 	}
 }
+
+// Kills are repeated until a task has ended, and to many programs a second SIGTERM says at once.
+func TestATaskIsToldToEndOnce(t *testing.T) {
+	spec := inDir(t, "trap 'echo TERM >>terms' TERM; while :; do echo . >>beats; sleep 0.01; done")
+	spec.CgroupParent = "-"
+	h := start(t, spec)
+	beats := func() int { return len(read(t, spec.Dir, "beats")) }
+	eventually(t, "it runs", func() bool { return beats() > 0 })
+	for range 3 {
+		if err := h.Kill(t.Context(), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		before := beats()
+		eventually(t, "it goes on", func() bool { return beats() > before+6 }) // a shell hears of a signal between two commands
+	}
+	if terms := read(t, spec.Dir, "terms"); terms != "TERM\n" {
+		t.Errorf("it was told %q", terms)
+	}
+	if err := h.Kill(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, h)
+}

@@ -91,8 +91,15 @@ func unlock(lock *os.File) {
 // seal takes the spec away, which needs no room on a full disk. Under the lock: a shim
 // reads the spec only when it has that.
 func seal(dir string) error {
-	err := os.Rename(filepath.Join(dir, process.SpecFile), filepath.Join(dir, process.SealedFile))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	sealed := filepath.Join(dir, process.SealedFile)
+	err := os.Rename(filepath.Join(dir, process.SpecFile), sealed)
+	if errors.Is(err, fs.ErrNotExist) { // it may be written yet, by a Start that goes on in this process
+		var file *os.File
+		if file, err = os.OpenFile(sealed, os.O_CREATE|os.O_WRONLY, 0o600); err == nil {
+			err = file.Close()
+		}
+	}
+	if err != nil {
 		return err
 	}
 	return syncDir(dir)

@@ -131,6 +131,9 @@ func (s *shim) lock() error {
 		return Problem("a task was started here before")
 	}
 	text, err := readFile(SpecFile, maxRecord)
+	if exists(SealedFile) {
+		err = syscall.ENOENT
+	}
 	if err == syscall.ENOENT {
 		return Problem("no spec: the run was given up before it began")
 	}

@@ -180,17 +180,19 @@ func (s *shim) onLifeline() {
 	s.kill(abandonedGrace)
 }
 
-// kill begins to end the task: a later one can shorten the grace, not lengthen it.
+// kill begins to end the task: a later one can shorten the grace, not lengthen it. SIGTERM is sent once, as kills are repeated
+// until the task has ended, and to many programs a second one says at once.
 func (s *shim) kill(grace int64) {
 	if s.gone {
 		return
 	}
+	again := s.killing
 	s.killing = true
 	at := clock(clockMonotonic) + max(grace, 0)
 	if s.killAt == 0 || at < s.killAt {
 		s.killAt = at
 	}
-	if grace > 0 {
+	if grace > 0 && !again {
 		_ = s.signal(syscall.SIGTERM) // it may have ended; what is left is killed later
 	}
 }
