@@ -210,7 +210,7 @@ func (g *Group) TransferLeadership(ctx context.Context, to string) error {
 	for try := 1; ; try++ {
 		err := g.awaitSuccessor(ctx, before.Leader)
 		// The other one may have been too slow; to be asked again changes nothing more.
-		if now := g.handle.View(); err == nil || try == transferTries || now.Role != raft.Leader || now.Term != before.Term ||
+		if now := g.handle.View(); err == nil || try == transferTries || now.Role != raft.Leader ||
 			g.handle.TransferLeadership(ctx, target) != nil {
 			return g.outcome(err)
 		}

@@ -209,6 +209,31 @@ func TestLeadershipIsHandedToWhomIsNamed(t *testing.T) {
 	})
 }
 
+// A leader that was heard of too late goes on, and asks again.
+func TestLeadershipIsHandedToWhomCannotBeReachedAtFirst(t *testing.T) {
+	onBoth(t, func(t *testing.T, engine synod.Engine) {
+		c := start(t, 3, engine)
+		ctx := within(t, 30*time.Second)
+		for range 10 { // an election amid it is no transfer
+			_, i, err := c.Leader(ctx, "journal")
+			if err != nil {
+				t.Fatal(err)
+			}
+			to := (i + 1) % 3
+			c.Cut(i, to)
+			healed := time.AfterFunc(500*time.Millisecond, c.Heal) // more than an election, less than until it is asked again
+			err = c.Node(i).Group("journal").TransferLeadership(ctx, c.Node(to).Name())
+			healed.Stop()
+			c.Heal()
+			if _, now, lost := c.Leader(ctx, "journal"); err == nil && lost == nil && now == to {
+				return
+			}
+			t.Logf("handed over: %v", err)
+		}
+		t.Fatal("it does not come to lead")
+	})
+}
+
 func TestALaggingNodeCatchesUpBySnapshot(t *testing.T) {
 	onBoth(t, func(t *testing.T, engine synod.Engine) {
 		group := (&journals{}).group(engine)

@@ -125,8 +125,13 @@ func (s *Server) changeRegistry(ctx context.Context, r *http.Request, c MemberCh
 	}
 	if c.Version != nil {
 		list, err := s.backend().Members(ctx)
-		if err != nil || list.ConfigVersion != *c.Version {
+		switch {
+		case err != nil:
 			return err
+		case list.ConfigVersion < *c.Version && !slices.ContainsFunc(list.Members, func(m MemberStatus) bool { return m.Role == "leader" && m.Name == s.config.Name }):
+			return &Error{Code: CodeNoLeader, Message: "the change was not done: this node does not know that version of the members yet", Do: []string{"try again"}}
+		case list.ConfigVersion != *c.Version:
+			return nil
 		}
 	}
 	c.Group, c.Version = registryGroup, nil

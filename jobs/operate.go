@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/synod-go/synod/mesos"
@@ -22,8 +21,8 @@ func (j *Jobs) Put(now time.Duration, request uint64, s Spec, expect uint64) {
 			"three quarters are for two of these, for kill_grace, %v, and %v more", s.ReplaceAfter, least, j.config.PingInterval, s.KillGrace, MinRun))
 		return
 	}
-	if roles := j.rolesOf(); !slices.Contains(roles, s.Role) && len(roles) >= mesos.MaxRegistryLabels {
-		j.answer(request, Refused, 0, fmt.Sprintf("the jobs have %d roles, which is as many as may be", len(roles)))
+	if !j.roleFits(s.Role) {
+		j.answer(request, Refused, 0, fmt.Sprintf("the jobs have %d roles, with those that a rollback may bring back, which is as many as may be", mesos.MaxRegistryLabels))
 		return
 	}
 	if s.Kind == Timed {
@@ -67,6 +66,18 @@ func (j *Jobs) Put(now time.Duration, request uint64, s Spec, expect uint64) {
 		doc.Last, doc.Note = j.now, ""
 	}
 	j.change(request, b, doc)
+}
+
+// roleFits reports whether a framework may have another role beside those that the jobs have, or may have again.
+func (j *Jobs) roleFits(role string) bool {
+	roles := map[string]bool{"*": true, role: true}
+	for _, b := range j.jobs {
+		roles[b.Spec.Role] = true
+		if b.Previous != nil {
+			roles[b.Previous.Role] = true
+		}
+	}
+	return len(roles) <= mesos.MaxRegistryLabels
 }
 
 // proven reports whether all instances have come to run with the Spec of now, or may be

@@ -36,7 +36,7 @@ func (j *Jobs) settleUpdate(b *job) {
 			continue
 		}
 		switch {
-		case i.mayRun() && i.Template != b.Template && i.lost != 0:
+		case i.mayRun() && i.Template != b.Template && i.state == mesos.Unreachable:
 			j.kill(i) // when its agent is back; until then it holds nobody up
 			left++
 			continue
@@ -145,7 +145,7 @@ func (j *Jobs) whyNot(b *job, i *instance) string {
 		return "has ended too often: " + i.outcome()
 	case i.mayRun() && i.Template != b.Template:
 		return "of before has not ended within " + b.Spec.Update.Deadline.String()
-	case i.mayRun() && i.lost != 0:
+	case i.mayRun() && i.state == mesos.Unreachable:
 		return "is on agent " + string(i.Agent) + ", which cannot be reached"
 	case i.mayRun() && i.health == mesos.Unhealthy:
 		return "is not healthy: " + i.Message

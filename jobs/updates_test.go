@@ -147,3 +147,17 @@ func TestAnUpdateOutlivesWhoGivesUpOfTheVersionBefore(t *testing.T) {
 	b.want("state", b.status("web").State, "running")
 	b.want("version", b.status("web").Version, 2)
 }
+
+// A new subscription is no news of an agent that is away: the update waits for it as before.
+func TestAnUpdateThatWaitsForAnAgentOutlivesASubscription(t *testing.T) { // P
+	b := newBench(t)
+	b.running(service(1))
+	b.put(version("other", 1))
+	b.tell("web.0.1", "a1", mesos.Unreachable)
+	b.pass(3 * time.Minute)
+	b.j.Event(b.now, mesos.SubscribedEvent{})
+	b.settle()
+	b.want("state", b.status("web").State, "updating")
+	b.pass(time.Minute)
+	b.want("state later", b.status("web").State, "updating")
+}

@@ -160,6 +160,11 @@ func (m *Master) Operate(now time.Duration, request uint64, o RegistryOperation)
 		}
 		return
 	case AllowFramework:
+		if f := m.frameworks[v.Framework]; f != nil && f.removed && m.registry.FrameworkStanding(v.Framework) == StandingNone {
+			m.allowed(v.Framework) // once more: nobody came in time
+			m.answer(&c, CallAccepted, "")
+			return
+		}
 		effect = func() { m.allowed(v.Framework) }
 	case SetWeight:
 		effect = func() { m.allocator.SetWeight(v.Role, max(v.Weight, 0)) }

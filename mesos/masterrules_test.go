@@ -447,6 +447,15 @@ func TestAFrameworkThatIsAllowedSubscribesAgain(t *testing.T) { // F-4
 	l.run()
 	l.call("s1", l.f, TeardownCall{})
 	wantSame(t, "standing", l.registry.FrameworkStanding(l.f), StandingRemoved)
+	for range 2 { // nobody comes in time at first
+		l.m.Operate(l.now, 99, AllowFramework{Framework: l.f})
+		l.run()
+		wantSame(t, "allowed", l.answers[len(l.answers)-1].Code, CallAccepted)
+		l.m.Operate(l.now, 99, AllowFramework{Framework: l.f})
+		l.run()
+		wantSame(t, "allowed twice", l.answers[len(l.answers)-1].Code, CallRefused)
+		l.pass(2 * time.Hour)
+	}
 	l.m.Operate(l.now, 99, AllowFramework{Framework: l.f})
 	l.run()
 	l.subscribe("s3", FrameworkInfo{ID: l.f, Name: "f"})

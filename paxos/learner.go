@@ -182,9 +182,10 @@ func (l *Learner) valueOf(b Ballot) (Value, bool) {
 	return nil, false
 }
 
-// tell passes the choice on, if that is this learner's part in the scheme. Only
-// what it has counted itself: otherwise distinguished learners would tell what
-// they were told.
+// tell passes the choice on, if that is this learner's part in the scheme: what it
+// has counted itself, or was told by an acceptor when it asked, since the votes of
+// which it heard too few may be all that were sent. Not what a distinguished
+// learner has told it, which has told all.
 func (l *Learner) tell(out *Output) {
 	if l.cfg.Scheme == AllLearners || !slices.Contains(l.cfg.Distinguished, l.cfg.ID) {
 		return
@@ -212,6 +213,9 @@ func (l *Learner) onChosen(out *Output, from ID, m Chosen) {
 		out.alarm(TwoChosen, from, m.Ballot)
 	case l.chosen.IsZero():
 		l.learn(out, vote)
+		if !slices.Contains(l.cfg.Distinguished, from) {
+			l.tell(out)
+		}
 	}
 }
 

@@ -106,6 +106,25 @@ func TestL2DistinguishedLearnersTellTheOthers(t *testing.T) {
 	}
 }
 
+// Who heard of too few votes asks, and may be the only one who ever does: the others have heard of none.
+func TestL2WhatADistinguishedLearnerIsToldByAnAcceptorItTells(t *testing.T) {
+	for s, want := range map[Scheme][]ID{AllLearners: nil, OneLearner: {22, 23, 24}, SomeLearners: {22, 23, 24}} {
+		l := newTestLearner(t, scheme(s))
+		l.Step(1, Accepted{ballot(1, 7), Value("x")})
+		if to := receivers[Chosen](l.Step(2, Chosen{ballot(1, 7), Value("x")})); !slices.Equal(to, want) {
+			t.Errorf("%v: tells %v, want %v", s, to, want)
+		}
+		l = newTestLearner(t, scheme(s))
+		if to := receivers[Chosen](l.Step(22, Chosen{ballot(1, 7), Value("x")})); len(to) > 0 {
+			t.Errorf("%v: tells %v what a distinguished learner has told all", s, to)
+		}
+		l = newTestLearner(t, scheme(s), learnerID(24))
+		if to := receivers[Chosen](l.Step(2, Chosen{ballot(1, 7), Value("x")})); len(to) > 0 {
+			t.Errorf("%v: one that is not distinguished tells %v", s, to)
+		}
+	}
+}
+
 func TestL2ChosenAgainChangesNothing(t *testing.T) {
 	l := newTestLearner(t, scheme(SomeLearners))
 	if out := l.Step(22, Chosen{ballot(1, 7), Value("x")}); out.Chosen == nil || len(out.Send) > 0 {

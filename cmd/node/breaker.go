@@ -180,7 +180,7 @@ func (b *breaker) begin(ctx context.Context, f api.FaultRequest, targets []*chil
 	b.strike(m, targets, from)
 	if lasts > 0 {
 		b.mu.Lock()
-		if slices.ContainsFunc(targets, func(c *child) bool { return c.name == from }) {
+		if f.Kind != api.FaultCut && f.Kind != api.FaultSlow && slices.ContainsFunc(targets, func(c *child) bool { return c.name == from }) {
 			lasts += afterAnswer
 		}
 		m.timer = time.AfterFunc(lasts, func() { b.endOfTime(m) })

@@ -143,7 +143,9 @@ func (c *council) count(ctx context.Context, what string) (int, error) {
 	if _, err := c.decide(ctx, "p1", what, "paid", 10*time.Second); err != nil {
 		return 0, err
 	}
-	if _, err := c.learnedBy(ctx, mark, what, "paid", demoLearners...); err != nil {
+	within, done := context.WithTimeout(ctx, 3*votesTime)
+	defer done()
+	if _, err := c.learnedBy(within, mark, what, "paid", demoLearners...); err != nil {
 		return 0, err
 	}
 	count := func(s eventList) int {
@@ -222,6 +224,11 @@ func (c *council) lostDisk(ctx context.Context) (string, error) {
 	d, err := c.decide(ctx, "p2", "moon", "full", 10*time.Second)
 	if err != nil {
 		return "", err
+	}
+	for _, l := range demoLearners { // links to processes that are new may have lost votes: who waits asks
+		if _, err := c.learn(ctx, l, "moon", 10*time.Second); err != nil {
+			return "", err
+		}
 	}
 	if _, err := c.learnedBy(ctx, mark, "moon", "full", demoLearners...); err != nil {
 		return "", err

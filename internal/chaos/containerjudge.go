@@ -107,19 +107,25 @@ const (
 	silentFlush = 10 * time.Second
 )
 
-// forgottenTasks are those that began to run within a second of an engine's being killed, and that DROPPED was told of later:
-// an engine starts a container before it writes that down.
+// forgottenTasks are those that began to run within a second of an engine's being killed, and that DROPPED was told of later,
+// and nothing else: an engine starts a container before it writes that down and answers.
 func forgottenTasks(h TaskHistory, strikes []strike) map[string]bool {
-	first, forgotten := make(map[string]time.Duration), make(map[string]bool)
+	first, starts := make(map[string]time.Duration), make(map[string]int)
 	for _, lines := range h.Ledgers {
 		for _, l := range lines {
 			if at, is := first[l.Task]; !is || l.At < at {
 				first[l.Task] = l.At
 			}
+			if l.What == choreStart {
+				starts[l.Task]++
+			}
 		}
 	}
+	running, forgotten := make(map[string]bool), make(map[string]bool)
 	for _, l := range h.Journal {
+		running[l.Task] = running[l.Task] || l.State == "RUNNING"
 		began, ran := first[l.Task]
+		ran = ran && starts[l.Task] < 2 && !running[l.Task]
 		for _, s := range strikes {
 			if ran && l.Deed == DeedUpdate && l.State == "DROPPED" && s.kind == KillEngine && l.At > s.from && began > s.from-time.Second && began < s.from+time.Second {
 				forgotten[l.Task] = true
@@ -161,7 +167,9 @@ func struckContainers(h TaskHistory, strikes []strike, agents map[string]string)
 			meant := s.task == l.task || s.task == "" && (s.agent == "" || s.agent == on[l.task])
 			// A paused machine writes late, and one beat may have been under way.
 			if meant && l.first <= s.to && l.last >= s.from-l.silent {
-				struck[container] = s.from
+				if at, is := struck[container]; !is || s.from < at {
+					struck[container] = s.from
+				}
 			}
 		}
 	}

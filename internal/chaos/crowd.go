@@ -19,7 +19,7 @@ const crowdEvery = 100 * time.Millisecond
 const crowdedPerCore = 8
 
 // diskStood is for what part of a wait nothing on the machine may have run because all waited for disks.
-const diskStood = 1. / 3
+const diskStood = 1. / 2
 
 // crowd counts how many threads of the whole machine run or want to.
 type crowd struct {

@@ -43,6 +43,7 @@ func Measure(ctx context.Context, config RunConfig, fault FaultKind) (Report, er
 		waits = append(waits, wait)
 	}
 	r.report.Failover = NewDrill(fault, waits)
+	r.report.Failover.Void = void
 	return r.finish(ctx)
 }
 

@@ -69,6 +69,8 @@ type Drill struct {
 	Median int64     `json:"median_ms"`
 	P99    int64     `json:"p99_ms"`
 	Max    int64     `json:"max_ms"`
+	// Void were repeated: others had the processors or the disks meanwhile.
+	Void int `json:"void,omitempty"`
 }
 
 // NewDrill summarises waits, which it sorts.

@@ -261,8 +261,8 @@ const lostExitCode = 255
 func (j *taskJudge) judgeEnd(s *taskStory, told JournalLine) {
 	shim := false
 	for _, l := range s.lines {
-		_, killed := j.Shims[l.Container]
-		shim = shim || killed
+		at, killed := j.Shims[l.Container]
+		shim = shim || killed && told.At >= at
 	}
 	end, exited := s.end()
 	own := told.HasExit && told.Signal == 0

@@ -88,8 +88,8 @@ func unlock(lock *os.File) {
 	lock.Close()
 }
 
-// seal takes the spec away, which needs no room on a full disk. Under the lock: a shim
-// reads the spec only when it has that.
+// seal takes the spec away, which needs no room on a full disk, or marks that there is to be none. Under the lock: a
+// shim reads the spec only when it has that.
 func seal(dir string) error {
 	sealed := filepath.Join(dir, process.SealedFile)
 	err := os.Rename(filepath.Join(dir, process.SpecFile), sealed)

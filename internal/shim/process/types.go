@@ -5,7 +5,7 @@ import "strconv"
 // Names of what is in a run directory.
 const (
 	SpecFile    = "spec"        // what to run; written by the starter
-	SealedFile  = "spec.sealed" // the spec after an agent gave up: nothing will be started
+	SealedFile  = "spec.sealed" // the spec after an agent gave up, or an empty file: nothing will be started
 	LockFile    = "lock"        // held by the shim while it lives
 	StartedFile = "started"     // durable before the exec
 	StateFile   = "state"       // who is who, of use while the machine is not booted again
