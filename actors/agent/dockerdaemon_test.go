@@ -14,17 +14,17 @@ import (
 	"github.com/synod-go/synod/mesos"
 )
 
-// daemonRig is an engineRig with an engine of its own, which has the network "none" alone.
+// daemonRig is an engineRig with an engine of its own, which has the network "none" alone if it has no flags.
 type daemonRig struct {
 	*engineRig
 	d *dockertest.Daemon
 }
 
-func newDaemonRig(t *testing.T, config string) *daemonRig {
+func newDaemonRig(t *testing.T, config string, flags ...string) *daemonRig {
 	if testing.Short() {
 		t.Skip("starts engines, which takes longer than -short allows")
 	}
-	d := dockertest.NewDaemonOf(t, config)
+	d := dockertest.NewDaemonOf(t, config, flags...)
 	return &daemonRig{&engineRig{T: t, api: d.Client(t), image: d.Image(t), host: d.Host, m: newMaster(t), work: newWork(t)}, d}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/synod-go/synod/internal/docker/dockertest"
 )
 
 // containers is the cluster of compose.yaml under a name and on ports of its own.
@@ -24,9 +27,7 @@ func newContainers(t *testing.T) *containers {
 	if testing.Short() {
 		t.Skip("-short: builds an image and runs six containers, half a minute")
 	}
-	if out, err := exec.Command("docker", "version", "--format", "{{.Server.Version}}").CombinedOutput(); err != nil {
-		t.Skipf("needs Docker Engine: %v: %s", err, out)
-	}
+	dockertest.Client(t)
 	if exec.Command("docker-compose", "version").Run() != nil && exec.Command("docker", "compose", "version").Run() != nil {
 		t.Skip("needs docker-compose")
 	}
@@ -54,10 +55,15 @@ func newContainers(t *testing.T) *containers {
 	return c
 }
 
+// commandTime is for a command beside the cluster: an engine that hangs keeps one waiting for ever.
+const commandTime = 5 * time.Minute
+
 // try runs a command beside the cluster.
 func (c *containers) try(name string, args ...string) (string, error) {
-	command := exec.Command(name, args...)
-	command.Env = c.env
+	ctx, cancel := context.WithTimeout(context.Background(), commandTime)
+	defer cancel()
+	command := exec.CommandContext(ctx, name, args...)
+	command.Env, command.WaitDelay = c.env, time.Second
 	var stderr strings.Builder
 	command.Stderr = &stderr
 	out, err := command.Output()
@@ -90,8 +96,8 @@ func (c *containers) container(t *testing.T, service string) string {
 
 func (c *containers) explain(t *testing.T) {
 	for _, id := range c.left("ps", "-aq") {
-		out, _ := exec.Command("docker", "logs", "--tail", "8", id).CombinedOutput()
-		t.Logf("%s\n%s", id, out)
+		out, err := c.try("sh", "-c", "docker logs --tail 8 "+id+" 2>&1")
+		t.Logf("%s\n%s%v", id, out, err)
 	}
 }
 

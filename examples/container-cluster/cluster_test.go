@@ -16,6 +16,7 @@ import (
 
 	"github.com/synod-go/synod/api"
 	"github.com/synod-go/synod/cluster"
+	"github.com/synod-go/synod/internal/docker/dockertest"
 	"github.com/synod-go/synod/recipes"
 )
 
@@ -47,9 +48,7 @@ func newLab(t *testing.T) *lab {
 	if testing.Short() {
 		t.Skip("-short: builds images and runs a dozen containers, some minutes")
 	}
-	if out, err := exec.Command("docker", "version", "--format", "{{.Server.Version}}").CombinedOutput(); err != nil {
-		t.Skipf("needs Docker Engine: %v: %s", err, out)
-	}
+	dockertest.Client(t)
 	if exec.Command("docker-compose", "version").Run() != nil && exec.Command("docker", "compose", "version").Run() != nil {
 		t.Skip("needs docker-compose")
 	}
@@ -204,7 +203,7 @@ func (l *lab) tryWith(in, name string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	command := exec.CommandContext(ctx, name, args...)
-	command.Env, command.Stdin = l.env, strings.NewReader(in)
+	command.Env, command.Stdin, command.WaitDelay = l.env, strings.NewReader(in), time.Second
 	var stderr strings.Builder
 	command.Stderr = &stderr
 	out, err := command.Output()
@@ -300,8 +299,8 @@ func (l *lab) explain() {
 		l.t.Logf("node %s\n%s%v", strings.Join(list, " "), out, err)
 	}
 	for _, id := range append(l.left("ps", "-aq", "com.docker.compose.project"), l.left("ps", "-aq", "synod.cluster")...) {
-		out, _ := exec.Command("docker", "logs", "--tail", "8", id).CombinedOutput()
-		l.t.Logf("%s\n%s", id, out)
+		out, err := l.try("sh", "-c", "docker logs --tail 8 "+id+" 2>&1")
+		l.t.Logf("%s\n%s%v", id, out, err)
 	}
 }
 

@@ -141,7 +141,7 @@ func (d *Dockerd) run(env []string, argv ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), commandLimit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Env = append(d.Environment(), env...)
+	cmd.Env, cmd.WaitDelay = append(d.Environment(), env...), time.Second
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

@@ -31,16 +31,21 @@ var source []byte
 // timeout is for what the engine does for one call of this package, in a machine that does other things too.
 const timeout = 2 * time.Minute
 
-// Client returns a client of the machine's engine. It skips the test where none answers.
+// Client returns a client of the machine's engine. It skips the test where none answers: one that answers a Ping and does not
+// tell its state can start no container either.
 func Client(t testing.TB) *client.Client {
 	t.Helper()
 	api, err := client.New(client.FromEnv)
 	if err != nil {
 		t.Skipf("no Docker engine: %v", err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	if _, err := api.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true}); err != nil {
+	_, err = api.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true})
+	if err == nil {
+		_, err = api.Info(ctx, client.InfoOptions{})
+	}
+	if err != nil {
 		t.Skipf("no Docker engine answers: %v", err)
 	}
 	t.Cleanup(func() { _ = api.Close() })
