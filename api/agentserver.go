@@ -258,6 +258,9 @@ func agentError(err error) error {
 		return &Error{Code: CodeConflict, Message: "the task is not running", Why: "a command runs beside a task that runs"}
 	case errors.Is(err, agent.ErrTooManyExecs):
 		return &Error{Code: CodeOverloaded, Message: "too many commands run beside tasks of this agent"}
+	case errors.Is(err, agent.ErrNoEngine):
+		return &Error{Code: CodeAgent, Message: "the Docker engine on the agent's machine does not answer", Why: strings.TrimPrefix(err.Error(), "docker: "),
+			Do: []string{"docker info   there: it hangs or says why not", "systemctl restart docker   there, if it hangs"}}
 	case errors.Is(err, agent.ErrCannotRun):
 		return &Error{Code: CodeNotFound, Message: "the command cannot be started", Why: strings.TrimPrefix(err.Error(), agent.ErrCannotRun.Error()+": ")}
 	}

@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"path/filepath"
 	"testing"
@@ -31,15 +33,15 @@ func newProcess(t *testing.T, dir, name string) *process {
 		Groups: []synod.GroupConfig{{Name: "g", New: func() synod.StateMachine { return tree.New() }}}}}
 }
 
-// freeAddress is one that nobody listens at, for TCP and UDP.
+// freeAddress is one that nobody listens at, for TCP and UDP, below those that the kernel hands out.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		address := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000))
+		l, err := net.Listen("tcp", address)
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
-		address := l.Addr().String()
 		udp, err := net.ListenPacket("udp", address)
 		l.Close()
 		if err == nil {

@@ -3,6 +3,7 @@ package examples
 import (
 	"bufio"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os/exec"
 	"path/filepath"
@@ -37,15 +38,17 @@ func startNode(t *testing.T) (addr string) {
 	return addr
 }
 
-// freePorts are three that nobody listens on.
+// freePorts are three that nobody listens on, below those that the kernel hands out.
 func freePorts(t *testing.T) (ports [3]int) {
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for i := 0; i < len(ports); {
+		port := 20_000 + rand.IntN(12_000)
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
 		defer l.Close()
-		ports[i] = l.Addr().(*net.TCPAddr).Port
+		ports[i] = port
+		i++
 	}
 	return ports
 }

@@ -11,6 +11,7 @@ cd "$(dirname "$0")/.."
 case $DIR in /*) ;; *) DIR=$PWD/$DIR ;; esac
 COMPOSE="docker-compose"
 docker-compose version >/dev/null 2>&1 || COMPOSE="docker compose"
+export COMPOSE_HTTP_TIMEOUT="${COMPOSE_HTTP_TIMEOUT:-300}" # of docker-compose 1, whose minute is short for a busy machine
 compose() { $COMPOSE -p "$PROJECT" -f compose.yaml $FILES "$@"; }
 
 # The user of the containers owns their keys. Nobody but root can give files away.

@@ -72,7 +72,7 @@ type DockerAllows struct {
 
 // Bounds that nobody has to choose.
 const (
-	// maxStarts is how many shims are being started at once, maxFetches how many tasks fetch.
+	// maxStarts is how many shims are being started at once, and how many containers, maxFetches how many of each fetch.
 	maxStarts, maxFetches = 8, 8
 	// startTime is how long a shim has to say that its task is executed. Of one that does not, whose
 	// program may be on a disk that hangs, is found out what a restarted agent would find out.

@@ -36,10 +36,10 @@ type container struct {
 	phase phase
 	// task is what runs, if that is known.
 	task *mesos.TaskInfo
-	// stopFetch ends the fetching; grace is that of the stop that waits until it has started.
-	stopFetch context.CancelFunc
-	stopped   bool
-	grace     time.Duration
+	// stopWaiting ends the fetching, and the wait for a place to start; grace is that of the stop that waits until it has started.
+	stopWaiting context.CancelFunc
+	stopped     bool
+	grace       time.Duration
 	// looking: a look is under way. watching: a wait for its end is. orphan: its shim is dead.
 	// untold: its engine does not answer.
 	looking, watching, orphan, untold bool
@@ -181,7 +181,7 @@ func (c *container) begin(o mesos.StartContainer) {
 	c.task, c.phase = &task, preparing
 	c.life.containerizer, c.life.framework = c.h.containerizerFor(&task), o.Framework.ID
 	ctx, cancel := context.WithCancel(c.ctx)
-	c.stopFetch = cancel
+	c.stopWaiting = cancel
 	c.beside(func(context.Context) any {
 		defer cancel()
 		return prepared{c.h.prepare(ctx, c.paths, task)}
@@ -195,18 +195,21 @@ func (c *container) onPrepared(err error) {
 	c.h.cfg.step(c.id, "prepared")
 	switch {
 	case c.stopped:
-		c.notStarted("killed before it was started")
+		c.notStarted(killedBefore)
 	case err != nil:
 		c.notStarted(err.Error())
 	default:
 		c.phase = starting
-		h, task, at := c.h, *c.task, c.at()
+		h, task, at, starts := c.h, *c.task, c.at(), c.h.placesFor(*c.task).starts
+		waiting, cancel := context.WithCancel(c.ctx)
+		c.stopWaiting = cancel
 		c.beside(func(ctx context.Context) any {
+			defer cancel()
 			select {
-			case h.starts <- struct{}{}:
-				defer func() { <-h.starts }()
-			case <-ctx.Done():
-				return nil
+			case starts <- struct{}{}:
+				defer func() { <-starts }()
+			case <-waiting.Done():
+				return started{&notStartedError{killedBefore}}
 			}
 			ctx, cancel := context.WithTimeout(ctx, h.cfg.startTime)
 			defer cancel()
@@ -214,6 +217,9 @@ func (c *container) onPrepared(err error) {
 		})
 	}
 }
+
+// killedBefore is why a task that was killed has not started.
+const killedBefore = "killed before it was started"
 
 func (c *container) notStarted(message string) {
 	c.phase = over
@@ -250,8 +256,9 @@ func (c *container) stop(grace time.Duration) {
 	c.stopped, c.grace = true, grace
 	switch c.phase {
 	case preparing:
-		c.stopFetch()
-	case starting: // when it has started
+		c.stopWaiting()
+	case starting: // what has its place is killed when it has started
+		c.stopWaiting()
 	case unknown, running:
 		c.kill(grace)
 	}
@@ -388,6 +395,9 @@ func (c *container) onSeen(m seen) {
 	}
 	c.mishaps = 0
 	f := m.facts
+	if f.Untold != c.untold {
+		c.noteUntold(f.Untold)
+	}
 	c.orphan, c.untold = f.TaskAlive && !f.ShimAlive && !f.LockHeld, f.Untold
 	c.h.tell(fromContainer{c.generation, mesos.ObservedContainer{Container: c.id, Facts: f}})
 	switch {
@@ -404,6 +414,15 @@ func (c *container) onSeen(m seen) {
 	case f.ShimAlive && !f.Rebooted: // it will start it
 		c.look(lookPause)
 	}
+}
+
+// noteUntold says once that an engine keeps silent, and that it does no more.
+func (c *container) noteUntold(untold bool) {
+	if untold {
+		c.h.cfg.Logger.Warn("the Docker engine does not tell what has become of a container: it is asked again and again", "container", c.id)
+		return
+	}
+	c.h.cfg.Logger.Info("the Docker engine tells of a container again", "container", c.id)
 }
 
 // adopt takes up a container that runs.

@@ -50,8 +50,10 @@ type dockerContainerizer struct {
 	mu     sync.Mutex
 	turns  map[mesos.ContainerID]*dockerTurns
 	closed bool
-	idle   chan struct{}                // closed when it is closed and turns is empty
-	listed map[mesos.ContainerID]string // what the engine has told last
+	// forgotten are those whose removal is under way.
+	forgotten map[mesos.ContainerID]bool
+	idle      chan struct{}                // closed when it is closed and turns is empty
+	listed    map[mesos.ContainerID]string // what the engine has told last
 }
 
 // dockerTurns is what goes on with one container.
@@ -65,10 +67,12 @@ type dockerTurns struct {
 	grace   time.Duration
 	until   time.Time
 	sooner  chan struct{}
+	// stopSignal is that of its image, "" if it says nothing or nobody has looked yet.
+	stopSignal string
 }
 
 func newDockerContainerizer(h *Handle) *dockerContainerizer {
-	d := &dockerContainerizer{h: h, engine: h.cfg.engine, turns: map[mesos.ContainerID]*dockerTurns{}, idle: make(chan struct{}),
+	d := &dockerContainerizer{h: h, engine: h.cfg.engine, turns: map[mesos.ContainerID]*dockerTurns{}, forgotten: map[mesos.ContainerID]bool{}, idle: make(chan struct{}),
 		removals: make(chan struct{}, maxRemovals)}
 	if h.cfg.Docker != nil {
 		d.engine = h.cfg.Docker
@@ -152,12 +156,14 @@ func (d *dockerContainerizer) inTurn(ctx context.Context, c mesos.ContainerID, f
 // saved does nothing: how a task ended is told by its container until that is removed.
 func (d *dockerContainerizer) saved(place) {}
 
-// forget removes the container, in its turn. What cannot be removed now is found by the next sweep.
-func (d *dockerContainerizer) forget(at place) {
-	if d.engine == nil {
+// forget removes the container, in its turn, unless somebody does. What cannot be removed now is found by the next sweep.
+func (d *dockerContainerizer) forget(at place) { d.forgetWithin(d.ctx, at) }
+
+func (d *dockerContainerizer) forgetWithin(ctx context.Context, at place) {
+	if d.engine == nil || !d.mayForget(at.id) {
 		return
 	}
-	err := d.inTurn(context.Background(), at.id, func(ctx context.Context) error {
+	err := d.inTurn(ctx, at.id, func(ctx context.Context) error {
 		select {
 		case d.removals <- struct{}{}:
 			defer func() { <-d.removals }()
@@ -168,13 +174,24 @@ func (d *dockerContainerizer) forget(at place) {
 		defer cancel()
 		return d.engine.Remove(ctx, at.id.String(), false)
 	})
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.forgotten, at.id)
 	if err != nil {
 		d.h.cfg.Logger.Debug("a container was not removed", "container", at.id, "reason", err)
 		return
 	}
+	delete(d.listed, at.id)
+}
+
+func (d *dockerContainerizer) mayForget(c mesos.ContainerID) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	delete(d.listed, at.id)
+	if d.forgotten[c] {
+		return false
+	}
+	d.forgotten[c] = true
+	return true
 }
 
 // alive reports true also if no engine tells.
@@ -189,6 +206,6 @@ func (d *dockerContainerizer) alive(ctx context.Context, at place) bool {
 	case err != nil || s.Runs():
 		return true
 	}
-	d.forget(at)
+	d.h.background.Go(func() { d.forget(at) })
 	return false
 }

@@ -130,7 +130,7 @@ func TestContainersGetWhatTheirTasksSay(t *testing.T) {
 	m.registered(1)
 
 	three := m.launch(r.task("three", "print", "hello", ",", "exit", "3"))
-	hungry := r.task("hungry", "eat", "256")
+	hungry := r.task("hungry", "sleep", "2s", ",", "eat", "256") // containerd listens for its limit a moment after its start
 	hungry.Resources, _ = mesos.ParseResources("cpus:0.5;mem:32")
 	m.launch(hungry)
 	alice := r.task("alice", "id")

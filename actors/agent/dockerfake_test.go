@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -26,7 +27,10 @@ type fakeEngine struct {
 	// before and after are asked at each call: an error of before has nothing done, one of after has
 	// its answer lost.
 	before, after func(call, id string) error
-	images        map[string]bool
+	// hangs are the calls that are not answered until it is closed.
+	hangs  map[string]chan struct{}
+	hung   map[string][]string // the containers of those, by call
+	images map[string]bool
 }
 
 type fakeContainer struct {
@@ -39,7 +43,7 @@ type fakeContainer struct {
 
 func newFakeEngine() *fakeEngine {
 	return &fakeEngine{containers: map[string]*fakeContainer{}, starts: map[string]int{}, waiting: map[chan struct{}]bool{},
-		images: map[string]bool{"hello": true}}
+		hangs: map[string]chan struct{}{}, hung: map[string][]string{}, images: map[string]bool{"hello": true}}
 }
 
 // call runs f as one call, with the container of that id, nil if there is none.
@@ -48,8 +52,18 @@ func (e *fakeEngine) call(ctx context.Context, call, id string, f func(c *fakeCo
 		return ctx.Err()
 	}
 	e.mu.Lock()
-	before, after := e.before, e.after
+	before, after, hang := e.before, e.after, e.hangs[call]
+	if hang != nil {
+		e.hung[call] = append(e.hung[call], id)
+	}
 	e.mu.Unlock()
+	if hang != nil {
+		select {
+		case <-hang:
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %s: %w", docker.ErrNoEngine, call, ctx.Err())
+		}
+	}
 	if before != nil {
 		if err := before(call, id); err != nil {
 			return err
@@ -85,6 +99,23 @@ func (e *fakeEngine) goAway(away bool) { e.change(func() { e.away = away }) }
 // hook sets what is asked at each call.
 func (e *fakeEngine) hook(before, after func(call, id string) error) {
 	e.change(func() { e.before, e.after = before, after })
+}
+
+// hang has a call not be answered until the returned function is called.
+func (e *fakeEngine) hang(call string) (release func()) {
+	hang := make(chan struct{})
+	e.change(func() { e.hangs[call] = hang })
+	return func() {
+		e.change(func() { delete(e.hangs, call) })
+		close(hang)
+	}
+}
+
+// hanging are the containers of such calls.
+func (e *fakeEngine) hanging(call string) []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.hung[call])
 }
 
 // exit ends a container that runs.

@@ -93,18 +93,40 @@ func (d *dockerContainerizer) awaitGrace(ctx context.Context, t *dockerTurns) bo
 	}
 }
 
-// signal sends a signal, "" is that with which the image wants to be stopped, until an engine answers.
+// directEvery is at which of the attempts to send a signal its process is looked for.
+const directEvery = 5
+
+// signal sends a signal, "" is that with which the image wants to be stopped, until an engine answers. What an engine does not do
+// that is away or hangs is done without it, if the process can be found: a task that is to end by some time ends.
 func (d *dockerContainerizer) signal(ctx context.Context, at place, name string) error {
-	for {
+	for tries := 0; ; tries++ {
 		err := d.signalOnce(ctx, at, name)
 		if !errors.Is(err, docker.ErrNoEngine) {
 			return err
+		}
+		if tries == 0 {
+			d.h.cfg.Logger.Warn("the Docker engine does not end a container", "container", at.id, "reason", err)
+		}
+		direct := cmp.Or(name, d.stopSignal(at.id), "SIGTERM")
+		if tries%directEvery == 0 && signalProcess(at.id, direct) {
+			d.h.cfg.Logger.Warn("a container's process was sent the signal without the Docker engine", "container", at.id, "signal", direct)
+			return nil
 		}
 		pause(ctx, enginePause)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 	}
+}
+
+// stopSignal is that of a container's image, "" if that is not known.
+func (d *dockerContainerizer) stopSignal(c mesos.ContainerID) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if t := d.turns[c]; t != nil {
+		return t.stopSignal
+	}
+	return ""
 }
 
 func (d *dockerContainerizer) signalOnce(ctx context.Context, at place, name string) error {

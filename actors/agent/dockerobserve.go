@@ -47,20 +47,24 @@ func (d *dockerContainerizer) observe(ctx context.Context, at place) (f mesos.Fa
 func (d *dockerContainerizer) facts(ctx context.Context, at place, s docker.State, err error) (f mesos.Facts, again bool, _ error) {
 	untold := mesos.Facts{Untold: true}
 	switch {
-	case errors.Is(err, docker.ErrNoContainer) && at.paths.has(startedFile):
+	case errors.Is(err, docker.ErrNoContainer) && at.paths.has(startedFile) && !at.paths.has(barFile):
 		return mesos.Facts{Engine: true, Started: true}, false, nil
-	case errors.Is(err, docker.ErrNoContainer):
-		err := at.paths.bar()
+	case errors.Is(err, docker.ErrNoContainer): // it is not made, or is withdrawn by a removal that was not answered
+		err := errors.Join(at.paths.bar(), at.paths.remove(startedFile))
 		return mesos.Facts{Engine: true, Barred: err == nil}, false, err
 	case err != nil:
 		d.h.cfg.Logger.Debug("the engine does not tell of a container", "container", at.id, "reason", err)
 		return untold, false, nil
-	case s.Runs():
-		return mesos.Facts{Engine: true, Started: true, ShimAlive: true}, false, nil
-	case s.Status == "removing":
-		return mesos.Facts{Engine: true, LockHeld: true}, false, nil
+	case s.Status == "removing": // an engine may never come to the end of that
+		return untold, false, nil
 	case s.Status == "created":
 		return d.withdraw(ctx, at, s.Error)
+	}
+	if err := at.paths.unbar(); err != nil {
+		return untold, false, err
+	}
+	if s.Runs() {
+		return mesos.Facts{Engine: true, Started: true, ShimAlive: true}, false, nil
 	}
 	exit, err := d.finish(ctx, at, s)
 	if err != nil {
@@ -75,7 +79,9 @@ func (d *dockerContainerizer) withdraw(ctx context.Context, at place, problem st
 	if err := at.paths.bar(); err != nil {
 		return mesos.Facts{Engine: true}, false, err
 	}
-	switch err := d.engine.Remove(ctx, at.id.String(), false); {
+	within, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	switch err := d.engine.Remove(within, at.id.String(), false); {
 	case errors.Is(err, docker.ErrConflict):
 		return mesos.Facts{}, true, nil
 	case err != nil:
@@ -150,6 +156,9 @@ func (d *dockerContainerizer) wait(ctx context.Context, at place) (exit mesos.Co
 		case !s.Runs():
 			return d.ended(ctx, at)
 		}
+		d.mu.Lock()
+		t.stopSignal = s.StopSignal
+		d.mu.Unlock()
 		select {
 		case <-changed:
 		case <-ctx.Done():

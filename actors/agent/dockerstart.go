@@ -19,6 +19,9 @@ import (
 // dockerSandbox is where a container finds what was fetched for it, and its working directory.
 const dockerSandbox = "/mnt/mesos/sandbox"
 
+// containerVariable is in the environment of what runs in a container.
+const containerVariable = "SYNOD_CONTAINER"
+
 // jobLabel is the label of tasks that says of which job they are.
 const jobLabel = "synod.job"
 
@@ -49,7 +52,9 @@ func (d *dockerContainerizer) image(ctx context.Context, p paths, task mesos.Tas
 	if t.Load != "" {
 		load = func() (io.ReadCloser, error) { return openSaved(p, t.Load) }
 	}
-	err := d.patiently(ctx, func() error { return d.engine.Image(ctx, t.Image, t.ForcePull, load) })
+	within, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	err := d.patiently(within, func() error { return d.engine.Image(within, t.Image, t.ForcePull, load) })
 	switch {
 	case err == nil && t.Load != "":
 		root, err := os.OpenRoot(p.sandbox())
@@ -118,8 +123,11 @@ func (d *dockerContainerizer) start(ctx context.Context, at place, task mesos.Ta
 			return fmt.Errorf("agent: container %v was to be started before", at.id)
 		}
 		err := d.make(ctx, at, task)
-		if ctx.Err() != nil {
+		switch {
+		case errors.Is(ctx.Err(), context.Canceled):
 			return ctx.Err()
+		case ctx.Err() != nil:
+			err = fmt.Errorf("the Docker engine has not made its container within %v", d.h.cfg.startTime)
 		}
 		if err != nil {
 			if barred := at.paths.bar(); barred != nil {
@@ -146,7 +154,9 @@ func (d *dockerContainerizer) make(ctx context.Context, at place, task mesos.Tas
 	if err != nil {
 		return err
 	}
-	err = d.patiently(ctx, func() error { return d.engine.Create(ctx, spec) })
+	within, cancel := context.WithTimeout(ctx, d.h.cfg.startTime*3/4) // so that it is known that nothing was started
+	defer cancel()
+	err = d.patiently(within, func() error { return d.engine.Create(within, spec) })
 	if errors.Is(err, docker.ErrExists) {
 		err = d.adoptable(ctx, at)
 	}
@@ -233,7 +243,7 @@ func (d *dockerContainerizer) spec(at place, task mesos.TaskInfo) (docker.Spec, 
 
 // dockerEnvironment is what a container finds in its environment besides what its image says.
 func dockerEnvironment(at place, task mesos.TaskInfo, sandbox string) []string {
-	all := map[string]string{"SYNOD_TASK": string(task.ID), "SYNOD_AGENT": string(task.Agent), "SYNOD_CONTAINER": at.id.String()}
+	all := map[string]string{"SYNOD_TASK": string(task.ID), "SYNOD_AGENT": string(task.Agent), containerVariable: at.id.String()}
 	if sandbox != "" {
 		all["MESOS_SANDBOX"], all["SYNOD_SANDBOX"] = sandbox, sandbox
 	}

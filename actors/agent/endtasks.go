@@ -89,7 +89,7 @@ func (d *dockerContainerizer) endTask(ctx context.Context, at place, grace time.
 		case f.LockHeld:
 			pause(ctx, lookPause)
 		default:
-			d.forget(at)
+			d.forgetWithin(ctx, at)
 			return ctx.Err()
 		}
 		if ctx.Err() != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 
+	"github.com/synod-go/synod/internal/docker"
 	"github.com/synod-go/synod/mesos"
 )
 
@@ -24,6 +25,8 @@ var (
 	ErrNotRunning = errors.New("agent: the task is not running")
 	// ErrTooManyExecs says that too many commands run beside tasks here.
 	ErrTooManyExecs = errors.New("agent: too many commands run beside tasks here")
+	// ErrNoEngine says that the Docker engine that runs the task does not answer, of which nothing follows for the task.
+	ErrNoEngine = docker.ErrNoEngine
 	// ErrCannotRun is wrapped by what is said of a command that cannot be started.
 	ErrCannotRun = errors.New("agent: the command cannot be started")
 )

@@ -51,7 +51,8 @@ type Handle struct {
 	shims  *shimContainerizer
 	docker *dockerContainerizer
 
-	starts, fetches, execs, checks chan struct{}
+	execs                    chan struct{}
+	shimPlaces, dockerPlaces places
 	// background is what lets shims go.
 	background sync.WaitGroup
 	actors     atomic.Uint64 // that were ever spawned, for their names
@@ -60,6 +61,20 @@ type Handle struct {
 	once  sync.Once
 	err   error // set before done is closed
 	ended chan struct{}
+}
+
+// places bound what goes on at once. Processes and containers have their own: an engine that hangs keeps no process waiting.
+type places struct{ starts, fetches, checks chan struct{} }
+
+func newPlaces() places {
+	return places{starts: make(chan struct{}, maxStarts), fetches: make(chan struct{}, maxFetches), checks: make(chan struct{}, maxChecks)}
+}
+
+func (h *Handle) placesFor(task mesos.TaskInfo) places {
+	if task.Docker != nil {
+		return h.dockerPlaces
+	}
+	return h.shimPlaces
 }
 
 // opened is an agent's core with the file that it goes on from.
@@ -81,8 +96,7 @@ func Start(ctx context.Context, c Config) (*Handle, error) {
 		return nil, err
 	}
 	h := &Handle{cfg: c, system: actors.NewSystem(c.Logger), done: make(chan struct{}), ended: make(chan struct{}),
-		starts: make(chan struct{}, maxStarts), fetches: make(chan struct{}, maxFetches),
-		execs: make(chan struct{}, maxExecs), checks: make(chan struct{}, maxChecks)}
+		execs: make(chan struct{}, maxExecs), shimPlaces: newPlaces(), dockerPlaces: newPlaces()}
 	h.shims, h.docker = &shimContainerizer{h}, newDockerContainerizer(h)
 	if h.lock, err = lockWork(c.Work); err != nil {
 		h.docker.close()

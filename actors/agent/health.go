@@ -29,7 +29,7 @@ func (c *container) checkHealth(adopted bool) {
 	h, at, task := c.h, c.at(), *c.task
 	life := c.life
 	c.beside(func(ctx context.Context) any {
-		m := &checker{HealthCheck: check, probe: func(ctx context.Context) error { return probe(ctx, at, task, check) }, turns: h.checks,
+		m := &checker{HealthCheck: check, probe: func(ctx context.Context) error { return probe(ctx, at, task, check) }, turns: h.placesFor(task).checks,
 			tell: func(e mesos.ContainerEvent) { life.h.system.Root.Send(life.pid, checked{e}) }}
 		m.run(ctx, began)
 		return nil

@@ -32,9 +32,10 @@ func (h *Handle) prepare(ctx context.Context, p paths, task mesos.TaskInfo) erro
 		return fmt.Errorf("its description cannot be written: %w", err)
 	}
 	if len(task.Command.URIs) > 0 || task.Docker != nil {
+		fetches := h.placesFor(task).fetches
 		select {
-		case h.fetches <- struct{}{}:
-			defer func() { <-h.fetches }()
+		case fetches <- struct{}{}:
+			defer func() { <-fetches }()
 		case <-ctx.Done():
 			return ctx.Err()
 		}

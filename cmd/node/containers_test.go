@@ -315,8 +315,11 @@ func (c *containers) move(t *testing.T) {
 	c.cluster(t, "down")
 	for i, subnet := range old {
 		name := fmt.Sprintf("%s-taken-%d", c.project, i)
-		c.must(t, "docker", "network", "create", "--subnet", subnet, name)
-		defer c.must(t, "docker", "network", "rm", name)
+		if _, err := c.try("docker", "network", "create", "--subnet", subnet, name); err == nil {
+			defer c.must(t, "docker", "network", "rm", name)
+		} else if !strings.Contains(err.Error(), "overlaps") { // another test's network has taken it meanwhile
+			t.Fatal(err)
+		}
 	}
 	c.cluster(t, "up")
 	for _, subnet := range subnets() {

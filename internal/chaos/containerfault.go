@@ -102,8 +102,8 @@ func (r *ContainerRun) bound(f Fault, what string, took, limit time.Duration, si
 		return
 	}
 	text := fmt.Sprintf("after %s: %s took %v, more than %v", f.Kind, what, took.Round(time.Millisecond), limit)
-	if crowd, stood := r.crowd.between(since, since.Add(took)); crowd > crowdedPerCore || stood > diskStood {
-		text = fmt.Sprintf("%s, while %.0f threads wanted each core, and all stood waiting for disks for %.0f %% of that time", text, crowd, 100*stood)
+	if s := r.crowd.between(since, since.Add(took)); s.tooMuch() {
+		text = fmt.Sprintf("%s, while %v", text, s)
 		r.logf("void %s", text)
 		r.void = append(r.void, text)
 		return

@@ -129,10 +129,26 @@ func TestACrowdIsCountedWithinAWait(t *testing.T) {
 		count.stood = time.Duration(max(0, min(n-4, 2))) * time.Second / 2
 		c.counts = append(c.counts, count)
 	}
-	if perCore, stood := c.between(at(4), at(6)); perCore != 20 || stood != 0.5 {
-		t.Errorf("%v threads, all waited for disks for %v of the time, want 20 and 0.5", perCore, stood)
+	c.best = time.Millisecond
+	for n := range 10 {
+		w := crowdWork{from: at(n), to: at(n).Add(time.Millisecond), compute: time.Millisecond}
+		if n == 1 || n == 2 {
+			w.to, w.compute, w.flush = at(n).Add(500*time.Millisecond), 10*time.Millisecond, 490*time.Millisecond
+		}
+		c.works = append(c.works, w)
 	}
-	if perCore, stood := c.between(at(7), at(9)); perCore != 1 || stood != 0 {
-		t.Errorf("%v threads, all waited for disks for %v of the time, want 1 and 0", perCore, stood)
+	for _, want := range []struct {
+		from, to int
+		strain
+		tooMuch bool
+	}{
+		{4, 6, strain{perCore: 20, stood: 0.5, pace: 1}, true},
+		{7, 9, strain{perCore: 1, pace: 1}, false},
+		{1, 2, strain{perCore: 1, flush: 490 * time.Millisecond, pace: 10}, true},
+		{0, 3, strain{perCore: 1, flush: 245 * time.Millisecond, pace: 5.5}, true},
+	} {
+		if s := c.between(at(want.from), at(want.to)); s != want.strain || s.tooMuch() != want.tooMuch {
+			t.Errorf("between %d and %d: %v, too much: %v; want %v", want.from, want.to, s, s.tooMuch(), want.strain)
+		}
 	}
 }

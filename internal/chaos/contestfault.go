@@ -277,6 +277,9 @@ func (c *Contest) stood(from, to time.Duration) (sum time.Duration) {
 	return sum
 }
 
+// wall is the time of day of one of Now.
+func wall(at time.Duration) time.Time { return time.Now().Add(at - Now()) }
+
 // measured judges a time, less what this process itself stood still meanwhile. A new leader gives each session its whole
 // time: one that has come to lead without the contest's doing, as where a disk stood still, makes it as long as if it had.
 func (c *Contest) measured(kind FaultKind, from, to, limit time.Duration) {
@@ -288,7 +291,7 @@ func (c *Contest) measured(kind FaultKind, from, to, limit time.Duration) {
 	switch {
 	case wait < 0: // it was over before the harm
 		return
-	case slack >= disturbance:
+	case slack >= disturbance || wait > limit && c.crowd.crowded(wall(from), wall(to)):
 		c.counts.Disturbed++
 		return
 	}

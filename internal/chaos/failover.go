@@ -22,9 +22,7 @@ func Measure(ctx context.Context, config RunConfig, fault FaultKind) (Report, er
 	}
 	probe := NewHTTP(config.Cluster.Host.Dial)
 	defer probe.Close()
-	watching, done := context.WithCancel(ctx)
-	defer done()
-	crowd, void := watchCrowd(watching), 0
+	void := 0
 	var waits []time.Duration
 	for n := 0; len(waits) < r.config.Cycles; n++ {
 		if r.config.Limit > 0 && time.Since(r.report.Time) > r.config.Limit {
@@ -35,9 +33,9 @@ func Measure(ctx context.Context, config RunConfig, fault FaultKind) (Report, er
 			r.fail("drill %d: %v", n, err)
 			break
 		}
-		if void < maxVoid && crowd.crowded(struck, struck.Add(wait)) {
+		if s := r.crowd.between(struck, struck.Add(wait)); void < maxVoid && s.tooMuch() {
 			void++
-			r.logf("drill %d says nothing: others had the processors or the disk", n)
+			r.logf("drill %d says nothing: %v", n, s)
 			continue
 		}
 		waits = append(waits, wait)

@@ -43,6 +43,7 @@ type Run struct {
 	leaderships []time.Duration
 	failures    []string
 	void        []string
+	crowd       *crowd
 }
 
 // epochCycles is how many faults the clients stay on the same registers.
@@ -75,7 +76,7 @@ func begin(ctx context.Context, config RunConfig) (*Run, error) {
 	if config.Logf == nil {
 		config.Logf = func(string, ...any) {}
 	}
-	r := &Run{config: config, recorder: NewRecorder()}
+	r := &Run{config: config, recorder: NewRecorder(), crowd: watchCrowd(ctx)}
 	r.report = Report{
 		Name: config.Name, Engine: cmp.Or(config.Cluster.Engine, engineRaft), Commit: config.Commit, Seed: config.Seed, Nodes: config.Cluster.Nodes, Disk: config.Cluster.Disk,
 		Time: time.Now(), Faults: make(map[FaultKind]int),

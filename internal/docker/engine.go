@@ -33,8 +33,9 @@ type Config struct {
 // callTimeout is for one answer of an engine, if its caller's context does not allow less. After that none answers.
 const callTimeout = 2 * time.Minute
 
-// connectTimeout is for the first answers of an engine, and for its events to begin. Tests make it less.
-var connectTimeout = 10 * time.Second
+// connectTimeout is for the first answers of an engine, and for its events to begin; infoTimeout is for what can be done
+// without. Tests make them less.
+var connectTimeout, infoTimeout = 10 * time.Second, 3 * time.Second
 
 // Engine is a connection to a Docker engine. It is safe for concurrent use. A container is named by the 32
 // hexadecimal digits of a mesos.ContainerID.
@@ -56,7 +57,7 @@ type connection struct {
 	// raw is for what is no HTTP after its first line.
 	raw     *client.Client
 	version string
-	cpus    int
+	cpus    int // 0: not known
 }
 
 // nameRule is Docker's for a container's name, of which a cluster's name is the beginning.
@@ -72,7 +73,7 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 			"up to 128 letters, digits and _.- are a cluster's name, and an owner is needed", c.Cluster, c.Owner)
 	}
 	e := &Engine{cfg: c, ended: make(chan struct{})}
-	conn, err := connect(ctx, c.Host)
+	conn, err := connect(ctx, c.Host, c.Version != "")
 	if err != nil && c.Version == "" {
 		return nil, err
 	}
@@ -84,26 +85,40 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	return e, nil
 }
 
-// connect asks an engine who it is.
-func connect(ctx context.Context, host string) (*connection, error) {
+// connect asks an engine who it is. One that was known before need not tell its state, for which it asks all its parts:
+// with one of them at a stand it still tells of containers and ends them.
+func connect(ctx context.Context, host string, known bool) (*connection, error) {
 	within, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	api, raw, err := dial(within, host)
 	if err != nil {
 		return nil, fmt.Errorf("%w at %.200s: %w", ErrNoEngine, host, err)
 	}
-	info, err := api.Info(within, client.InfoOptions{})
+	version, err := api.ServerVersion(within, client.ServerVersionOptions{})
 	if err != nil {
-		err = wrong("info", err)
-		if errors.Is(err, ErrNoEngine) {
-			return nil, err
-		}
-		return nil, fmt.Errorf("%w at %.200s: %w", ErrNoEngine, host, err)
+		return nil, noAnswer("version", host, err)
 	}
-	if info.Info.OSType != "linux" {
-		return nil, fmt.Errorf("%w at %.200s: it runs containers of %.80q, not of linux", ErrNoEngine, host, info.Info.OSType)
+	if version.Os != "linux" {
+		return nil, fmt.Errorf("%w at %.200s: it runs containers of %.80q, not of linux", ErrNoEngine, host, version.Os)
 	}
-	return &connection{api: api, raw: raw, version: info.Info.ServerVersion, cpus: info.Info.NCPU}, nil
+	if known {
+		shorter, cancel := context.WithTimeout(within, infoTimeout)
+		defer cancel()
+		within = shorter
+	}
+	info, err := api.Info(within, client.InfoOptions{})
+	if err != nil && !known {
+		return nil, noAnswer("info", host, err)
+	}
+	return &connection{api: api, raw: raw, version: version.Version, cpus: info.Info.NCPU}, nil
+}
+
+// noAnswer is why an engine is none for us.
+func noAnswer(call, host string, err error) error {
+	if err = wrong(call, err); errors.Is(err, ErrNoEngine) {
+		return err
+	}
+	return fmt.Errorf("%w at %.200s: %w", ErrNoEngine, host, err)
 }
 
 // Version of the engine: "20.10.24". That of Config if it has not answered yet.

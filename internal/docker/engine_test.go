@@ -160,7 +160,7 @@ func heard(t testing.TB, id string, e *docker.Engine) {
 
 func TestALimitOfMemoryEndsAContainer(t *testing.T) {
 	e := dockertest.Engine(t)
-	s := spec(t, "eat", "64", ",", "sleep", "1h")
+	s := spec(t, "sleep", "2s", ",", "eat", "64", ",", "sleep", "1h") // containerd listens for its limit a moment after its start
 	s.MemoryBytes, s.MilliCPUs = 16<<20, 100
 	launch(t, e, s)
 	if state := until(t, e, s.ID, "exited"); !state.OutOfMemory || state.ExitCode != 137 {

@@ -46,16 +46,20 @@ func (e *Engine) Exec(ctx context.Context, id string, s ExecSpec) (int, error) {
 	}
 	out := &output{w: s.Stdout}
 	if err := e.attach(ctx, exec, s, out); err != nil {
-		return 0, unlessEnded(ctx, "exec", err)
+		return 0, err
 	}
 	return e.codeOf(ctx, exec, out)
 }
 
-// attach starts a command and passes its input and output on, until it has closed both of its outputs.
+// attach starts a command and passes its input and output on, until it has closed both of its outputs. An engine
+// that has not started it when ctx's deadline passes has not answered.
 func (e *Engine) attach(ctx context.Context, exec string, s ExecSpec, out *output) error {
 	r, err := e.conn.Load().raw.ExecAttach(ctx, exec, client.ExecAttachOptions{})
-	if err != nil {
-		return wrongUpgrade(err)
+	switch {
+	case err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fmt.Errorf("%w: exec: %w", ErrNoEngine, ctx.Err())
+	case err != nil:
+		return unlessEnded(ctx, "exec", wrongUpgrade(err))
 	}
 	defer r.Close()
 	defer context.AfterFunc(ctx, r.Close)()
@@ -65,7 +69,7 @@ func (e *Engine) attach(ctx context.Context, exec string, s ExecSpec, out *outpu
 			_ = r.CloseWrite()
 		}()
 	}
-	return split("exec", r.Reader, out, s.Stderr)
+	return unlessEnded(ctx, "exec", split("exec", r.Reader, out, s.Stderr))
 }
 
 // wrongUpgrade makes one of our errors of the library's, which of a refusal keeps the status alone.

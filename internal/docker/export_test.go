@@ -14,9 +14,9 @@ func SetMaxAnswer(t testing.TB, bytes int) {
 
 // SetConnectTimeout bounds how long an engine is waited for. It is for before an engine is open.
 func SetConnectTimeout(t testing.TB, d time.Duration) {
-	was := connectTimeout
-	connectTimeout = d
-	t.Cleanup(func() { connectTimeout = was })
+	connect, info := connectTimeout, infoTimeout
+	connectTimeout, infoTimeout = d, min(d, info)
+	t.Cleanup(func() { connectTimeout, infoTimeout = connect, info })
 }
 
 // Waiting is how many containers are waited for.

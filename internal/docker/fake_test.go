@@ -33,7 +33,8 @@ type fake struct {
 func newFake(t testing.TB) *fake {
 	t.Helper()
 	f := &fake{version: "1.41", answers: map[string]http.HandlerFunc{}}
-	f.on("GET /info", says(200, `{"OSType":"linux","NCPU":2,"ServerVersion":"20.10.99"}`))
+	f.on("GET /version", says(200, `{"Os":"linux","Version":"20.10.99"}`))
+	f.on("GET /info", says(200, `{"NCPU":2}`))
 	f.on("GET /events", hang)
 	f.listen(t, filepath.Join(t.TempDir(), "docker.sock"))
 	return f
@@ -260,7 +261,7 @@ func TestNoCallWaitsLongerThanItsCaller(t *testing.T) {
 func TestOpenSaysWhyThereIsNoEngine(t *testing.T) {
 	old, windows, silent := newFake(t), newFake(t), newFake(t)
 	old.version = "1.30"
-	windows.on("GET /info", says(200, `{"OSType":"windows"}`))
+	windows.on("GET /version", says(200, `{"Os":"windows"}`))
 	silent.on("GET /info", mute)
 	for host, words := range map[string]string{
 		"unix:///nowhere/docker.sock": "no such file",
@@ -280,6 +281,26 @@ func TestOpenSaysWhyThereIsNoEngine(t *testing.T) {
 	}
 	if _, err := docker.Open(t.Context(), docker.Config{Host: old.host, Cluster: "a/b", Owner: "o"}); err == nil || errors.Is(err, docker.ErrNoEngine) {
 		t.Errorf("a cluster without a name: %v", err)
+	}
+}
+
+// An engine of which one part stands still, for which the whole of its state waits, still tells of containers. It is no engine for
+// who has never known it.
+func TestAKnownEngineThatDoesNotTellItsStateIsAsked(t *testing.T) {
+	docker.SetConnectTimeout(t, 50*time.Millisecond)
+	f := newFake(t)
+	f.on("GET /info", mute)
+	f.on("GET /containers/json", says(200, "[]"))
+	if _, err := docker.Open(t.Context(), docker.Config{Host: f.host, Cluster: "c", Owner: "o"}); !errors.Is(err, docker.ErrNoEngine) {
+		t.Errorf("for the first time: %v", err)
+	}
+	e, err := docker.Open(t.Context(), docker.Config{Host: f.host, Cluster: "c", Owner: "o", Version: "20.10.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	if _, err := e.List(t.Context()); err != nil || e.Away() != nil || e.Version() != "20.10.99" {
+		t.Errorf("%v, %v, %s", err, e.Away(), e.Version())
 	}
 }
 

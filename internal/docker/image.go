@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/distribution/reference"
 	"github.com/moby/moby/api/types/jsonstream"
@@ -40,8 +41,13 @@ func (e *Engine) Image(ctx context.Context, name string, force bool, load func()
 	return err
 }
 
+// hasTimeout is for the question whether there is an image, for which an engine looks at no container.
+const hasTimeout = time.Minute
+
 // has is nil if the engine has an image.
 func (e *Engine) has(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, hasTimeout)
+	defer cancel()
 	return e.ask(ctx, "image", func(ctx context.Context, conn *connection) error {
 		_, err := conn.api.ImageInspect(ctx, name)
 		return err

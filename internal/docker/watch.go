@@ -80,6 +80,7 @@ func give(waiting map[chan struct{}]bool) {
 // follow follows the engine's events until ctx ends.
 func (e *Engine) follow(ctx context.Context) {
 	defer close(e.ended)
+	go e.lookAgain(ctx)
 	lost := e.conn.Load() == nil // since the log has heard of it
 	backoff := minBackoff
 	for {
@@ -106,10 +107,24 @@ func (e *Engine) follow(ctx context.Context) {
 			}
 			backoff = min(2*backoff, maxBackoff)
 			// It may be another engine than before, of another version.
-			if conn, err := connect(ctx, e.cfg.Host); err == nil {
+			if conn, err := connect(ctx, e.cfg.Host, e.Version() != ""); err == nil {
 				e.conn.Store(conn)
 				break
 			}
+		}
+	}
+}
+
+// lookAgain tells all to look once in a while, whether or not there are events.
+func (e *Engine) lookAgain(ctx context.Context) {
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for {
+		select {
+		case <-look.C:
+			e.watch.tellAll()
+		case <-ctx.Done():
+			return
 		}
 	}
 }
@@ -136,8 +151,6 @@ func (e *Engine) followOnce(ctx context.Context, begins func()) error {
 	opened := make(chan struct{})
 	ctx = context.WithValue(ctx, begun{}, func() { once.Do(func() { close(opened) }) })
 	events := conn.api.Events(ctx, client.EventsListOptions{Since: "1", Filters: e.ours().Add("type", "container").Add("event", eventsOf...)})
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
 	for {
 		select {
 		case <-opened:
@@ -149,8 +162,6 @@ func (e *Engine) followOnce(ctx context.Context, begins func()) error {
 			if id, ours := e.id(m.Actor.Attributes["name"], m.Actor.Attributes); ours {
 				e.watch.tell(id)
 			}
-		case <-look.C:
-			e.watch.tellAll()
 		case err := <-events.Err:
 			if cause := context.Cause(ctx); cause != nil {
 				err = cause

@@ -157,7 +157,7 @@ func TestAnEngineThatComesBackIsFollowed(t *testing.T) {
 	}
 	newer := newFake(t)
 	newer.version = "1.44"
-	newer.on("GET /info", says(200, `{"OSType":"linux","NCPU":2,"ServerVersion":"29.0.0"}`))
+	newer.on("GET /version", says(200, `{"Os":"linux","Version":"29.0.0"}`))
 	path := make(chan string, 1)
 	newer.on("GET /containers/json", func(w http.ResponseWriter, r *http.Request) {
 		path <- r.URL.Path

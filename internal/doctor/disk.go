@@ -21,6 +21,9 @@ const (
 	// half of the flushes take longer keeps no leader.
 	slowFlush, slowestFlush = 25 * time.Millisecond, 300 * time.Millisecond
 
+	// fewFlushes are too few to say of a disk that it is always so.
+	fewFlushes = 3
+
 	// leastFree is what a new node needs, and fewFree about a minute of heavy writing more.
 	leastFree, fewFree = 200 << 20, 1 << 30
 )
@@ -42,6 +45,8 @@ func dataDir(ctx context.Context, m Machine) Finding {
 	case inMemory(dir):
 		f.State, f.Do = Warn, "choose a --data on a disk: what is in memory is gone after a power cut"
 		f.Value += ", in memory"
+	case p50 > slowestFlush && len(took) < fewFlushes:
+		f.State, f.Do = Warn, "look who else writes there:  iostat -x 1, and ask again"
 	case p50 > slowestFlush:
 		f.State, f.Do = Fail, "give the node a disk of its own, or a longer  --election"
 	case p99 > slowFlush:

@@ -39,6 +39,9 @@ func engine(ctx context.Context, m Machine) Finding {
 	if _, minor, _ := strings.Cut(version.APIVersion, "."); older(minor) {
 		return Finding{State: Fail, Value: value, Do: "API 1.40 is the oldest that is spoken: Docker 19.03 has it"}
 	}
+	if _, err := c.Info(ctx, client.InfoOptions{}); err != nil { // for which it asks all its parts
+		return Finding{State: Warn, Value: value + ", its state is not told: " + reason(err), Do: "docker info, and if that hangs:  systemctl restart docker"}
+	}
 	images, err := c.ImageList(ctx, client.ImageListOptions{})
 	if err != nil {
 		return Finding{State: Warn, Value: value + ", its images are not told: " + reason(err), Do: "docker images"}

@@ -26,6 +26,7 @@ type Daemon struct {
 	flags   []string
 	command *exec.Cmd
 	died    chan struct{}
+	hung    bool // it was killed for that
 }
 
 // NewDaemon starts an engine, which is ended at the test's end with its containers. It skips the test where none can
@@ -90,7 +91,9 @@ func (d *Daemon) Start(t testing.TB) {
 	}()
 	api := d.Client(t)
 	for end := time.Now().Add(timeout); ; {
-		_, err := api.Ping(context.Background(), client.PingOptions{})
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		_, err := api.Ping(ctx, client.PingOptions{})
+		cancel()
 		if err == nil {
 			return
 		}
@@ -147,12 +150,13 @@ func (d *Daemon) Signal(t testing.TB, s syscall.Signal) {
 }
 
 // MustAnswer skips the test if the engine does not tell its state: Docker 20.10 sometimes waits for itself for ever when
-// many containers end at once. Such an engine is killed, so that one that answers removes what it has.
+// many containers end at once. Such an engine is killed, and at the end its containers are.
 func (d *Daemon) MustAnswer(t testing.TB) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	if _, err := d.Client(t).Info(ctx, client.InfoOptions{}); err != nil {
+		d.hung = true
 		d.Signal(t, syscall.SIGKILL)
 		t.Skipf("the Docker engine of the test's own hangs, which no agent can mend: %v", err)
 	}
@@ -181,6 +185,23 @@ func (d *Daemon) removeContainers(t testing.TB) {
 // remove ends the engine with its containers, and removes its files.
 func (d *Daemon) remove(t testing.TB) {
 	_ = d.command.Process.Signal(syscall.SIGCONT)
+	if !d.hung {
+		d.endContainers(t)
+	}
+	d.endShims()
+	mounts, _ := os.ReadFile("/proc/self/mounts")
+	for line := range strings.Lines(string(mounts)) {
+		if at := strings.Fields(line)[1]; strings.HasPrefix(at, d.dir+"/") {
+			_ = syscall.Unmount(at, syscall.MNT_DETACH)
+		}
+	}
+	if err := os.RemoveAll(d.dir); err != nil && !d.hung {
+		t.Errorf("files of an engine stay: %v", err)
+	}
+}
+
+// endContainers removes all containers and ends the engine.
+func (d *Daemon) endContainers(t testing.TB) {
 	select {
 	case <-d.died:
 		d.Start(t) // Its containers run on, and only an engine of these files finds them.
@@ -193,26 +214,40 @@ func (d *Daemon) remove(t testing.TB) {
 	case <-time.After(timeout):
 		d.Signal(t, syscall.SIGKILL)
 	}
-	d.endShims()
-	mounts, _ := os.ReadFile("/proc/self/mounts")
-	for line := range strings.Lines(string(mounts)) {
-		if at := strings.Fields(line)[1]; strings.HasPrefix(at, d.dir+"/") {
-			_ = syscall.Unmount(at, syscall.MNT_DETACH)
+}
+
+// endShims ends what containerd has forgotten, with its containers: in a busy machine some shims outlive it.
+func (d *Daemon) endShims() {
+	shims := map[string]bool{}
+	for _, p := range processes() {
+		if strings.Contains(p.program, "containerd-shim") && strings.Contains(p.args, d.path("exec/containerd/")) {
+			shims[strconv.Itoa(p.pid)] = true
+			_ = syscall.Kill(p.pid, syscall.SIGSTOP) // so that it starts nothing more
 		}
 	}
-	if err := os.RemoveAll(d.dir); err != nil {
-		t.Errorf("files of an engine stay: %v", err)
+	for _, p := range processes() {
+		if shims[p.parent] || shims[strconv.Itoa(p.pid)] {
+			_ = syscall.Kill(p.pid, syscall.SIGKILL)
+		}
 	}
 }
 
-// endShims ends what containerd has forgotten: in a busy machine some shims outlive their containers and it.
-func (d *Daemon) endShims() {
+type process struct {
+	pid                   int
+	parent, program, args string
+}
+
+func processes() (list []process) {
 	all, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, name := range all {
-		text, _ := os.ReadFile(name)
-		program, args, _ := strings.Cut(string(text), "\x00")
-		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name))); err == nil && strings.Contains(program, "containerd-shim") && strings.Contains(args, d.path("exec/containerd/")) {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name)))
+		text, err1 := os.ReadFile(name)
+		stat, err2 := os.ReadFile(filepath.Join(filepath.Dir(name), "stat"))
+		_, after, found := strings.Cut(string(stat), ") ") // its state, its parent
+		if fields := strings.Fields(after); err == nil && err1 == nil && err2 == nil && found && len(fields) > 1 {
+			program, args, _ := strings.Cut(string(text), "\x00")
+			list = append(list, process{pid, fields[1], program, args})
 		}
 	}
+	return list
 }
