@@ -57,7 +57,7 @@ func TestStatusCountsTheRegistry(t *testing.T) {
 	if code != api.ExitUnhealthy || !strings.Contains(out, "UNHEALTHY") || !strings.Contains(out, "! no leader of registry\n") {
 		t.Errorf("status: exit %d\n%s%s", code, out, text)
 	}
-	if code, _, text := runNode("wait", "--addr", addrs, "--timeout", "1s"); code != api.ExitUnhealthy || !strings.Contains(text, "no leader of registry") {
+	if code, _, text := runNode("wait", "--addr", addrs, "--timeout", "4s"); code != api.ExitUnhealthy || !strings.Contains(text, "no leader of registry") {
 		t.Errorf("wait: exit %d\n%s", code, text)
 	}
 	if _, err := client.Put(context.Background(), "colour", []byte("blue"), api.WriteOptions{}); err != nil {
