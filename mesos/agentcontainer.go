@@ -36,6 +36,9 @@ func (a *Agent) Observed(o ObservedContainer) {
 		return
 	case Postpone:
 		t.observed = true
+		if t.ending() { // who cannot tell of it may yet end it
+			a.stop(t, t.KillGrace)
+		}
 		a.out.Look = append(a.out.Look, t.Container)
 		return
 	}
@@ -84,12 +87,15 @@ func (a *Agent) observeStranger(o ObservedContainer) {
 // whoever watches the container, was restarted, and ends every one of a cleanup.
 func (a *Agent) stopAgain(t *agentTask) {
 	switch {
-	case t.State == Killing || t.failing != "" || t.limit != 0:
+	case t.ending():
 		a.stop(t, t.KillGrace)
 	case a.cfg.Recover == Cleanup:
 		a.kill(t, ReasonAgentRestarted, "the agent cleans up", t.KillGrace)
 	}
 }
+
+// ending reports whether the agent ends a task.
+func (t *agentTask) ending() bool { return t.State == Killing || t.failing != "" || t.limit != 0 }
 
 // Event takes what the host tells of a container. Of one that is not there or has ended it
 // changes nothing.

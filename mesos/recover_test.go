@@ -140,6 +140,23 @@ func TestWhatAnEngineDoesNotTellIsPostponed(t *testing.T) {
 	}
 }
 
+// What is to end is told to end though nothing is told of it, also by the next agent: whoever watches it may have another way.
+func TestWhatIsNotToldOfIsYetToldToEnd(t *testing.T) {
+	h := runningHost(t)
+	h.register()
+	h.step(Kill{Term: h.term, Task: h.agent.Tasks()[0].Key})
+	untold := ObservedContainer{containerNo(1), Facts{Untold: true}}
+	for _, restarted := range []bool{false, true} {
+		if restarted {
+			h.restart(AgentConfig{})
+		}
+		h.agent.Observed(untold)
+		if out := h.output(); len(out.Stop) != 1 || out.Stop[0].Container != containerNo(1) || len(out.Look) != 1 {
+			t.Errorf("restarted %v: stops %+v, looks at %+v", restarted, out.Stop, out.Look)
+		}
+	}
+}
+
 // An engine knows its containers over a reboot: one that is seen to run is adopted, and one that is gone was removed.
 func TestAnEngineTellsWhatABootDoesNot(t *testing.T) {
 	h := runningHost(t)

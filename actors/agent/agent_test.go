@@ -49,9 +49,9 @@ func TestAKilledTaskIsToldWithItsSignal(t *testing.T) {
 	start(t, m, config(t, m, work))
 	m.registered(1)
 	m.launch(task("soft", "exec sleep 1000"))
-	m.launch(task("hard", `trap "" TERM; while :; do sleep 1000 & wait; done`))
+	hard := m.launch(task("hard", `trap "" TERM; echo deaf; while :; do sleep 1000 & wait; done`))
 	m.told("soft", mesos.Running)
-	m.told("hard", mesos.Running)
+	eventually(t, "it hears no TERM", func() bool { return content(work, hard, "run", "stdout") == "deaf\n" })
 	m.kill("soft")
 	if s := m.told("soft", mesos.Killed); s.Signal != 15 {
 		t.Errorf("soft: %+v", s)

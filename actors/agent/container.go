@@ -248,6 +248,9 @@ func (c *container) onStarted(err error) {
 		c.h.cfg.Logger.Warn("it is not known whether a container has started", "container", c.id, "reason", err)
 		c.phase = unknown
 		c.look(0)
+		if c.stopped {
+			c.kill(c.grace)
+		}
 	}
 }
 

@@ -22,6 +22,7 @@ type dockerEngine interface {
 	List(ctx context.Context) (map[string]string, error)
 	Changed(id string) (changed <-chan struct{}, done func())
 	Kill(ctx context.Context, id, signal string) error
+	Withdraw(ctx context.Context, id string) error
 	Remove(ctx context.Context, id string, force bool) error
 	Logs(ctx context.Context, id, stream string, follow bool, w io.Writer) error
 	Exec(ctx context.Context, id string, s docker.ExecSpec) (int, error)
@@ -50,6 +51,8 @@ type dockerContainerizer struct {
 	mu     sync.Mutex
 	turns  map[mesos.ContainerID]*dockerTurns
 	closed bool
+	// stopSignals are those of the images of containers that run.
+	stopSignals map[mesos.ContainerID]string
 	// forgotten are those whose removal is under way.
 	forgotten map[mesos.ContainerID]bool
 	idle      chan struct{}                // closed when it is closed and turns is empty
@@ -67,12 +70,11 @@ type dockerTurns struct {
 	grace   time.Duration
 	until   time.Time
 	sooner  chan struct{}
-	// stopSignal is that of its image, "" if it says nothing or nobody has looked yet.
-	stopSignal string
 }
 
 func newDockerContainerizer(h *Handle) *dockerContainerizer {
-	d := &dockerContainerizer{h: h, engine: h.cfg.engine, turns: map[mesos.ContainerID]*dockerTurns{}, forgotten: map[mesos.ContainerID]bool{}, idle: make(chan struct{}),
+	d := &dockerContainerizer{h: h, engine: h.cfg.engine, turns: map[mesos.ContainerID]*dockerTurns{}, stopSignals: map[mesos.ContainerID]string{},
+		forgotten: map[mesos.ContainerID]bool{}, idle: make(chan struct{}),
 		removals: make(chan struct{}, maxRemovals)}
 	if h.cfg.Docker != nil {
 		d.engine = h.cfg.Docker
@@ -177,6 +179,7 @@ func (d *dockerContainerizer) forgetWithin(ctx context.Context, at place) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.forgotten, at.id)
+	delete(d.stopSignals, at.id)
 	if err != nil {
 		d.h.cfg.Logger.Debug("a container was not removed", "container", at.id, "reason", err)
 		return

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"cmp"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -23,11 +24,19 @@ func signalProcess(c mesos.ContainerID, signal string) bool {
 		if err != nil {
 			continue
 		}
-		if sent := signalIf(pid, unix.SignalNum(signal), func() bool { return isFirstOf(dir, c) }); sent {
+		if sent := signalIf(pid, numberOf(signal), func() bool { return isFirstOf(dir, c) }); sent {
 			return true
 		}
 	}
 	return false
+}
+
+// numberOf is that of a signal as an image may name it: SIGQUIT, QUIT or 3. Of what else it may say it is that of SIGTERM.
+func numberOf(signal string) unix.Signal {
+	if n, err := strconv.Atoi(signal); err == nil && n > 0 && n < 65 {
+		return unix.Signal(n)
+	}
+	return cmp.Or(unix.SignalNum(signal), unix.SignalNum("SIG"+signal), unix.SIGTERM)
 }
 
 // signalIf sends a process a signal if it is the one: it is held meanwhile, so that another of its number is not taken for it.

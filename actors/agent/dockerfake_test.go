@@ -254,6 +254,10 @@ func (e *fakeEngine) Kill(ctx context.Context, id, signal string) error {
 	})
 }
 
+func (e *fakeEngine) Withdraw(ctx context.Context, id string) error {
+	return e.Remove(ctx, id, false)
+}
+
 func (e *fakeEngine) Remove(ctx context.Context, id string, force bool) error {
 	return e.call(ctx, "remove", id, func(c *fakeContainer) error {
 		if c != nil && c.state.Runs() && !force {

@@ -23,7 +23,7 @@ import (
 const (
 	startedFile = "started" // before the engine is told to start it
 	exitFile    = "exit"    // how it ended, after its logs
-	// barFile says that nothing here may start it any more. With startedFile it is being withdrawn, and has not been seen to run.
+	// barFile says that nothing here may start it any more.
 	barFile = "bar"
 )
 
@@ -86,14 +86,6 @@ func (p paths) bar() error {
 		return nil
 	}
 	return err
-}
-
-// unbar says that a container was started before it was barred. Nothing starts it a second time, as startedFile is there.
-func (p paths) unbar() error {
-	if !p.has(barFile) || !p.has(startedFile) {
-		return nil
-	}
-	return p.remove(barFile)
 }
 
 // readExit is how a container ended, nil if that is not written, or was damaged: then its container tells.

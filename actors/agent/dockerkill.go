@@ -31,8 +31,9 @@ func (d *dockerContainerizer) kill(ctx context.Context, at place, grace time.Dur
 		defer d.mu.Unlock()
 		t.killing, t.until = false, time.Time{}
 	}()
+	direct := false
 	if grace > 0 {
-		err := d.signal(ctx, at, "")
+		direct, err = d.signal(ctx, at, "", false)
 		d.graceBegins(t)
 		if err != nil {
 			return asGone(err)
@@ -41,7 +42,8 @@ func (d *dockerContainerizer) kill(ctx context.Context, at place, grace time.Dur
 			return ctx.Err()
 		}
 	}
-	return asGone(d.signal(ctx, at, "SIGKILL"))
+	_, err = d.signal(ctx, at, "SIGKILL", direct)
+	return asGone(err)
 }
 
 // mayKill reports whether nobody kills the container already. Who does hears that its grace is shorter now.
@@ -93,44 +95,50 @@ func (d *dockerContainerizer) awaitGrace(ctx context.Context, t *dockerTurns) bo
 	}
 }
 
-// directEvery is at which of the attempts to send a signal its process is looked for.
-const directEvery = 5
+// Of what is done without an engine.
+const (
+	// directAfter is how long an engine has for its first answer.
+	directAfter = 3 * time.Second
+	// directEvery is at which of the further attempts a process is looked for.
+	directEvery = 5
+)
 
 // signal sends a signal, "" is that with which the image wants to be stopped, until an engine answers. What an engine does not do
-// that is away or hangs is done without it, if the process can be found: a task that is to end by some time ends.
-func (d *dockerContainerizer) signal(ctx context.Context, at place, name string) error {
+// that is away or hangs is done without it (direct), if the process can be found, so that a task that is to end by some time ends; of an
+// engine that has just been silent (urgent) nothing is asked before.
+func (d *dockerContainerizer) signal(ctx context.Context, at place, name string, urgent bool) (direct bool, err error) {
+	within := directAfter
 	for tries := 0; ; tries++ {
-		err := d.signalOnce(ctx, at, name)
-		if !errors.Is(err, docker.ErrNoEngine) {
-			return err
+		if !urgent {
+			err = d.signalOnce(ctx, at, name, within)
+			if !errors.Is(err, docker.ErrNoEngine) {
+				return false, err
+			}
 		}
-		if tries == 0 {
+		if tries == 0 && !urgent {
 			d.h.cfg.Logger.Warn("the Docker engine does not end a container", "container", at.id, "reason", err)
 		}
-		direct := cmp.Or(name, d.stopSignal(at.id), "SIGTERM")
-		if tries%directEvery == 0 && signalProcess(at.id, direct) {
-			d.h.cfg.Logger.Warn("a container's process was sent the signal without the Docker engine", "container", at.id, "signal", direct)
-			return nil
+		if signal := cmp.Or(name, d.stopSignal(at.id), "SIGTERM"); tries%directEvery == 0 && signalProcess(at.id, signal) {
+			d.h.cfg.Logger.Warn("a container's process was sent a signal without the Docker engine", "container", at.id, "signal", signal)
+			return true, nil
 		}
+		urgent, within = false, callTimeout
 		pause(ctx, enginePause)
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return false, ctx.Err()
 		}
 	}
 }
 
-// stopSignal is that of a container's image, "" if that is not known.
+// stopSignal is that of a container's image, "" if it says nothing or nobody has looked yet.
 func (d *dockerContainerizer) stopSignal(c mesos.ContainerID) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if t := d.turns[c]; t != nil {
-		return t.stopSignal
-	}
-	return ""
+	return d.stopSignals[c]
 }
 
-func (d *dockerContainerizer) signalOnce(ctx context.Context, at place, name string) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+func (d *dockerContainerizer) signalOnce(ctx context.Context, at place, name string, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	s, err := d.engine.Inspect(ctx, at.id.String())
 	switch {

@@ -47,24 +47,20 @@ func (d *dockerContainerizer) observe(ctx context.Context, at place) (f mesos.Fa
 func (d *dockerContainerizer) facts(ctx context.Context, at place, s docker.State, err error) (f mesos.Facts, again bool, _ error) {
 	untold := mesos.Facts{Untold: true}
 	switch {
-	case errors.Is(err, docker.ErrNoContainer) && at.paths.has(startedFile) && !at.paths.has(barFile):
+	case errors.Is(err, docker.ErrNoContainer) && at.paths.has(startedFile):
 		return mesos.Facts{Engine: true, Started: true}, false, nil
-	case errors.Is(err, docker.ErrNoContainer): // it is not made, or is withdrawn by a removal that was not answered
-		err := errors.Join(at.paths.bar(), at.paths.remove(startedFile))
+	case errors.Is(err, docker.ErrNoContainer):
+		err := at.paths.bar()
 		return mesos.Facts{Engine: true, Barred: err == nil}, false, err
 	case err != nil:
 		d.h.cfg.Logger.Debug("the engine does not tell of a container", "container", at.id, "reason", err)
 		return untold, false, nil
+	case s.Runs():
+		return mesos.Facts{Engine: true, Started: true, ShimAlive: true}, false, nil
 	case s.Status == "removing": // an engine may never come to the end of that
-		return untold, false, nil
+		return mesos.Facts{Untold: true, LockHeld: true}, false, nil
 	case s.Status == "created":
 		return d.withdraw(ctx, at, s.Error)
-	}
-	if err := at.paths.unbar(); err != nil {
-		return untold, false, err
-	}
-	if s.Runs() {
-		return mesos.Facts{Engine: true, Started: true, ShimAlive: true}, false, nil
 	}
 	exit, err := d.finish(ctx, at, s)
 	if err != nil {
@@ -73,15 +69,15 @@ func (d *dockerContainerizer) facts(ctx context.Context, at place, s docker.Stat
 	return mesos.Facts{Engine: true, Started: true, Exit: &exit}, false, nil
 }
 
-// withdraw removes a container that was not started, which the engine refuses if it was meanwhile. problem is why it could
+// withdraw removes a container that was not started, which is refused if it was meanwhile. problem is why it could
 // not be, "" if nobody has tried.
 func (d *dockerContainerizer) withdraw(ctx context.Context, at place, problem string) (f mesos.Facts, again bool, _ error) {
 	if err := at.paths.bar(); err != nil {
 		return mesos.Facts{Engine: true}, false, err
 	}
-	within, cancel := context.WithTimeout(ctx, callTimeout)
+	within, cancel := context.WithTimeout(ctx, removeTime)
 	defer cancel()
-	switch err := d.engine.Remove(within, at.id.String(), false); {
+	switch err := d.engine.Withdraw(within, at.id.String()); {
 	case errors.Is(err, docker.ErrConflict):
 		return mesos.Facts{}, true, nil
 	case err != nil:
@@ -157,7 +153,7 @@ func (d *dockerContainerizer) wait(ctx context.Context, at place) (exit mesos.Co
 			return d.ended(ctx, at)
 		}
 		d.mu.Lock()
-		t.stopSignal = s.StopSignal
+		d.stopSignals[at.id] = s.StopSignal
 		d.mu.Unlock()
 		select {
 		case <-changed:

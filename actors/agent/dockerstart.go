@@ -243,10 +243,11 @@ func (d *dockerContainerizer) spec(at place, task mesos.TaskInfo) (docker.Spec, 
 
 // dockerEnvironment is what a container finds in its environment besides what its image says.
 func dockerEnvironment(at place, task mesos.TaskInfo, sandbox string) []string {
-	all := map[string]string{"SYNOD_TASK": string(task.ID), "SYNOD_AGENT": string(task.Agent), containerVariable: at.id.String()}
+	all := map[string]string{"SYNOD_TASK": string(task.ID), "SYNOD_AGENT": string(task.Agent)}
 	if sandbox != "" {
 		all["MESOS_SANDBOX"], all["SYNOD_SANDBOX"] = sandbox, sandbox
 	}
 	maps.Copy(all, task.Command.Environment)
+	all[containerVariable] = at.id.String() // by which its process is found, whatever a scheduler hands on of its own
 	return assignments(all)
 }

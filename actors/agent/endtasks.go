@@ -46,7 +46,7 @@ func endDockerTasks(ctx context.Context, work string, grace time.Duration) error
 	if err != nil || home.Owner == "" {
 		return err
 	}
-	engine, err := docker.Open(ctx, docker.Config{Host: home.Host, Cluster: home.Cluster, Owner: home.Owner})
+	engine, err := docker.Open(ctx, docker.Config{Host: home.Host, Cluster: home.Cluster, Owner: home.Owner, Version: home.Version})
 	if err != nil {
 		return fmt.Errorf("agent: containers may run on: %w", err)
 	}
@@ -82,12 +82,12 @@ func (d *dockerContainerizer) endTask(ctx context.Context, at place, grace time.
 		switch {
 		case err != nil:
 			return err
+		case f.LockHeld:
+			pause(ctx, lookPause)
 		case f.Untold:
 			return fmt.Errorf("agent: container %v may run on: %w", at.id, docker.ErrNoEngine)
 		case f.ShimAlive:
 			d.killAndWait(ctx, at, grace)
-		case f.LockHeld:
-			pause(ctx, lookPause)
 		default:
 			d.forgetWithin(ctx, at)
 			return ctx.Err()

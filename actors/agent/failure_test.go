@@ -324,9 +324,9 @@ func TestCleanupEndsAllTasksAndTheNextStartTellsIt(t *testing.T) {
 	h := start(t, m, c)
 	m.registered(1)
 	m.launch(task("soft", "exec sleep 1000"))
-	m.launch(task("hard", `trap "" TERM; while :; do sleep 1000 & wait; done`))
+	hard := m.launch(task("hard", `trap "" TERM; echo deaf; while :; do sleep 1000 & wait; done`))
 	m.told("soft", mesos.Running)
-	m.told("hard", mesos.Running)
+	eventually(t, "it hears no TERM", func() bool { return content(work, hard, "run", "stdout") == "deaf\n" })
 	stopAgent(t, h)
 	before := len(m.registers)
 	c.Recover = mesos.Cleanup

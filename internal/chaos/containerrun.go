@@ -41,7 +41,6 @@ type ContainerRun struct {
 	strikes   []strike
 	waits     map[FaultKind]map[string][]time.Duration // by what was waited for
 	probes    int
-	crowd     *crowd
 }
 
 // Names of what a run has in its engine.
@@ -129,8 +128,8 @@ func beginContainers(ctx context.Context, config ContainerConfig) (*ContainerRun
 	if err != nil {
 		return nil, err
 	}
-	r := &ContainerRun{Run: &Run{config: config.RunConfig, recorder: NewRecorder()}, config: config, engine: engine,
-		agents: make(map[string]string), waits: make(map[FaultKind]map[string][]time.Duration), crowd: watchCrowd(ctx)}
+	r := &ContainerRun{Run: &Run{config: config.RunConfig, recorder: NewRecorder(), crowd: watchCrowd(ctx, config.Cluster.Dir)}, config: config, engine: engine,
+		agents: make(map[string]string), waits: make(map[FaultKind]map[string][]time.Duration)}
 	r.report = Report{Name: config.Name, Engine: engineRaft, Commit: config.Commit, Seed: config.Seed, Nodes: len(controlNames),
 		Time: time.Now(), Faults: make(map[FaultKind]int)}
 	r.cluster = &Cluster{HTTP: NewHTTP(r.dial), config: ClusterConfig{Nodes: len(controlNames)}}

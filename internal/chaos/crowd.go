@@ -35,6 +35,7 @@ type crowd struct {
 	counts []crowdCount
 	works  []crowdWork
 	best   time.Duration // of a computation
+	data   []byte        // which that is about
 }
 
 type crowdCount struct {
@@ -49,12 +50,12 @@ type crowdWork struct {
 	compute, flush time.Duration
 }
 
-// watchCrowd counts until ctx ends.
-func watchCrowd(ctx context.Context) *crowd {
-	c := &crowd{}
+// watchCrowd counts until ctx ends. dir is on the disk that the cluster uses.
+func watchCrowd(ctx context.Context, dir string) *crowd {
+	c := &crowd{data: make([]byte, 512<<10)}
 	go every(ctx, func(now time.Time) { c.count(now) })
 	go func() {
-		file, err := os.CreateTemp("", "chaos-crowd-")
+		file, err := os.CreateTemp(dir, "chaos-crowd-")
 		if err != nil {
 			return
 		}
@@ -97,7 +98,7 @@ func (c *crowd) count(now time.Time) {
 // work computes for about half a millisecond, and brings a page to the disk.
 func (c *crowd) work(file *os.File) {
 	w := crowdWork{from: time.Now()}
-	sum := sha256.Sum256(make([]byte, 512<<10))
+	sum := sha256.Sum256(c.data)
 	w.compute = time.Since(w.from)
 	page := make([]byte, 4<<10)
 	copy(page, sum[:])

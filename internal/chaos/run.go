@@ -44,6 +44,7 @@ type Run struct {
 	failures    []string
 	void        []string
 	crowd       *crowd
+	excused     int // waits that were too long while something else had the machine
 }
 
 // epochCycles is how many faults the clients stay on the same registers.
@@ -76,7 +77,7 @@ func begin(ctx context.Context, config RunConfig) (*Run, error) {
 	if config.Logf == nil {
 		config.Logf = func(string, ...any) {}
 	}
-	r := &Run{config: config, recorder: NewRecorder(), crowd: watchCrowd(ctx)}
+	r := &Run{config: config, recorder: NewRecorder(), crowd: watchCrowd(ctx, config.Cluster.Dir)}
 	r.report = Report{
 		Name: config.Name, Engine: cmp.Or(config.Cluster.Engine, engineRaft), Commit: config.Commit, Seed: config.Seed, Nodes: config.Cluster.Nodes, Disk: config.Cluster.Disk,
 		Time: time.Now(), Faults: make(map[FaultKind]int),
@@ -96,6 +97,17 @@ func begin(ctx context.Context, config RunConfig) (*Run, error) {
 }
 
 func (r *Run) logf(format string, args ...any) { r.config.Logf(format, args...) }
+
+// excuse reports whether a wait that was too long says nothing, as something else had the machine. That holds for a few.
+func (r *Run) excuse(from, to time.Time, format string, args ...any) bool {
+	s := r.crowd.between(from, to)
+	if !s.tooMuch() || r.excused == maxVoid {
+		return false
+	}
+	r.excused++
+	r.logf("void "+format+", while %v", append(args, s)...)
+	return true
+}
 
 // random is a source for what the harness itself draws besides the plan.
 func (r *Run) random() *rand.Rand {

@@ -175,6 +175,20 @@ func (e *Engine) thaw(ctx context.Context, id string) error {
 	return err
 }
 
+// Withdraw removes a container that is made and was never started: ErrConflict for another.
+func (e *Engine) Withdraw(ctx context.Context, id string) error {
+	c, err := e.find(ctx, "remove", id)
+	switch {
+	case errors.Is(err, ErrNoContainer):
+		return nil
+	case err != nil:
+		return err
+	case c.State.Status != container.StateCreated:
+		return refused("remove", "it is "+string(c.State.Status), ErrConflict)
+	}
+	return e.Remove(ctx, id, false)
+}
+
 // Remove removes a container with its own volumes. Unless force it must not run: ErrConflict. One that
 // is not there is no error. It waits for a removal that is under way.
 func (e *Engine) Remove(ctx context.Context, id string, force bool) error {

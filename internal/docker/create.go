@@ -57,7 +57,7 @@ func (e *Engine) Create(ctx context.Context, s Spec) error {
 		config.Cmd = append([]string{s.Command.Value}, s.Command.Arguments...)
 	}
 	err = e.ask(ctx, "create", func(ctx context.Context, conn *connection) error {
-		if s.MilliCPUs < int64(conn.cpus)*1000 {
+		if s.MilliCPUs < int64(conn.processors(ctx))*1000 {
 			host.NanoCPUs = s.MilliCPUs * 1_000_000
 		}
 		r, err := conn.api.ContainerCreate(ctx, client.ContainerCreateOptions{Config: config, HostConfig: host, Name: e.Name(s.ID)})

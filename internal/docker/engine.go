@@ -41,7 +41,7 @@ var connectTimeout, infoTimeout = 10 * time.Second, 3 * time.Second
 // hexadecimal digits of a mesos.ContainerID.
 //
 // All its errors but those of ctx wrap one of this package's, or are a *RefusedError. Calls that are answered at
-// once (all but Image, Copy, Logs and Exec) say ErrNoEngine also when ctx's deadline passes: nobody has answered.
+// once (all but Image, Copy, Logs, and Exec once the command has started) say ErrNoEngine also when ctx's deadline passes: nobody has answered.
 type Engine struct {
 	cfg   Config
 	conn  atomic.Pointer[connection] // nil: it has not answered yet
@@ -111,6 +111,17 @@ func connect(ctx context.Context, host string, known bool) (*connection, error) 
 		return nil, noAnswer("info", host, err)
 	}
 	return &connection{api: api, raw: raw, version: version.Version, cpus: info.Info.NCPU}, nil
+}
+
+// processors is how many the engine has, 0 if it does not tell.
+func (c *connection) processors(ctx context.Context) int {
+	if c.cpus > 0 {
+		return c.cpus
+	}
+	within, cancel := context.WithTimeout(ctx, infoTimeout)
+	defer cancel()
+	info, _ := c.api.Info(within, client.InfoOptions{}) // of an error it is 0
+	return info.Info.NCPU
 }
 
 // noAnswer is why an engine is none for us.

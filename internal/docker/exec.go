@@ -69,7 +69,25 @@ func (e *Engine) attach(ctx context.Context, exec string, s ExecSpec, out *outpu
 			_ = r.CloseWrite()
 		}()
 	}
-	return unlessEnded(ctx, "exec", split("exec", r.Reader, out, s.Stderr))
+	return e.orHangs(ctx, exec, split("exec", r.Reader, out, s.Stderr))
+}
+
+// askTime is for a question whose answer decides of what a deadline tells.
+const askTime = 2 * time.Second
+
+// orHangs makes of an error that ctx's deadline has caused ErrNoEngine if the engine has not started the command, as it promises before it
+// does, or does not tell of it: then nothing is said of the command.
+func (e *Engine) orHangs(ctx context.Context, exec string, err error) error {
+	if err == nil || !errors.Is(ctx.Err(), context.DeadlineExceeded) || !errors.Is(err, ErrNoEngine) {
+		return unlessEnded(ctx, "exec", err)
+	}
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTime)
+	defer cancel()
+	r, asked := e.conn.Load().api.ExecInspect(within, exec, client.ExecInspectOptions{})
+	if asked != nil || r.PID == 0 {
+		return fmt.Errorf("%w: exec: it does not start the command: %w", ErrNoEngine, ctx.Err())
+	}
+	return unlessEnded(ctx, "exec", err)
 }
 
 // wrongUpgrade makes one of our errors of the library's, which of a refusal keeps the status alone.
@@ -97,7 +115,7 @@ func (e *Engine) codeOf(ctx context.Context, exec string, out *output) (int, err
 		})
 		switch {
 		case errors.Is(err, ErrNoEngine):
-			return 0, unlessEnded(ctx, "exec", err)
+			return 0, e.orHangs(ctx, exec, err)
 		case err != nil: // It has forgotten all commands when it was started again.
 			return 0, fmt.Errorf("%w: exec: how the command ended is not known: %s", ErrNoEngine, cut(err.Error()))
 		case !r.Running && r.PID == 0 && (r.ExitCode == 126 || r.ExitCode == 127):

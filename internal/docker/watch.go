@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -108,6 +109,9 @@ func (e *Engine) follow(ctx context.Context) {
 			backoff = min(2*backoff, maxBackoff)
 			// It may be another engine than before, of another version.
 			if conn, err := connect(ctx, e.cfg.Host, e.Version() != ""); err == nil {
+				if was := e.conn.Load(); was != nil {
+					conn.cpus = cmp.Or(conn.cpus, was.cpus)
+				}
 				e.conn.Store(conn)
 				break
 			}
