@@ -22,7 +22,7 @@ type ContainerConfig struct {
 	Longest    time.Duration
 	Least      int           // units that are to be done, at least
 	Answers    time.Duration // within which the service has to answer, default 5 s
-	StartsTask time.Duration // within which a task has to start where an agent is away, default 10 s
+	StartsTask time.Duration // within which a task has to start where an agent is away, default 20 s: some machines make a container in five
 }
 
 // commandEvery is how often a command of another process is repeated.
@@ -110,7 +110,7 @@ func (c ContainerConfig) withDefaults() ContainerConfig {
 		c.Answers = 5 * time.Second
 	}
 	if c.StartsTask == 0 {
-		c.StartsTask = 10 * time.Second
+		c.StartsTask = 20 * time.Second
 	}
 	if c.Floor == 0 {
 		c.Floor = 25
